@@ -1,0 +1,3 @@
+"""msnas: one-shot supernet search for object detectors."""
+
+__version__ = "0.1.0"

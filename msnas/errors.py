@@ -1,0 +1,21 @@
+"""What a user of the command line can get wrong: one line each, the rule, what came, what to do."""
+
+
+class UserError(ValueError):
+    """Caught by the command line, printed without a traceback, exit code 2."""
+
+
+class ConfigError(UserError):
+    """An option that does not exist, or a value that it cannot take."""
+
+
+class DataError(UserError):
+    """A data set that training refuses."""
+
+
+class RunError(UserError):
+    """A run folder that is missing, incomplete or made by another configuration."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on: a loss that is not finite, a batch too small for batch norm, no memory left."""

@@ -1,0 +1,5 @@
+"""What a user of the search spaces can get wrong."""
+
+
+class SpaceError(ValueError):
+    """An architecture, a budget or a space setting breaks a rule; the message names the rule and what came."""
