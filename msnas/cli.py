@@ -1,0 +1,140 @@
+"""The command line: `msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]`.
+
+One dispatcher. A stage is a module of this package with a function `main(call: Call) -> int`; it is imported only
+when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
+result is not sound, 2 the command or the configuration is wrong, 130 interrupted.
+"""
+
+import difflib
+import errno
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from evolution.errors import StrategyError
+from msnas.errors import ConfigError, UserError
+from supernet.errors import SpaceError
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation of a stage, taken apart."""
+
+    stage: str
+    positionals: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    json: bool = False
+
+    @cached_property
+    def config(self) -> Any:
+        """The composed configuration of this call's words."""
+        from msnas.config import compose
+
+        return compose(self.words)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command: where it lives, what it does in a line, and which options its help shows."""
+
+    module: str
+    summary: str
+    positionals: str = ""
+    options: tuple[str, ...] = ()
+
+
+_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment")
+_SPACE = ("space", "input", "budget", "scale")
+STAGES: dict[str, Stage] = {
+    "demo": Stage("msnas.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
+    "check": Stage("msnas.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")),
+    "train": Stage("msnas.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")),
+    "search": Stage(
+        "msnas.search", "evolution under the budget", "", ("run", "strategy", "budget", "candidate", "top_k", "hardware")
+    ),
+    "retrain": Stage(
+        "msnas.retrain", "winners and baselines from scratch", "", ("run", "retrain", "baseline", "top_k", "hardware")
+    ),
+    "report": Stage("msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)),
+    "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank")),
+    "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
+    "cost": Stage("msnas.inspect", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
+    "space": Stage("msnas.inspect", "how large the space is, and how much of it the budget holds", "", _SPACE),
+    "sample": Stage("msnas.inspect", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")),
+    "draw": Stage("msnas.draw", "pictures of architectures", "ARCH...", ("space", "input", "zoo")),
+    "runs": Stage("msnas.runs_command", "lists runs with size and state, prunes checkpoints", "", ("runs_root", "keep")),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage; returns the exit code (the console script passes it to the shell)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except (UserError, SpaceError, StrategyError) as error:
+        print(f"msnas: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("msnas: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
+            raise
+        place = f" at {error.filename}" if error.filename else ""
+        print(f"msnas: cannot write{place}: {error.strerror}. Free space or choose runs_root=.", file=sys.stderr)
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    if "--version" in words:
+        from msnas import __version__
+
+        print(f"msnas {__version__}")
+        return 0
+    if not words or words[0] in ("--help", "-h", "help"):
+        from msnas.help import overview
+
+        print(overview(STAGES))
+        return 0
+    name, *rest = words
+    if name not in STAGES:
+        close = difflib.get_close_matches(name, STAGES, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"The stages are: {', '.join(STAGES)}."
+        raise ConfigError(f"There is no stage {name!r}. {hint}")
+    if "--help" in rest or "-h" in rest:
+        from msnas.help import stage_help
+
+        print(stage_help(name, STAGES[name]))
+        return 0
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    call = parse(name, rest)
+    return int(importlib.import_module(STAGES[name].module).main(call))
+
+
+def parse(stage: str, rest: Sequence[str]) -> Call:
+    """A stage's words as a Call: flags, `key=value` words, and positionals, in any order.
+
+    Raises ConfigError for an unknown flag and for a positional where the stage takes none.
+    """
+    flags = [word for word in rest if word.startswith("--")]
+    unknown = [flag for flag in flags if flag != "--json"]
+    if unknown:
+        raise ConfigError(f"There is no flag {unknown[0]!r}; options are written key=value. Flags: --json, --help.")
+    plain = [word for word in rest if not word.startswith("--")]
+    words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
+    positionals = tuple(word for word in plain if word not in words)
+    if positionals and not STAGES[stage].positionals:
+        raise ConfigError(f"`msnas {stage}` takes key=value options only, but got {positionals[0]!r}.")
+    return Call(stage, positionals, words, "--json" in flags)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

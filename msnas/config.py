@@ -1,0 +1,152 @@
+"""The configuration of a run: hydra's `conf/` tree, the user's `key=value` words, and objects built from both.
+
+Hydra composes; what this file adds is a command line that takes any value as it is typed (hydra's grammar rejects
+commas, bars and blanks), answers a misspelt word with the nearest real one, and builds classes of our own packages
+only: a config cannot name arbitrary code.
+"""
+
+import difflib
+import importlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from msnas.errors import ConfigError
+
+BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
+_PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
+
+
+def conf_folder() -> Path:
+    """Where the yaml files are: `conf/` of the repository, `msnas/conf` in an installed wheel."""
+    for name in ("msnas.conf", "conf"):
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+        if module.__file__ and (Path(module.__file__).parent / "config.yaml").exists():
+            return Path(module.__file__).parent
+    return Path(__file__).resolve().parent.parent / "conf"
+
+
+def groups() -> dict[str, list[str]]:
+    """Every configuration group with its choices, such as `space: [msnas_r18, ...]`."""
+    root = conf_folder()
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and any(p.glob("*.yaml")))
+    return {folder.name: sorted(p.stem for p in folder.glob("*.yaml")) for folder in folders}
+
+
+def compose(words: Sequence[str] = ()) -> DictConfig:
+    """The configuration for `key=value` words, later words winning over earlier ones.
+
+    Raises ConfigError for a word that is no `key=value`, for an unknown key or choice (with the nearest real one)
+    and for a value of another type than the default's.
+    """
+    known = groups()
+    chosen: dict[str, str] = {}
+    for word in words:
+        key, value = split(word)
+        if key in known and value not in known[key]:
+            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}")
+        chosen.pop(key, None)
+        chosen[key] = value
+    choices = [f"{key}={value}" for key, value in chosen.items() if key in known]
+    values = {key: value for key, value in chosen.items() if key not in known}
+    default = _hydra(choices)
+    leaves = flatten(default)
+    for key, value in values.items():
+        if key not in leaves:
+            raise ConfigError(f"There is no option {key!r}.{_nearest(key, [*leaves, *known])}")
+        _check_type(key, value, leaves[key])
+    config = _hydra([*choices, *(f"{key}={_quote(value)}" for key, value in values.items())])
+    try:
+        OmegaConf.resolve(config)
+    except Exception as error:  # omegaconf's own error family has no common public base
+        raise ConfigError(f"The configuration cannot be resolved: {_one_line(error)}") from error
+    return config
+
+
+def _hydra(overrides: list[str]) -> DictConfig:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base=None):
+            return hydra_compose("config", overrides=overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"The configuration cannot be composed: {_one_line(error)}") from error
+
+
+def split(word: str) -> tuple[str, str]:
+    """`key=value` as (key, value); the value may hold further `=`."""
+    key, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise ConfigError(f"An option has the form key=value, but got {word!r}.")
+    return key, value
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of a configuration by their dotted keys; lists and empty mappings are leaves."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, DictConfig | Mapping) and len(value):
+            leaves[f"{prefix}{key}"] = value
+            leaves.update(flatten(value, f"{prefix}{key}."))
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _quote(value: str) -> str:
+    """The value as hydra's grammar takes it: numbers, lists and quoted text as they are, all else as one string."""
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _check_type(key: str, text: str, default: Any) -> None:
+    if isinstance(default, DictConfig):
+        raise ConfigError(f"{key} is a group of options; set one of {', '.join(f'{key}.{k}' for k in default)}.")
+    value = OmegaConf.create(f"x: {text}")["x"] if _PLAIN.fullmatch(text) else text
+    expected = {bool: "true or false", int: "an integer", float: "a number"}.get(type(default))
+    fits = {
+        "true or false": isinstance(value, bool),
+        "an integer": isinstance(value, int) and not isinstance(value, bool),
+        "a number": isinstance(value, int | float) and not isinstance(value, bool),
+        None: True,
+    }[expected]
+    if not fits:
+        raise ConfigError(f"{key} must be {expected}, but got {text!r}.")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
+    """The object that `_target_` names, from the node's values and `arguments` (which win).
+
+    Only classes and functions of this library and of `torch.optim` can be named.
+    """
+    values = dict(OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node)  # type: ignore[arg-type]
+    target = str(values.pop("_target_", ""))
+    values.pop("_partial_", None)
+    if not target.startswith(BUILDABLE):
+        raise ConfigError(f"_target_ must lie inside {', '.join(BUILDABLE)}, but got {target!r}.")
+    module, _, name = target.rpartition(".")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"_target_={target} does not exist: {_one_line(error)}") from error
+    return factory(**{str(key): value for key, value in values.items()}, **arguments)

@@ -1,0 +1,82 @@
+"""How far a long stage is: a bar in a terminal, plain lines in a log file, and a small file for `msnas status`."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+LINE_EVERY = 15.0  # seconds between plain lines where the output is no terminal
+STATUS_EVERY = 2.0  # seconds between writes of status.json
+
+
+class Progress:
+    """Counts steps of one stage; knows the rate of this process and the time left.
+
+    label: what is counted, such as "supernet". done: where a resumed stage stands already.
+    status: the file that another terminal reads, or None.
+    """
+
+    def __init__(self, label: str, total: int, *, done: int = 0, status: Path | None = None) -> None:
+        self.label, self.total, self.status = label, total, status
+        self._first, self._began = done, time.monotonic()
+        self._last_line = self._last_status = 0.0
+        self._bar: Bar | None = None
+        if Console(stderr=True).is_terminal:
+            columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._task = self._bar.add_task(label, total=total, completed=done, text="")
+            self._bar.start()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, text: str = "") -> None:
+        """Say that `done` of `total` steps are finished; `text` is shown beside rate and time left."""
+        now = time.monotonic()
+        elapsed = max(now - self._began, 1e-9)
+        rate = (done - self._first) / elapsed
+        left = (self.total - done) / rate if rate > 0 else float("nan")
+        line = f"{rate_text(rate)}, {duration(left)} left{f'  {text}' if text else ''}"
+        last = done >= self.total
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, text=line)
+        elif last or now - self._last_line > LINE_EVERY:
+            self._last_line = now
+            print(f"{self.label} {done}/{self.total}  {line}", file=sys.stderr, flush=True)
+        if self.status is not None and (last or now - self._last_status > STATUS_EVERY):
+            self._last_status = now
+            self._write_status(done, rate, left)
+
+    def _write_status(self, done: int, rate: float, left: float) -> None:
+        assert self.status is not None
+        partial = self.status.with_name(f".{self.status.name}.partial")
+        content = {"stage": self.label, "done": done, "total": self.total, "rate": rate, "pid": os.getpid()}
+        content |= {"began": time.time() - (time.monotonic() - self._began), "updated": time.time()}
+        content["left"] = None if left != left else left
+        partial.write_text(json.dumps(content))
+        partial.replace(self.status)
+
+
+def rate_text(rate: float) -> str:
+    """A rate as `3.2/s`, or as seconds a step when that reads better."""
+    if rate <= 0:
+        return "starting"
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `45 s`, `12 min` or `3.5 h`; `?` where it is not known."""
+    if seconds != seconds:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

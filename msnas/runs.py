@@ -1,0 +1,201 @@
+"""The run folder: what a stage leaves for the next one, and for whoever starts it again.
+
+`runs/NAME/` holds `config.yaml` (resolved), `environment.json` (versions, hardware, commands) and one folder a
+stage. A stage that is complete has a `done.json`; nothing half-written ever carries a final name; one process works
+on a run at a time.
+"""
+
+import fcntl
+import json
+import os
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from msnas.config import compose, flatten
+from msnas.errors import RunError
+
+# Which options a stage fixes: once its folder exists they may not change any more.
+OWNED: dict[str, tuple[str, ...]] = {
+    "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train"),
+    "search": ("budget", "strategy", "candidate", "baseline"),
+    "retrain": ("retrain", "top_k"),
+}
+# Where the work is done does not change what is done.
+FREE = ("data.root", "data.workers", "data.memory_limit", "train.checkpoint_every", "retrain.checkpoint_every")
+COMMANDS = {"supernet": "train", "search": "search", "retrain": "retrain"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with the configuration that its stages share."""
+
+    folder: Path
+    config: DictConfig
+
+    @property
+    def name(self) -> str:
+        """The folder's name, what `run=` takes."""
+        return self.folder.name
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage (made when it is missing)."""
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def done(self, name: str) -> dict[str, Any] | None:
+        """What a complete stage said of itself, None while it is not complete."""
+        return read_json(self.folder / name / "done.json")
+
+    def require(self, name: str) -> dict[str, Any]:
+        """`done(name)`, or a RunError that names the command that completes the stage."""
+        done = self.done(name)
+        if done is None:
+            command = f"msnas {COMMANDS[name]} run={self.name}"
+            raise RunError(f"Stage {name!r} of run {self.name} is not complete; finish it with `{command}`.")
+        return done
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; a RunError where another process holds it. The lock dies with its holder."""
+        with open(self.folder / ".lock", "w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"Another process works on run {self.name}; wait for it, or end it first.") from None
+            yield
+
+
+def read_json(path: Path) -> Any:
+    """The file's content, None where it does not exist."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write so that `path` holds the old or the new content at any instant."""
+    write_text(path, json.dumps(content, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write so that `path` holds the old or the new text at any instant."""
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)
+
+
+def open_new(words: Sequence[str]) -> Run:
+    """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one."""
+    config = compose(words)
+    root = Path(config.runs_root)
+    if config.run:
+        folder = root / str(config.run)
+        if (folder / "config.yaml").exists():
+            return open_existing(words, stage="supernet")
+        return _create(folder, config, words)
+    for folder in _folders(root):
+        stored = compose(_stored_words(folder))
+        if not _differences(stored, config, OWNED["supernet"]):
+            return open_existing([*words, f"run={folder.name}"], stage="supernet")
+    return _create(_next_folder(root, config), config, words)
+
+
+def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
+    """The run that a later stage works on: `run=NAME`, default the newest.
+
+    The run's own words stand unless `words` say otherwise. Raises RunError where there is no such run, and where
+    `words` change what a stage that has begun was made with.
+    """
+    asked = compose(words)
+    root = Path(asked.runs_root)
+    folders = _folders(root)
+    if asked.run:
+        folder = root / str(asked.run)
+        if folder not in folders:
+            names = ", ".join(f.name for f in folders[:5]) or "none"
+            raise RunError(f"There is no run {asked.run!r} in {root}/; there are: {names}.")
+    elif not folders:
+        raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
+    else:
+        folder = folders[0]
+    merged = [*_stored_words(folder), *words]
+    config = compose(merged)
+    stored = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(stored, DictConfig)
+    for name, owned in OWNED.items():
+        if (folder / name).exists() and (changed := _differences(stored, config, owned)):
+            key, (old, new) = next(iter(changed.items()))
+            raise RunError(
+                f"Run {folder.name} was made with {key}={old}, but got {key}={new}; "
+                f"name a new run with run=, or leave the option out."
+            )
+    run = Run(folder, config)
+    if stage is not None:
+        _save(run, merged)
+    return run
+
+
+def newest(root: Path) -> list[Path]:
+    """Every run folder, the one that was worked on last first."""
+    return _folders(root)
+
+
+def _folders(root: Path) -> list[Path]:
+    made = [path.parent for path in root.glob("*/config.yaml")]
+    return sorted(made, key=lambda f: (f / "config.yaml").stat().st_mtime, reverse=True)
+
+
+def _next_folder(root: Path, config: DictConfig) -> Path:
+    stem = f"{config.data.name}-{config.space_name}".lower()
+    number = 1
+    while (root / f"{stem}-{number:03d}").exists():
+        number += 1
+    return root / f"{stem}-{number:03d}"
+
+
+def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> Run:
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder, config)
+    _save(run, words)
+    return run
+
+
+def _save(run: Run, words: Sequence[str]) -> None:
+    write_json(run.folder / "words.json", _last_of_each(words))
+    write_text(run.folder / "config.yaml", OmegaConf.to_yaml(run.config))
+
+
+def _stored_words(folder: Path) -> list[str]:
+    return list(read_json(folder / "words.json") or [])
+
+
+def _last_of_each(words: Sequence[str]) -> list[str]:
+    last = {word.partition("=")[0]: word for word in words}
+    return [word for key, word in last.items() if key not in ("run", "runs_root")]
+
+
+def _differences(old: DictConfig, new: DictConfig, keys: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Leaves under `keys` whose values differ, as key -> (old, new)."""
+    before, after = flatten(old), flatten(new)
+    own = [k for k in {**before, **after} if k.partition(".")[0] in keys and k not in FREE]
+    leaves = [k for k in own if not isinstance(after.get(k, before.get(k)), DictConfig | Mapping)]
+    return {k: (before.get(k), after.get(k)) for k in leaves if before.get(k) != after.get(k)}
+
+
+def record_environment(run: Run, stage: str, words: Sequence[str], environment: Mapping[str, Any]) -> None:
+    """Add this command to the run's `environment.json`: versions, hardware, when, and the words as typed."""
+    path = run.folder / "environment.json"
+    record = read_json(path) or {"commands": []}
+    command = shlex.join(["msnas", stage, *words])
+    began = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    record["commands"].append({"command": command, "began": began, **environment})
+    write_json(path, record)
