@@ -1,0 +1,1 @@
+"""Training, checkpoints, scoring, workers. `schedule` and `workers` can be imported without torch."""

@@ -1,0 +1,134 @@
+"""What a training needs to go on, as one flat dict in one file; and weights alone, for the next stage.
+
+A file has its final name only when it is complete and on the disk: write beside it, fsync, rename. Nothing is
+ever unpickled (`weights_only=True`, safetensors).
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from msnas.errors import RunError
+
+FORMAT = 1
+
+
+def save(path: Path, state: Mapping[str, Any], *, fingerprint: Mapping[str, Any]) -> None:
+    """Replace `path` by `state` (tensors, numbers, text, lists and dicts of these) and what it was made with.
+
+    A full disk or a folder that cannot be written is a RunError; the older file then stays as it was.
+    """
+    content = {"format": FORMAT, "fingerprint": _plain(fingerprint), **state}
+
+    def write(partial: Path) -> None:
+        with open(partial, "wb") as handle:
+            torch.save(content, handle)
+
+    _replace(path, write)
+
+
+def load(path: Path, *, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state that `save` wrote, tensors on the CPU; None where there is no file yet.
+
+    Raises RunError where the file is no checkpoint of this format, or was made with another `fingerprint`:
+    the message names the first value that differs.
+    """
+    if not path.exists():
+        return None
+    try:
+        if not zipfile.is_zipfile(path):
+            raise RunError(f"{_name(path)} is damaged or no checkpoint; delete it to begin this stage anew.")
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise RunError(f"{_name(path)} cannot be read ({_line(error)}); delete it to begin anew.") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else None
+        raise RunError(f"{_name(path)} must have format {FORMAT}, but got {found}; delete it to begin anew.")
+    if changed := differences(state["fingerprint"], fingerprint):
+        key, (old, new) = next(iter(changed.items()))
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        came = f"was made with {key}={old}, but got {key}={new}{more}"
+        raise RunError(f"{_name(path)} {came}; name a new run with run=.")
+    return state
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Leaves of two nested mappings that differ: dotted key -> (old, new), None where one has no such key."""
+    before, after = _leaves(_plain(old)), _leaves(_plain(new))
+    keys = sorted(before.keys() | after.keys())
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """All parameters and buffers of `model` as safetensors; errors as `save`."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    _replace(path, lambda partial: save_file(tensors, partial))
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Give `model` (on the CPU) the tensors of `path`, memory-mapped: processes of a machine share the pages.
+
+    They are mapped copy-on-write, so whoever changes them leaves the file as it is. Raises RunError where the
+    file is missing or damaged, or belongs to another network.
+    """
+    try:
+        model.load_state_dict(load_file(path), strict=True, assign=True)
+    except FileNotFoundError:
+        raise RunError(f"{_name(path)} is missing; finish the stage that writes it first.") from None
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{_name(path)} cannot be read ({_line(error)}); make it again.") from error
+    except RuntimeError as error:  # names or shapes differ
+        raise RunError(f"{_name(path)} holds the weights of another network: {_line(error)}.") from error
+
+
+def _replace(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make the file under another name; whole and on the disk, it becomes `path`."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write(partial)
+        with open(partial, "rb+") as handle:
+            os.fsync(handle.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)  # the rename itself is on the disk too
+        os.close(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk says
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        kept = "; the one before it is untouched" if path.exists() else ""
+        told = f"{_name(path)} cannot be written ({_line(error)}){kept}"
+        raise RunError(f"{told}. Free space or move the run.") from error
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON would give it back: tuples and lists are equal, only plain types remain."""
+    return dict(json.loads(json.dumps(value)))
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, inner in value.items():
+        leaves |= _leaves(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
+    return leaves
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _line(error: Exception) -> str:
+    """The telling part of an error: what the disk said where torch hides that, else the last line."""
+    told = error.__context__ if isinstance(error.__context__, OSError) else error
+    if isinstance(told, OSError) and told.strerror:
+        return told.strerror
+    return str(told).strip().rpartition("\n")[2].strip().rstrip(".") or type(told).__name__

@@ -1,0 +1,163 @@
+"""Several processes that train one network, started by `torchrun`: over GPUs (nccl) or CPU processes (gloo).
+
+Each step every process follows the same path on its own slice of the batch, and only the gradients of that
+path travel, as one flat buffer. DDP would walk all the branches of a supernet (`find_unused_parameters`), or
+refuse to leave some of them unused.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from msnas.errors import ConfigError
+from msnas.seeds import derive
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """This process's place among those that train together; alone by default, where nothing is exchanged."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the one process that writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """This process's contiguous share of a batch; one process or many, the same items altogether."""
+        if len(items) % self.size:
+            rule = f"`schedule.batch` must be a multiple of the {self.size} processes"
+            raise ConfigError(f"{rule}, but got {len(items)} images.")
+        each = len(items) // self.size
+        return list(items[self.rank * each : (self.rank + 1) * each])
+
+    def check_same(self, step: int, value: object) -> None:
+        """Assert that all processes are at the same step with the same `value`, compared by its text."""
+        if self.size == 1:
+            return
+        own = torch.tensor([step, derive(str(value))], device=self.device)
+        others = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(others, own)
+        same = all(torch.equal(own, other) for other in others)
+        assert same, f"All processes must follow one path, but rank {self.rank} has {value} at step {step}."
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """The mean of each value over the processes."""
+        if self.size == 1:
+            return list(values)
+        buffer = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(buffer)
+        return [value / self.size for value in buffer.tolist()]
+
+    def gather(self, value: T) -> list[T]:
+        """The `value` of every process, in the order of ranks, on every process; any picklable thing."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def exchange_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace gradients by their mean over the processes.
+
+        A parameter that no process used keeps `grad is None`, so that the optimizer leaves its weight and
+        momentum alone; a process that did not use one that others did counts as a gradient of 0.
+        """
+        if self.size == 1:
+            return
+        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=self.device)
+        dist.all_reduce(used, op=dist.ReduceOp.MAX)
+        gradients = [_gradient(p) for p, flag in zip(parameters, used.tolist(), strict=True) if flag]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        pieces = flat.split_with_sizes([gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view(gradient.shape))
+
+    def average_statistics(self, model: nn.Module) -> None:
+        """Replace the running statistics of batch norms by their mean over the processes.
+
+        Computed as rank 0's plus the mean difference from it: what is equal everywhere, as in branches that no
+        path visited, stays as it is, bit for bit.
+        """
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+        statistics = [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]
+        if self.size == 1 or not statistics:
+            return
+        own = torch.cat(statistics)
+        first = own.clone()
+        dist.broadcast(first, src=0)
+        difference = own - first
+        dist.all_reduce(difference)
+        pieces = (first + difference / self.size).split_with_sizes([s.numel() for s in statistics])
+        for statistic, piece in zip(statistics, pieces, strict=True):
+            statistic.copy_(piece)
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """`model` with rank 0's weights everywhere; on GPUs its batch norms look over all processes.
+
+        Synchronised batch norm does not exist on CPUs: there each process normalises its own share, and
+        `average_statistics` joins what they saw.
+        """
+        if self.size == 1:
+            return model
+        for tensor in (*model.parameters(), *model.buffers()):
+            first = tensor.detach().contiguous()
+            dist.broadcast(first, src=0)
+            tensor.detach().copy_(first)
+        if self.device.type == "cuda":
+            return _synchronised(model)
+        return model
+
+
+ALONE = Group()
+
+
+def local_rank() -> int:
+    """Which GPU of this machine is this process's (`devices.choose` takes it); 0 without torchrun."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+@contextmanager
+def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
+    """The group that `torchrun` started this process in, or a group of one.
+
+    timeout: seconds after which a process that waits for one that is gone gives up. torchrun itself ends all
+    processes as soon as one fails.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Group(device=device)
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+    try:
+        yield Group(rank=dist.get_rank(), size=size, device=device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _synchronised(model: nn.Module) -> nn.Module:
+    """`model` with batch norms that look over all processes; GPUs only."""
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return converted
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
