@@ -1,8 +1,8 @@
 """Architectures as pictures, after Fig. 1 of MSNAS: blocks left to right, fine features above coarse ones.
 
-Colour and number of a block say what it does to the feature (2 down, 1 keep, ½ up); the bars below say what it
-costs; each lane ends in the heads that read its feature. Several architectures stand one above the other, block
-under block, with what differs from the first one marked.
+Colour and number of a block say what it does to the feature (2 down, 1 keep, ½ up); the bars below say
+what it costs; each lane ends in the heads that read its feature. Several architectures stand one above the
+other, block under block, with what differs from the first one marked.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,13 @@ from typing import Any
 from msnas.errors import ConfigError
 from msnas.report import palette
 from msnas.report.diagram import STEM, Diagram, Head, Node
+from msnas.report.palette import TIMES
 
 LANE, PITCH = 0.66, 0.6  # inches: height of a stride's lane, width of a block's column
 LEFT, RIGHT, TOP = 1.05, 2.75, 0.72
 BARS, GAP = 1.3, 0.45  # the strip of costs; the room between two architectures
 BLOCK_WIDTH, BLOCK_HEIGHT = 0.4, 0.3
+DASHES = (0, (3.2, 1.8))  # of the laterals
 CHANGES = {STEM: "stem", 2.0: "2", 1.0: "1", 0.5: "½"}
 FONTS = {"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "text.color": palette.INK}
 
@@ -58,9 +60,10 @@ def _figure(diagrams: Sequence[Diagram]) -> Any:
     top = 0.0
     most = max(max(_bars(diagram).values()) for diagram in diagrams)
     for diagram, own in zip(diagrams, heights, strict=True):
-        _Canvas(axes, diagram, top, width, most, diagrams[0]).draw()
+        _Canvas(axes, diagram, top, width, diagrams, most).draw()
         top += own + GAP
-    _legend(axes, height - legend / 2, width, compared=any(comparable(diagrams[0], other) for other in diagrams[1:]))
+    compared = any(comparable(diagrams[0], other) for other in diagrams[1:])
+    _legend(axes, height - legend / 2, width, compared=compared)
     return figure
 
 
@@ -69,15 +72,20 @@ def _bars(diagram: Diagram) -> dict[int | str, int]:
     bars: dict[int | str, int] = {}
     for node in diagram.nodes:
         bars[node.column] = bars.get(node.column, 0) + node.macs
-    return {**bars, **diagram.extras}
+    bars.update(diagram.extras)
+    return bars
 
 
 class _Canvas:
     """One diagram at its place in the figure; every method draws one layer."""
 
-    def __init__(self, axes: Any, diagram: Diagram, top: float, width: float, most: int, first: Diagram) -> None:
+    def __init__(
+        self, axes: Any, diagram: Diagram, top: float, width: float, all_drawn: Sequence[Diagram], most: int
+    ) -> None:
         self.axes, self.diagram, self.top, self.width, self.most = axes, diagram, top, width, most
-        self.first, self.compared = first, first is not diagram and comparable(first, diagram)
+        self.unit = unit_of(min(other.macs for other in all_drawn))
+        self.first = first = all_drawn[0]
+        self.compared = first is not diagram and comparable(first, diagram)
         self.marked_heads = differing_heads(first, diagram) if self.compared else []
 
     def draw(self) -> None:
@@ -107,8 +115,8 @@ class _Canvas:
     def _box(self, x: float, y: float, width: float, height: float, radius: float, **style: Any) -> None:
         from matplotlib.patches import FancyBboxPatch
 
-        shape = f"round,pad=0,rounding_size={radius}"
-        self.axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **{"linewidth": 0, **style}))
+        style = {"boxstyle": f"round,pad=0,rounding_size={radius}", "linewidth": 0, **style}
+        self.axes.add_patch(FancyBboxPatch((x, y), width, height, **style))
 
     def _curve(self, points: Sequence[tuple[float, float]], **style: Any) -> None:
         from matplotlib.patches import PathPatch
@@ -119,7 +127,7 @@ class _Canvas:
 
     def _title(self) -> None:
         self._text(0.25, self.top + 0.27, self.diagram.title, fontsize=13, fontweight="bold")
-        total = f"{self.diagram.macs / 1e9:.2f} GMACs"
+        total = f"{self.diagram.macs / self.unit[1]:.2f} {self.unit[0]}"
         self._text(self.width - 0.25, self.top + 0.27, total, ha="right", fontsize=13, fontweight="bold")
         self._text(0.25, self.top + 0.52, self.diagram.subtitle, color=palette.QUIET, fontsize=8.5)
 
@@ -127,9 +135,11 @@ class _Canvas:
         height, width = self.diagram.input_size
         for row, stride in enumerate(self.diagram.strides):
             y = self.y(stride)
-            self._box(0.25, y - LANE / 2, self.width - 0.5, LANE, 0.0, facecolor=palette.LANES[row % 2], zorder=0)
+            stripe = {"facecolor": palette.LANES[row % 2], "zorder": 0}
+            self._box(0.25, y - LANE / 2, self.width - 0.5, LANE, 0.0, **stripe)
             self._text(0.36, y - 0.09, f"stride {stride}", fontsize=9, fontweight="bold")
-            self._text(0.36, y + 0.1, f"{height // stride} × {width // stride}", fontsize=7.5, color=palette.QUIET)
+            size = f"{height // stride} {TIMES} {width // stride}"
+            self._text(0.36, y + 0.1, size, fontsize=7.5, color=palette.QUIET)
 
     def _differences(self) -> None:
         """The first diagram's way as a grey line, and a halo round every block that chose otherwise."""
@@ -166,17 +176,17 @@ class _Canvas:
             self._curve([(x0, y0), (x0 + reach, y0), (x1 - reach, y1), (x1, y1)], **style)
 
     def _laterals(self) -> None:
-        """Arcs above the lane, from the end of one stage to the end of a later one of the same stride (eq. 6)."""
+        """Arcs above the lane, from one stage's end to a later one's of the same stride (eq. 6)."""
         for start, end in self.diagram.laterals:
             a, b = self.diagram.nodes[start], self.diagram.nodes[end]
             y = self.y(a.stride) - BLOCK_HEIGHT / 2
             x0, x1 = self.x(a.column) + 0.08, self.x(b.column) - 0.02
             rise = 0.24
-            style = {"edgecolor": palette.LATERAL, "linewidth": 1.5, "linestyle": (0, (3.2, 1.8))}
+            style = {"edgecolor": palette.LATERAL, "linewidth": 1.5, "linestyle": DASHES}
             self._curve([(x0, y), (x0 + 0.25, y - rise), (x1 - 0.25, y - rise), (x1, y - 0.05)], **style)
-            dot = {"markerfacecolor": palette.PAPER, "markeredgecolor": palette.LATERAL, "markeredgewidth": 1.2}
+            dot = {"color": palette.LATERAL, "markerfacecolor": palette.PAPER, "markeredgewidth": 1.2}
             self.axes.plot([x1], [y - 0.02], marker="o", markersize=6.5, zorder=6, **dot)
-            self.axes.plot([x1], [y - 0.02], marker="+", markersize=5, zorder=7, color=palette.LATERAL)
+            self.axes.plot([x1], [y - 0.02], marker="+", markersize=5, zorder=7, **dot)
 
     def _block(self, node: Node) -> None:
         x, y = self.x(node.column), self.y(node.stride)
@@ -217,7 +227,7 @@ class _Canvas:
     def _cost_bars(self) -> None:
         base = self.top + TOP + LANE * len(self.diagram.strides) + BARS - 0.3
         room = BARS - 0.62
-        self._text(0.36, base - room * 0.55, "GMACs", fontsize=9, fontweight="bold")
+        self._text(0.36, base - room * 0.55, self.unit[0], fontsize=9, fontweight="bold")
         self._text(0.36, base - room * 0.55 + 0.19, "per block", fontsize=7.5, color=palette.QUIET)
         columns = {node.column: node for node in reversed(self.diagram.nodes)}
         extras = {name: self.width - RIGHT + 0.85 + 0.95 * i for i, name in enumerate(self.diagram.extras)}
@@ -227,8 +237,10 @@ class _Canvas:
             height = room * macs / self.most
             fill = palette.BLOCKS[node.change] if node else palette.HEAD
             self._box(x - 0.15, base - height, 0.3, height, 0.0, facecolor=fill)
-            self._text(x, base - height - 0.09, _giga(macs), fontsize=7.5, ha="center")
-            self._text(x, base + 0.11, node.name if node else str(key), fontsize=7.5, ha="center", color=palette.QUIET)
+            style = {"fontsize": 7.5, "ha": "center"}
+            self._text(x, base - height - 0.09, _short(macs / self.unit[1]), **style)
+            name = node.name if node else str(key)
+            self._text(x, base + 0.11, name, color=palette.QUIET, **style)
         self.axes.plot([LEFT, self.width - 0.35], [base, base], color=palette.QUIET, linewidth=0.8)
 
 
@@ -239,7 +251,7 @@ def comparable(first: Diagram, second: Diagram) -> bool:
 
 
 def differing_nodes(first: Diagram, second: Diagram) -> list[Node]:
-    """Blocks of `second` that change the stride otherwise than the first diagram's block at the same place."""
+    """Blocks of `second` that change the stride otherwise than the first's block at the same place."""
     before = {node.column: node.change for node in first.nodes}
     return [node for node in second.nodes if before.get(node.column) != node.change]
 
@@ -250,8 +262,13 @@ def differing_heads(first: Diagram, second: Diagram) -> list[str]:
     return [head.name for head in second.heads if before.get(head.name) != head.stride]
 
 
-def _giga(macs: int) -> str:
-    return f"{macs / 1e9:.2f}" if macs < 1e10 else f"{macs / 1e9:.1f}"
+def unit_of(macs: int) -> tuple[str, float]:
+    """The unit that costs of this size read best in, and how many MACs it is."""
+    return ("GMACs", 1e9) if macs >= 1e9 else ("MMACs", 1e6)
+
+
+def _short(number: float) -> str:
+    return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:.0f}"
 
 
 def _legend(axes: Any, y: float, width: float, *, compared: bool) -> None:
@@ -260,13 +277,13 @@ def _legend(axes: Any, y: float, width: float, *, compared: bool) -> None:
 
     words = {2.0: "2: halves the feature", 1.0: "1: keeps its size", 0.5: "½: doubles it"}
     handles: list[Any] = [Patch(facecolor=palette.BLOCKS[key], label=text) for key, text in words.items()]
-    style = {"color": palette.LATERAL, "linestyle": (0, (3.2, 1.8)), "marker": "o", "markerfacecolor": palette.PAPER}
-    handles += [Line2D([], [], label="lateral 1×1, added", **style)]
+    dashed: Any = {"color": palette.LATERAL, "linestyle": DASHES, "marker": "o"}
+    dashed |= {"markerfacecolor": palette.PAPER, "label": f"lateral 1{TIMES}1, added"}
+    handles += [Line2D([], [], **dashed)]
     handles += [Line2D([], [], color=palette.HEAD, linewidth=1.6, label="feature that heads read")]
     if compared:
         handles += [Patch(facecolor=palette.MARK, label="chose otherwise than the first")]
         handles += [Line2D([], [], color=palette.GHOST, linewidth=5, label="way of the first")]
-    axes.legend(
-        handles=handles, loc="center", bbox_to_anchor=(width / 2, y), bbox_transform=axes.transData, ncols=len(handles),
-        frameon=False, fontsize=8, handlelength=1.8, columnspacing=1.8,
-    )  # fmt: skip
+    place = {"loc": "center", "bbox_to_anchor": (width / 2, y), "bbox_transform": axes.transData}
+    style = {"frameon": False, "fontsize": 8, "handlelength": 1.8, "columnspacing": 1.8}
+    axes.legend(handles=handles, ncols=len(handles), **place, **style)

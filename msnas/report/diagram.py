@@ -1,16 +1,20 @@
 """An architecture as nodes and links on a grid: columns are blocks in order, rows are feature strides.
 
-What `architecture_drawing.py` draws, free of any drawing library; stages and laterals follow MSNAS eq. 4-6, the
-groups of object sizes its Fig. 2b.
+What `architecture_drawing.py` draws, free of any drawing library; stages and laterals follow MSNAS eq. 4-6,
+the groups of object sizes its Fig. 2b.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+
+from msnas.report.palette import DASH
 
 STEM = 4.0  # the `change` of the stem, which no block has
 
+
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One block. name: printed below it; change: its own stride (0.5, 1, 2, STEM); stride: of the feature it makes."""
+    """One block. name: printed below it; change: its own stride (0.5, 1, 2, STEM); stride: its feature's."""
 
     name: str
     column: int
@@ -31,9 +35,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """One network. `path` and `laterals` hold (from, to) indices into `nodes`; `features` stride -> node index.
+    """One network. `path` and `laterals` hold (from, to) indices into `nodes`.
 
-    extras: what costs MACs beside the nodes, such as the RPN, by name. stages: runs of nodes, (first, last).
+    features: stride -> index of the node whose output is read. stages: runs of nodes, (first, last).
+    extras: what costs MACs beside the nodes, such as the RPN, by name.
     """
 
     title: str
@@ -60,9 +65,9 @@ class Diagram:
 
 
 def object_sizes(groups: int, short_side: int) -> tuple[str, ...]:
-    """The range of sqrt(box area) of each group, in pixels of an image of this short side (Fig. 2b, k0 = 4)."""
+    """The range of sqrt(box area) of each group, in pixels at this short side (Fig. 2b, k0 = 4)."""
     unit = 224 * short_side / 800
     bounds = [unit * 2.0 ** (k - 4) for k in range(2, groups + 1)]  # group i ends where k = i + 1 begins
     text = [f"{bound:.0f}" for bound in bounds]
-    middle = [f"{low}–{high} px" for low, high in zip(text, text[1:], strict=False)]
+    middle = [f"{low}{DASH}{high} px" for low, high in pairwise(text)]
     return (f"< {text[0]} px", *middle, f"≥ {text[-1]} px")
