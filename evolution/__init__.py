@@ -1,0 +1,33 @@
+"""Search strategies behind one ask and tell, and the history that makes a search survive anything."""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Evaluation": "evolution.strategy",
+    "Finalist": "evolution.search",
+    "Genome": "evolution.strategy",
+    "History": "evolution.history",
+    "HistoryView": "evolution.history",
+    "Job": "evolution.search",
+    "MultiScaleEvolution": "evolution.multi_scale",
+    "NSGA2": "evolution.nsga2",
+    "NeighbourSpace": "evolution.strategy",
+    "RandomSearch": "evolution.random_search",
+    "RegularizedEvolution": "evolution.regularized",
+    "SearchResult": "evolution.search",
+    "Space": "evolution.strategy",
+    "Strategy": "evolution.strategy",
+    "StrategyError": "evolution.errors",
+    "evaluate_with": "evolution.search",
+    "run_search": "evolution.search",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's module when the name is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'evolution' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,219 @@
+"""The search itself: ask, look up or evaluate, store, tell, commit; in the end score the best again.
+
+Everything that was finished is in the history, so a search that was killed at any instant goes on from there.
+"""
+
+import logging
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from evolution.errors import StrategyError
+from evolution.history import MAX_ATTEMPTS, History
+from evolution.strategy import FAILED, Evaluation, Genome, Record, Strategy, check_positive
+
+log = logging.getLogger(__name__)
+
+RESCORED = "rescored"  # the origin of the finalists' later scores
+
+
+class Job(NamedTuple):
+    """One candidate to score: replicate 0 for the search, 1, 2, ... for scoring it again on other batches."""
+
+    genome: Genome
+    replicate: int
+
+
+Evaluate = Callable[[Genome, int], Evaluation]
+EvaluateMany = Callable[[Sequence[Job]], Iterable[Evaluation]]
+"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too."""
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Scores one job; a candidate that raises becomes a failed evaluation with its reason. Can be pickled."""
+
+    evaluate: Evaluate
+
+    def __call__(self, job: Job) -> Evaluation:
+        try:
+            return self.evaluate(job.genome, job.replicate)
+        except Exception as error:  # also MemoryError and CUDA's out-of-memory; Ctrl-C passes
+            log.warning("Candidate %s failed.", job.genome, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            return Evaluation(genome=job.genome, replicate=job.replicate, status=FAILED, reason=reason)
+
+
+def evaluate_with(evaluate: Evaluate, map: Callable[..., Iterable[Any]] = map) -> EvaluateMany:
+    """An engine out of any `map`: Python's own (one after another, here), a pool's `imap_unordered`, DEAP's
+    `toolbox.map`. One that gives its results lazily has each stored as it finishes."""
+    return partial(map, Guarded(evaluate))
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of the best, with the score it was selected by and its scores on other batches."""
+
+    selected: Evaluation
+    again: tuple[Evaluation, ...] = ()
+
+    @property
+    def genome(self) -> Genome:
+        return self.selected.genome
+
+    @property
+    def mean(self) -> float:
+        """The AP to compare by: the mean of the scores made again, free of the luck that selected it."""
+        return statistics.fmean(self._scores()) if self.again else self.selected.score[0]
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of `mean`; None where fewer than two scores were made again."""
+        scores = self._scores()
+        return statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
+
+    def _scores(self) -> list[float]:
+        return [evaluation.score[0] for evaluation in self.again]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found. `winners` are the best of `finalists`, both best first."""
+
+    winners: tuple[Finalist, ...]
+    finalists: tuple[Finalist, ...]
+    generations: tuple[Record, ...]
+    evaluated: int  # evaluations in the history, failed attempts and replicates included
+    failed: int
+    seconds: float  # spent in evaluations, all runs together
+
+
+def run_search(
+    strategy: Strategy,
+    evaluate_many: EvaluateMany,
+    history: History,
+    *,
+    top_k: int = 5,
+    finalists: int = 8,
+    replicates: int = 3,
+    give_up_after: int = 20,
+    on_evaluation: Callable[[Evaluation, int, int], None] | None = None,
+    on_generation: Callable[[Record], None] | None = None,
+) -> SearchResult:
+    """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
+
+    finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
+    give_up_after: failures in a row after which the search stops with a StrategyError; it also stops when a
+        generation ends and nothing has succeeded yet.
+    on_evaluation: called with each new evaluation, its number and how many its generation has.
+    on_generation: called with each record once it is committed.
+    """
+    check_positive(top_k=top_k, finalists=finalists, give_up_after=give_up_after)
+    if not isinstance(replicates, int) or replicates < 0:
+        raise StrategyError(f"`replicates` is a whole number of at least 0, but got {replicates!r}.")
+    scorer = _Scorer(evaluate_many, history, give_up_after, on_evaluation)
+    state = history.state()
+    if state is not None:
+        strategy.load_state_dict(state)
+    while genomes := strategy.ask():
+        stamp = {genome: (strategy.generation, strategy.origin(genome)) for genome in genomes}
+        strategy.tell(scorer.score([Job(genome, 0) for genome in genomes], stamp))
+        _commit(strategy, history, on_generation)
+    if strategy.record and strategy.record["generation"] > history.last_generation():
+        _commit(strategy, history, on_generation)  # the search ended before its last generation: say why
+    return _conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
+
+
+def _commit(strategy: Strategy, history: History, on_generation: Callable[[Record], None] | None) -> None:
+    history.commit(strategy.record, strategy.state_dict())
+    if on_generation is not None:
+        on_generation(strategy.record)
+
+
+def _conclude(
+    strategy: Strategy, scorer: "_Scorer", history: History, top_k: int, finalists: int, replicates: int
+) -> SearchResult:
+    """Score the best again, order them by the mean and put the result together."""
+    ranked = [Finalist(evaluation) for evaluation in strategy.best(finalists)]
+    if replicates and ranked:
+        ranked = _score_again(ranked, scorer, replicates)
+    by_mean = [replace(one.selected, score=(one.mean, *one.selected.score[1:])) for one in ranked]
+    finalist = {one.genome: one for one in ranked}
+    evaluations = history.evaluations()
+    return SearchResult(
+        winners=tuple(finalist[chosen.genome] for chosen in strategy.choose(by_mean, top_k)),
+        finalists=tuple(finalist[chosen.genome] for chosen in strategy.choose(by_mean, len(by_mean))),
+        generations=tuple(history.generations()),
+        evaluated=len(evaluations),
+        failed=sum(not evaluation.ok for evaluation in evaluations),
+        seconds=math.fsum(evaluation.seconds for evaluation in evaluations),
+    )
+
+
+def _score_again(ranked: list[Finalist], scorer: "_Scorer", replicates: int) -> list[Finalist]:
+    """Every finalist on `replicates` other draws of batches; one that fails every time drops out."""
+    jobs = [Job(one.genome, replicate) for one in ranked for replicate in range(1, replicates + 1)]
+    stamp = {one.genome: (one.selected.generation, RESCORED) for one in ranked}
+    again: dict[Genome, list[Evaluation]] = {one.genome: [] for one in ranked}
+    for evaluation in scorer.score(jobs, stamp):
+        if evaluation.ok:
+            again[evaluation.genome].append(evaluation)
+    left = [Finalist(one.selected, tuple(again[one.genome])) for one in ranked if again[one.genome]]
+    if not left:
+        raise StrategyError(
+            f"All {len(ranked)} finalists failed when they were scored again: see the history."
+        )
+    return left
+
+
+class _Scorer:
+    """Looks up what is finished, has the rest evaluated, and stores each result as it finishes."""
+
+    def __init__(
+        self,
+        evaluate_many: EvaluateMany,
+        history: History,
+        give_up_after: int,
+        on_evaluation: Callable[[Evaluation, int, int], None] | None,
+    ) -> None:
+        self.evaluate_many = evaluate_many
+        self.history = history
+        self.give_up_after = give_up_after
+        self.on_evaluation = on_evaluation
+        self._failures_in_a_row = 0
+
+    def score(self, jobs: Sequence[Job], stamp: Mapping[Genome, tuple[int, str]]) -> list[Evaluation]:
+        """A finished evaluation for each job, in their order. `stamp`: a genome's generation and origin."""
+        for _ in range(MAX_ATTEMPTS):  # the second time only those that failed the first
+            missing = [job for job in jobs if self.history.find(*job) is None]
+            waiting = set(missing)
+            for evaluation in self.evaluate_many(missing) if missing else ():
+                job = Job(evaluation.genome, evaluation.replicate)
+                assert job in waiting, f"the engine gave {job}, which it was not asked for or gave before"
+                waiting.remove(job)
+                generation, origin = stamp[job.genome]
+                evaluation = replace(evaluation, generation=generation, origin=origin)
+                self._store(evaluation, len(jobs) - len(waiting), len(jobs))
+            assert not waiting, f"the engine lost {len(waiting)} of {len(missing)} jobs"
+        finished = [found for job in jobs if (found := self.history.find(*job)) is not None]
+        assert len(finished) == len(jobs)
+        if self.history.succeeded() == 0:
+            raise StrategyError(
+                f"Every candidate failed, all {len(jobs)} of them; the last: {finished[-1].reason} "
+                f"Remove the cause and {self.history.path}, then start again."
+            )
+        return finished
+
+    def _store(self, evaluation: Evaluation, number: int, total: int) -> None:
+        self.history.append(evaluation)
+        if self.on_evaluation is not None:
+            self.on_evaluation(evaluation, number, total)
+        self._failures_in_a_row = 0 if evaluation.ok else self._failures_in_a_row + 1
+        if self._failures_in_a_row >= self.give_up_after:
+            raise StrategyError(
+                f"The last {self._failures_in_a_row} evaluations all failed, so the search stops; the last: "
+                f"{evaluation.reason} Remove the cause, then start again: what succeeded is kept."
+            )
