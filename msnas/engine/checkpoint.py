@@ -11,7 +11,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +21,16 @@ from torch import nn
 from msnas.errors import RunError
 
 FORMAT = 1
+
+
+class Stateful(Protocol):
+    """A model, an optimizer, a loss scaler."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that must be kept."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Go on from what was kept."""
 
 
 def save(path: Path, state: Mapping[str, Any], *, fingerprint: Mapping[str, Any]) -> None:
@@ -60,6 +70,28 @@ def load(path: Path, *, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None
         came = f"was made with {key}={old}, but got {key}={new}{more}"
         raise RunError(f"{_name(path)} {came}; name a new run with run=.")
     return state
+
+
+def save_parts(
+    path: Path, step: int, parts: Mapping[str, Stateful], *, fingerprint: Mapping[str, Any]
+) -> None:
+    """`save` for the `state_dict` of every part (model, optimizer, ...) after `step` steps."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    save(path, {"step": step, **states}, fingerprint=fingerprint)
+
+
+def restore_parts(path: Path, parts: Mapping[str, Stateful], *, fingerprint: Mapping[str, Any]) -> int:
+    """Bring every part to where `save_parts` left it; returns the steps done, 0 where there is no file."""
+    state = load(path, fingerprint=fingerprint)
+    if state is None:
+        return 0
+    for name, part in parts.items():
+        try:
+            if state[name]:  # a loss scaler that was off has nothing to say
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError) as error:  # names or shapes differ
+            raise RunError(f"{_name(path)} holds another {name}: {_line(error)}; name a new run.") from error
+    return int(state["step"])
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

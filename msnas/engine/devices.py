@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,7 +17,7 @@ from msnas.errors import ConfigError
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 _HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_REPORTED = ("torch", "torchvision", "timm", "numpy", "pycocotools", "hotcoco", "deap", "hydra-core")
+_REPORTED = ("torchvision", "timm", "numpy", "pycocotools", "hotcoco", "deap", "hydra-core")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def describe(hardware: Hardware) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: found for name in _REPORTED if (found := _version(name)) is not None},
+        "packages": {"torch": str(torch.__version__)} | _versions(),
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpu": torch.cuda.get_device_name(hardware.device) if cuda else None,
@@ -161,11 +161,13 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    """Of the packages beside torch that numbers may depend on; those that are not installed are left out."""
+    found = {}
+    for name in _REPORTED:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _cpu_name() -> str:

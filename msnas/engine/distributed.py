@@ -91,8 +91,8 @@ class Group:
     def average_statistics(self, model: nn.Module) -> None:
         """Replace the running statistics of batch norms by their mean over the processes.
 
-        Computed as rank 0's plus the mean difference from it: what is equal everywhere, as in branches that no
-        path visited, stays as it is, bit for bit.
+        Computed as rank 0's plus the mean difference from it: what is equal everywhere (branches that no
+        path visited) stays as it is, bit for bit.
         """
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         statistics = [s for norm in norms for s in (norm.running_mean, norm.running_var) if s is not None]

@@ -1,0 +1,40 @@
+"""Stopping politely: Ctrl-C and SIGTERM let a loop finish its step and save before the program ends."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any, Self
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came; the step was finished and everything is saved. The same command goes on."""
+
+    def __init__(self, stage: str, step: int, steps: int) -> None:
+        super().__init__(f"{stage} stopped after {step} of {steps} steps, all of them saved.")
+        self.stage, self.step, self.steps = stage, step, steps
+
+
+class StopSignal:
+    """Inside `with StopSignal() as stop`, the first signal sets `stop.requested`, a second one ends at once.
+
+    Off where `enabled` is false and outside of the main thread, which alone may have signal handlers.
+    """
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.requested = False
+        self._enabled = enabled and threading.current_thread() is threading.main_thread()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if self._enabled:
+            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True

@@ -1,0 +1,74 @@
+import json
+import os
+import socket
+
+import pytest
+import torch
+
+from msnas.engine import devices
+from msnas.errors import ConfigError
+
+needs_no_gpu = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="tells what happens where there is no GPU"
+)
+
+
+@needs_no_gpu
+def test_auto_is_the_cpu_in_full_precision_where_there_is_no_gpu():
+    chosen = devices.choose("auto")
+    assert (chosen.device.type, chosen.precision) == ("cpu", "fp32")
+
+
+@needs_no_gpu
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_a_missing_gpu_is_a_config_error_that_says_what_is_there(device):
+    with pytest.raises(
+        ConfigError, match=rf"device={device} needs GPU \d, but torch sees none; try cpu or auto"
+    ):
+        devices.choose(device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "", "tpu:0"])
+def test_an_unknown_device_is_a_config_error_that_lists_the_known(device):
+    with pytest.raises(ConfigError, match="one of auto, cpu, cuda, cuda:N"):
+        devices.choose(device)
+
+
+def test_fp16_on_the_cpu_is_refused():
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        devices.choose("cpu", precision="fp16")
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16, but got 'int8'"):
+        devices.choose("cpu", precision="int8")
+
+
+def test_negative_threads_are_refused():
+    with pytest.raises(ConfigError, match="threads"):
+        devices.choose("cpu", threads=-1)
+
+
+def test_threads_are_set():
+    before = torch.get_num_threads()
+    try:
+        devices.choose("cpu", threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_bytes_become_floats_in_0_to_1_and_floats_stay():
+    images = [torch.full((3, 2, 2), 255, dtype=torch.uint8), torch.full((3, 2, 2), 0.25)]
+    moved = devices.images_to_device(images, torch.device("cpu"))
+    assert [float(image.max()) for image in moved] == [1.0, 0.25]
+
+
+def test_the_description_is_json_and_names_no_user_host_or_folder():
+    report = devices.describe(devices.choose("cpu"))
+    text = json.dumps(report)
+    assert {"python", "packages", "cpu", "cores", "commit", "device", "threads"} <= report.keys()
+    assert report["packages"]["torch"] == torch.__version__
+    assert os.path.expanduser("~") not in text
+    assert socket.gethostname() not in text
+    assert str(devices.Path(devices.__file__).parents[2]) not in text
