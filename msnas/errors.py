@@ -19,3 +19,7 @@ class RunError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on: a loss that is not finite, a batch too small for batch norm, no memory left."""
+
+
+class ModelError(UserError):
+    """A model file that is missing, damaged, or not one of ours."""

@@ -1,0 +1,165 @@
+"""Faster R-CNN (arXiv 1506.01497) and Mask R-CNN (arXiv 1703.06870), one feature a group of object sizes.
+
+Assembled from torchvision's parts and used like its models: a list of images in, a list of detections out;
+with targets, in training mode, a dict of losses.
+"""
+
+import copy
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from msnas.detectors.box_head import (
+    BOX_HEADS,
+    BOX_SIZE,
+    MASK_SIZE,
+    BoxPredictor,
+    make_box_head,
+    make_mask_parts,
+)
+from msnas.detectors.roi import BASE_SCALE, GroupRoIAlign, make_roi_heads
+from msnas.detectors.rpn import make_rpn
+from msnas.detectors.targets import check_targets
+from msnas.detectors.transform import DetectorTransform
+from msnas.errors import ConfigError
+from supernet.architecture import Architecture
+
+Target = dict[str, Any]
+
+
+class Encoder(Protocol):
+    """What a two-stage detector reads: one feature [B, out_channels, h, w] for each group of object sizes."""
+
+    out_channels: int
+    num_groups: int
+    divisor: int  # images are padded to its multiples
+    roi_levels: tuple[int, int]  # the k of the first and of the last group that serves regions
+    shared_heads: bool  # one RPN head for all groups, or one for each
+
+    def __call__(self, images: Tensor, *path: Architecture) -> list[Tensor]:
+        """Normalised, padded images [B, 3, H, W]; a supernet also takes the path."""
+
+
+class FasterRCNN(nn.Module):
+    """A two-stage detector over a MixedEncoder (pass the architecture), a PathEncoder or an FpnEncoder.
+
+    num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
+    pixels that images are resized to at inference. anchor_scale: size of anchors beside those for 800 pixels;
+    None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        num_classes: int,
+        short_side: int = 800,
+        long_side: int = 1333,
+        box_head: str = "2conv1fc",
+        box_channels: int = 256,
+        fc_channels: int = 1024,
+        mask: bool = False,
+        anchor_scale: float | None = None,
+        base_scale: float | None = None,
+        rois_per_image: int = 512,
+        rpn_batch: int = 256,
+        rpn_pre_nms_train: int = 2000,
+        rpn_pre_nms_test: int = 1000,
+        rpn_post_nms_train: int = 2000,
+        rpn_post_nms_test: int = 1000,
+        score_threshold: float = 0.05,
+        nms_threshold: float = 0.5,
+        detections: int = 100,
+    ) -> None:
+        config = {
+            name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")
+        }
+        super().__init__()
+        _check_options(config)
+        self.config: dict[str, Any] = (
+            config  # what the constructor needs to build this detector again, as JSON
+        )
+        self.meta: dict[
+            str, Any
+        ] = {}  # what a model file adds: class names, category ids, where it comes from
+        anchor_scale = anchor_scale or short_side / 800
+        base_scale = base_scale or BASE_SCALE * anchor_scale
+        channels, divisor = encoder.out_channels, encoder.divisor
+
+        def roi_pool(output_size: int) -> GroupRoIAlign:
+            return GroupRoIAlign(
+                encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor
+            )
+
+        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=divisor)
+        self.encoder = encoder
+        self.rpn = make_rpn(
+            channels,
+            encoder.num_groups,
+            shared=encoder.shared_heads,
+            anchor_scale=anchor_scale,
+            batch=rpn_batch,
+            pre_nms=(rpn_pre_nms_train, rpn_pre_nms_test),
+            post_nms=(rpn_post_nms_train, rpn_post_nms_test),
+        )
+        mask_parts = (
+            make_mask_parts(channels, channels=box_channels, num_outputs=num_classes + 1) if mask else None
+        )
+        self.roi_heads = make_roi_heads(
+            roi_pool(BOX_SIZE),
+            make_box_head(box_head, channels, channels=box_channels, fc_channels=fc_channels),
+            BoxPredictor(fc_channels, num_classes + 1),
+            batch=rois_per_image,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            detections=detections,
+            mask_parts=(roi_pool(MASK_SIZE), *mask_parts) if mask_parts else None,
+        )
+
+    def forward(
+        self,
+        images: list[Tensor],
+        targets: list[Target] | None = None,
+        architecture: Architecture | None = None,
+    ) -> Any:
+        """Losses in training mode, detections in evaluation mode.
+
+        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4]
+        xyxy float in pixels of the given image, labels [n] int64 in 1..num_classes, and masks [n, h, w] uint8
+        where the detector has a mask branch; n may be 0. architecture: the path, where the encoder is a
+        supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m], scores [m] and
+        masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
+        """
+        if self.training:
+            check_targets(targets, len(images), self.config["num_classes"])
+        batch, targets = self.transform(images, targets if self.training else None)
+        features = self.encode(batch.tensors, architecture)
+        proposals, rpn_losses = self.rpn(batch, features, targets)
+        detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
+        if self.training:
+            return {**rpn_losses, **roi_losses}
+        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        return self.transform.postprocess(detections, batch.image_sizes, sizes)
+
+    def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
+        """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
+        features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
+        return {str(group): feature.float() for group, feature in enumerate(features)}
+
+    def extract(self, architecture: Architecture) -> "FasterRCNN":
+        """One path as an ordinary detector with its own weights; outputs are equal, in evaluation bitwise."""
+        supernet: Any = self.encoder
+        return copy.deepcopy(self, {id(supernet): supernet.extract(architecture)})  # the rest, around that
+
+
+def _check_options(config: dict[str, Any]) -> None:
+    if config["box_head"] not in BOX_HEADS:
+        raise ConfigError(f"box_head must be one of {', '.join(BOX_HEADS)}, but got {config['box_head']!r}.")
+    for name, value in config.items():
+        positive = value > 0 if isinstance(value, int | float) else True
+        if not positive and name not in ("mask", "score_threshold"):
+            raise ConfigError(f"{name} must be positive, but got {value!r}.")
+    if config["short_side"] > config["long_side"]:
+        raise ConfigError(
+            f"short_side <= long_side must hold, but got {config['short_side']} and {config['long_side']}."
+        )

@@ -1,0 +1,85 @@
+"""Features of regions of interest, each from the group of its size.
+
+torchvision's MultiScaleRoIAlign takes a feature's level from its stride and so cannot serve two groups that
+read one feature; besides, it keeps the strides of its first call for ever.
+"""
+
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import roi_align
+from torchvision.ops.poolers import LevelMapper
+
+BASE_SCALE = 224  # pixels of an image whose short side is 800: side of a square that belongs to k = 4
+
+
+class GroupRoIAlign(nn.Module):
+    """One `roi_align` a group; region w x h goes to k = floor(4 + log2(sqrt(w * h) / base_scale)), clamped.
+
+    MSNAS Fig. 2b: groups k = 1 (all that is smaller) to 5 (all that is larger); an FPN has k = 2..5.
+    """
+
+    def __init__(self, levels: tuple[int, int], *, base_scale: float, output_size: int, divisor: int) -> None:
+        super().__init__()
+        self.groups_of = LevelMapper(*levels, canonical_scale=base_scale, canonical_level=4)
+        self.num_groups = levels[1] - levels[0] + 1
+        self.output_size = output_size
+        self.divisor = divisor
+
+    def forward(
+        self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
+    ) -> Tensor:
+        """[R, C, output_size, output_size] of the R regions of all images, in their order.
+
+        features: [B, C, h, w] a group (those past the last group are left alone); boxes: [n, 4] an image,
+        xyxy, pixels; image_sizes: (height, width) before padding to multiples of `divisor`.
+        """
+        maps = list(features.values())[: self.num_groups]
+        padded_height = ceil(max(height for height, _ in image_sizes) / self.divisor) * self.divisor
+        groups = self.groups_of(boxes)  # [R]
+        images = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
+        rois = torch.cat([images, torch.cat(boxes)], dim=1)  # [R, 5]
+        size = (self.output_size, self.output_size)
+        pooled = maps[0].new_zeros((len(rois), maps[0].shape[1], *size))
+        for group, feature in enumerate(maps):
+            chosen = torch.where(groups == group)[0]
+            scale = feature.shape[-2] / padded_height
+            pooled[chosen] = roi_align(feature, rois[chosen], size, scale, sampling_ratio=2).to(pooled.dtype)
+        return pooled
+
+
+def make_roi_heads(
+    pool: nn.Module,
+    head: nn.Module,
+    predictor: nn.Module,
+    *,
+    batch: int,
+    score_threshold: float,
+    nms_threshold: float,
+    detections: int,
+    mask_parts: tuple[nn.Module, nn.Module, nn.Module] | None,
+) -> nn.Module:
+    """torchvision's second stage; `batch` regions are sampled an image, a quarter of them objects.
+
+    mask_parts: pooling, head and predictor of the mask branch, or None.
+    """
+    mask_pool, mask_head, mask_predictor = mask_parts or (None, None, None)
+    heads: nn.Module = RoIHeads(
+        pool,
+        head,
+        predictor,
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=batch,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,  # torchvision's default, (10, 10, 5, 5)
+        score_thresh=score_threshold,
+        nms_thresh=nms_threshold,
+        detections_per_img=detections,
+        mask_roi_pool=mask_pool,
+        mask_head=mask_head,
+        mask_predictor=mask_predictor,
+    )
+    return heads

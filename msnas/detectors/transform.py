@@ -1,0 +1,64 @@
+"""Images in: normalised, resized (at inference only), padded. Detections out: in pixels of what came."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+
+IMAGE_MEAN = (
+    0.485,
+    0.456,
+    0.406,
+)  # of ImageNet, RGB in 0..1, as every ResNet of timm and torchvision expects
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+def resized_size(height: int, width: int, *, short_side: int, long_side: int) -> tuple[int, int]:
+    """(height, width) in pixels: short side `short_side`, unless the long side would exceed `long_side`.
+
+    A size that this function returned comes back unchanged.
+    """
+    scale = min(short_side / min(height, width), long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
+    """torchvision's transform, which leaves the size of training images to the data pipeline.
+
+    In training images are normalised and padded to multiples of `divisor`; in evaluation they are resized by
+    `resized_size` first. Boxes and masks of training targets are in pixels of the given images and stay as
+    they are.
+    """
+
+    def __init__(self, *, short_side: int, long_side: int, divisor: int) -> None:
+        super().__init__(short_side, long_side, list(IMAGE_MEAN), list(IMAGE_STD), size_divisible=divisor)
+        self.short_side, self.long_side = short_side, long_side
+        self.register_buffer("mean", _per_channel(IMAGE_MEAN), persistent=False)
+        self.register_buffer("std", _per_channel(IMAGE_STD), persistent=False)
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """[3, h, w], float in 0..1 or uint8 in 0..255, to zero mean and unit variance."""
+        if image.dtype == torch.uint8:
+            image = image.to(self.mean.dtype) / 255
+        normal: Tensor = (image - self.mean) / self.std
+        return normal
+
+    def resize(
+        self, image: Tensor, target: dict[str, Any] | None = None
+    ) -> tuple[Tensor, dict[str, Any] | None]:
+        """[3, h, w] to its size at inference; in training the same image again. Targets are not touched."""
+        if self.training:
+            return image, target
+        height, width = image.shape[-2:]
+        size = resized_size(height, width, short_side=self.short_side, long_side=self.long_side)
+        if size != (height, width):
+            image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
+        return image, target
+
+
+def _per_channel(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, device="cpu").view(
+        3, 1, 1
+    )  # also where the weights are only framed, on "meta"
