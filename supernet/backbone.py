@@ -1,0 +1,92 @@
+"""Any timm network as a backbone: the features C3, C4, C5 (or others) of images, and what it costs."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from supernet.cost import Cost, resnet_channels
+from supernet.errors import SpaceError
+from supernet.mac_counter import count_macs, count_params
+
+# Networks that timm can build but does not list: a name of ours, timm's name, and what differs.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resnet10": ("resnet18", {"layers": (1, 1, 1, 1)}),  # NAS-FPN's proxy: basic blocks, widths 64..512
+}
+
+
+class Backbone(nn.Module):
+    """A timm `features_only` network read at pyramid levels, level l having stride 2**l.
+
+    name: a timm model with features, such as resnet50 (v1.5) or mobilenetv2_100, or one of `VARIANTS`. width:
+    of the stages beside the published ones; ResNets only. weights: a file of timm weights (safetensors, or a
+    state dict saved by torch); None: from scratch.
+    """
+
+    def __init__(
+        self, name: str, levels: Sequence[int] = (3, 4, 5), *, width: float = 1.0, weights: str | None = None
+    ) -> None:
+        super().__init__()
+        timm_name, options = _timm_options(name, width)
+        with torch.device("meta"):
+            probe: Any = timm.create_model(timm_name, features_only=True, **options)
+        reductions = probe.feature_info.reduction()
+        if missing := [level for level in levels if 2**level not in reductions]:
+            raise SpaceError(
+                f"Backbone {name} has features of strides {reductions}, but {2 ** missing[0]} is needed."
+            )
+        indices = tuple(reductions.index(2**level) for level in levels)
+        self.body = timm.create_model(timm_name, features_only=True, out_indices=indices, **options)
+        info: Any = self.body.feature_info
+        self.channels: list[int] = info.channels()
+        if weights is not None:
+            load_weights(self.body, weights)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """images: [B, 3, H, W], normalised. Returns one [B, C_l, H / 2**l, W / 2**l] for each level l."""
+        features: list[Tensor] = self.body(images)
+        return features
+
+
+def _timm_options(name: str, width: float) -> tuple[str, dict[str, Any]]:
+    """timm's name of the network and the arguments that make it `width` times as wide."""
+    timm_name, options = VARIANTS.get(name, (name, {}))
+    if timm_name not in timm.list_models():
+        raise SpaceError(f"A backbone is a timm model or one of {', '.join(VARIANTS)}, but got {name!r}.")
+    if width == 1:
+        return timm_name, options
+    if not timm_name.startswith("resnet"):
+        raise SpaceError(f"Only ResNets can have another width than 1, but got {name} with {width=}.")
+    return timm_name, {**options, "channels": resnet_channels(width)}
+
+
+def load_weights(body: nn.Module, path: str | Path) -> None:
+    """Load a timm file into a `features_only` network. Raises SpaceError where a weight is missing."""
+    path = Path(path)
+    if not path.is_file():
+        raise SpaceError(f"The weights must be a file of timm, but {path} is none.")
+    safe = path.suffix == ".safetensors"
+    state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    own = body.state_dict()
+    for key, value in own.items():
+        if key not in state or state[key].shape != value.shape:
+            raise SpaceError(
+                f"{path} must hold {key} of shape {tuple(value.shape)}, as this backbone has it."
+            )
+    body.load_state_dict({key: state[key] for key in own})
+
+
+@lru_cache
+def backbone_cost(
+    name: str, levels: tuple[int, ...], input_size: tuple[int, int], width: float = 1.0
+) -> tuple[Cost, tuple[int, ...]]:
+    """The backbone's cost at `input_size` (height, width), counted on the meta device, and its channels."""
+    with torch.device("meta"):
+        backbone = Backbone(name, levels, width=width).eval()
+        macs = count_macs(backbone, torch.empty(1, 3, *input_size))
+    return Cost(macs, count_params(backbone)), tuple(backbone.channels)
