@@ -26,6 +26,9 @@ KINDS = {  # a kind's name in the file, and the class behind it: the class may m
     "path": "supernet.stride_encoder.PathEncoder",
     "supernet": "supernet.stride_encoder.MixedEncoder",
     "fpn": "supernet.fpn.FpnEncoder",
+    "retinanet": "msnas.detectors.retinanet.RetinaNet",
+    "nas_fpn": "supernet.nas_fpn_encoder.NasFpnEncoder",
+    "fpn_levels": "supernet.nas_fpn_encoder.FpnLevelEncoder",
 }
 
 
