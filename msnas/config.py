@@ -50,7 +50,9 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
     for word in words:
         key, value = split(word)
         if key in known and value not in known[key]:
-            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}")
+            raise ConfigError(
+                f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}"
+            )
         chosen.pop(key, None)
         chosen[key] = value
     choices = [f"{key}={value}" for key, value in chosen.items() if key in known]
@@ -106,13 +108,15 @@ def _quote(value: str) -> str:
     """The value as hydra's grammar takes it: numbers, lists and quoted text as they are, all else as one string."""
     if _PLAIN.fullmatch(value):
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    # A backslash escapes only before a quote, and one before the closing quote would escape that.
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
 
 
 def _check_type(key: str, text: str, default: Any) -> None:
     if isinstance(default, DictConfig):
-        raise ConfigError(f"{key} is a group of options; set one of {', '.join(f'{key}.{k}' for k in default)}.")
+        raise ConfigError(
+            f"{key} is a group of options; set one of {', '.join(f'{key}.{k}' for k in default)}."
+        )
     value = OmegaConf.create(f"x: {text}")["x"] if _PLAIN.fullmatch(text) else text
     expected = {bool: "true or false", int: "an integer", float: "a number"}.get(type(default))
     fits = {

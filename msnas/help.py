@@ -14,7 +14,9 @@ def overview(stages: Mapping[str, Any]) -> str:
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
     lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
-    lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
+    lines += [
+        "Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."
+    ]
     return "\n".join(lines)
 
 
@@ -23,7 +25,11 @@ def stage_help(name: str, stage: Any) -> str:
     config = compose()
     known = groups()
     leaves = flatten(config)
-    lines = [f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "), "", stage.summary]
+    lines = [
+        f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "),
+        "",
+        stage.summary,
+    ]
     for option in stage.options:
         if option in known:
             lines += ["", f"{option}=  one of: {', '.join(known[option])}"]

@@ -17,19 +17,25 @@ STATUS_EVERY = 2.0  # seconds between writes of status.json
 class Progress:
     """Counts steps of one stage; knows the rate of this process and the time left.
 
-    label: what is counted, such as "supernet". done: where a resumed stage stands already.
-    status: the file that another terminal reads, or None.
+    label: what is counted, such as "supernet". status: the file that another terminal reads, or None.
+    quiet: say nothing (the other processes of a data-parallel run).
     """
 
-    def __init__(self, label: str, total: int, *, done: int = 0, status: Path | None = None) -> None:
-        self.label, self.total, self.status = label, total, status
-        self._first, self._began = done, time.monotonic()
+    def __init__(self, label: str, total: int, *, status: Path | None = None, quiet: bool = False) -> None:
+        self.label, self.total, self.status, self.quiet = label, total, status, quiet
+        self._first: int | None = None  # where a resumed stage stood already
+        self._began = time.monotonic()
         self._last_line = self._last_status = 0.0
         self._bar: Bar | None = None
-        if Console(stderr=True).is_terminal:
-            columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+        if Console(stderr=True).is_terminal and not quiet:
+            columns = (
+                TextColumn("{task.description:>10}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+            )
             self._bar = Bar(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task(label, total=total, completed=done, text="")
+            self._task = self._bar.add_task(label, total=total, text="")
             self._bar.start()
 
     def __enter__(self) -> "Progress":
@@ -41,7 +47,11 @@ class Progress:
 
     def update(self, done: int, text: str = "") -> None:
         """Say that `done` of `total` steps are finished; `text` is shown beside rate and time left."""
+        if self.quiet:
+            return
         now = time.monotonic()
+        if self._first is None:
+            self._first = done - 1
         elapsed = max(now - self._began, 1e-9)
         rate = (done - self._first) / elapsed
         left = (self.total - done) / rate if rate > 0 else float("nan")

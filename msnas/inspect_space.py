@@ -1,0 +1,72 @@
+"""`msnas cost`, `msnas space`, `msnas sample`: the space in numbers, before anything is trained and without torch."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from msnas.cli import Call
+from msnas.errors import ConfigError
+from msnas.spaces import bounded_space, input_size, plain_space
+
+
+def main(call: Call) -> int:
+    """Print what was asked, as text or (`--json`) as JSON."""
+    answer = {"cost": _cost, "space": _space, "sample": _sample}[call.stage](call)
+    print(json.dumps(answer) if call.json else _text(answer))
+    return 0
+
+
+def _cost(call: Call) -> Any:
+    from msnas.zoo import published
+    from supernet.architecture import Architecture
+
+    config = call.config
+    if config.zoo is not None and call.positionals:
+        raise ConfigError(
+            f"Give architectures or zoo=, not both, but got zoo={config.zoo} and {call.positionals[0]!r}."
+        )
+    if config.zoo is not None:
+        return published(config.zoo).cost_row(input_size(config))
+    if not call.positionals:
+        raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
+    space = plain_space(config)
+    rows = [_row(space, Architecture.parse(text)) for text in call.positionals]
+    return rows if len(rows) > 1 else rows[0]
+
+
+def _row(space: Any, architecture: Any) -> dict[str, Any]:
+    space.validate(architecture)
+    cost = space.cost(space.encode(architecture))
+    return {"architecture": str(architecture), "macs": cost.macs, "params": cost.params}
+
+
+def _space(call: Call) -> dict[str, Any]:
+    space = plain_space(call.config)
+    low, high = space.cost_range()
+    bounded = bounded_space(call.config)
+    return {
+        "encoders": space.count_encoders(),
+        "architectures": space.count(),
+        "in_budget": bounded.count(),
+        "min_macs": low,
+        "max_macs": high,
+    }
+
+
+def _sample(call: Call) -> list[dict[str, Any]]:
+    config = call.config
+    if config.n < 1:
+        raise ConfigError(f"n >= 1 must hold, but got n={config.n}.")
+    space = bounded_space(config)
+    rng = np.random.default_rng(config.seed)
+    return [_row(space, space.decode(space.sample(rng))) for _ in range(config.n)]
+
+
+def _text(answer: Any) -> str:
+    rows = answer if isinstance(answer, list) else [answer]
+    return "\n".join("  ".join(f"{key}={_number(value)}" for key, value in row.items()) for row in rows)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,186 @@
+"""`msnas retrain`: the winners and the baselines from scratch, same recipe, judged on the split that is reported."""
+
+import hashlib
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from msnas.cli import Call
+from msnas.data.batches import Batches
+from msnas.data.coco import Splits
+from msnas.detectors import model_file
+from msnas.engine.devices import Hardware
+from msnas.engine.distributed import Group, joined
+from msnas.engine.evaluate import evaluate
+from msnas.engine.loop import train
+from msnas.networks import fpn_baseline, network
+from msnas.progress import Progress
+from msnas.ranking import kendall_tau
+from msnas.runs import Run, open_existing, read_json, write_json
+from msnas.seeds import derive
+from msnas.setting import hardware_of, open_splits, record_start
+from msnas.spaces import baseline_cost, budget_of, plain_space
+from msnas.tables import render
+from msnas.train import schedule_of
+from supernet.architecture import Architecture
+from supernet.space import Budget
+
+STAGE = "retrain"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network to train: its folder's name, how it is built, and what is known of it before."""
+
+    folder: str
+    name: str
+    architecture: str
+    build: Callable[[], nn.Module]
+    macs: int
+    params: int
+    one_shot: float | None
+    seed: int
+
+
+def main(call: Call) -> int:
+    """Retrain, or go on retraining, the winners of the run that the call's words name."""
+    run = open_existing(call.words, stage=STAGE)
+    with run.locked():
+        retrain(run, call)
+    return 0
+
+
+def retrain(run: Run, call: Call) -> None:
+    """The stage: reads `search/result.json`, leaves a model and its 12 COCO numbers for every network."""
+    run.require("search")
+    if run.done(STAGE) is not None:
+        print(render(read_json(run.folder / STAGE / "table.json")))
+        print(f"The networks of run {run.name} are retrained. Next: msnas report run={run.name}")
+        return
+    config = run.config
+    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    with joined(hardware.device) as group:
+        splits = open_splits(config, say=group.writes)
+        entries = list(_entries(run, config, splits))
+        if group.writes:
+            record_start(run, call, hardware)
+        for number, entry in enumerate(entries, start=1):
+            if not (run.stage(STAGE) / entry.folder / "result.json").exists():
+                if group.writes:
+                    print(f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}", file=sys.stderr)
+                _train_one(run, entry, splits, hardware, group)
+        if group.writes:
+            _finish(run, entries)
+
+
+def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
+    """Winners by rank, then the baselines; each of them `retrain.seeds` times."""
+    space, classes = plain_space(config), splits.train.classes
+    winners = read_json(run.folder / "search" / "result.json")["winners"]
+    for seed in range(config.retrain.seeds):
+        suffix = f"-seed{seed}" if seed else ""
+        for winner in winners:
+            architecture = Architecture.parse(winner["architecture"])
+            yield Entry(
+                folder=f"{winner['rank']:02d}-{identity(str(architecture))}{suffix}",
+                name=f"winner {winner['rank']}",
+                architecture=str(architecture),
+                build=lambda a=architecture: network(config, a, classes),  # type: ignore[misc]
+                macs=winner["macs"],
+                params=winner["params"],
+                one_shot=winner["score"],
+                seed=seed,
+            )
+        if config.retrain.fpn:
+            cost = baseline_cost(config)
+            name = f"{config.baseline.backbone}-FPN, width {config.baseline.width:g}"
+            build = lambda: fpn_baseline(config, classes)  # noqa: E731
+            yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
+        if config.retrain.point:
+            point = space.fpn_like(budget_of(config) or Budget("macs", baseline_cost(config).macs))
+            cost = space.cost(space.encode(point))
+            build = lambda p=point: network(config, p, classes)  # type: ignore[misc]  # noqa: E731
+            yield Entry(f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed)
+
+
+def identity(architecture: str) -> str:
+    """Eight letters that stand for an architecture in a folder's name."""
+    return hashlib.sha256(architecture.encode()).hexdigest()[:8]
+
+
+def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group: Group) -> None:
+    """Train, evaluate on the reported split, save; the result is written last."""
+    config = run.config
+    folder = run.stage(STAGE) / entry.folder
+    folder.mkdir(exist_ok=True)
+    if config.retrain.steps is None:
+        schedule = schedule_of(config, images=len(splits.train), steps=None, factor=config.retrain.factor)
+    else:
+        schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
+    seed = derive(config.seed, STAGE, entry.seed)
+    model = entry.build()
+    with Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
+        trained = train(
+            model,
+            Batches(splits.train, schedule.batch, seed=seed),
+            schedule,
+            seed=seed,
+            stage=STAGE,
+            hardware=hardware,
+            group=group,
+            folder=folder,
+            fingerprint={"network": entry.architecture, "detector": str(config.detector)},
+            save_every=config.retrain.checkpoint_every,
+            progress=progress.update,
+        )
+    if group.writes:
+        _judge(model, entry, splits, hardware, folder, trained.seconds)
+
+
+def _judge(
+    model: nn.Module, entry: Entry, splits: Splits, hardware: Hardware, folder: Path, seconds: float
+) -> None:
+    result = evaluate(model, splits.val, hardware=hardware)
+    meta = {
+        "classes": list(splits.train.classes),
+        "category_ids": list(splits.train.category_ids),
+        "name": entry.name,
+        "architecture": entry.architecture,
+    }
+    model_file.save(folder, model, meta)
+    (folder / "detections.json").write_text(json.dumps(result.detections))
+    row = {"name": entry.name, "architecture": entry.architecture, "macs": entry.macs, "params": entry.params}
+    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    write_json(folder / "result.json", row)
+
+
+def _finish(run: Run, entries: list[Entry]) -> None:
+    results = [read_json(run.stage(STAGE) / entry.folder / "result.json") for entry in entries]
+    table = make_table(results)
+    write_json(run.stage(STAGE) / "table.json", table)
+    write_json(run.stage(STAGE) / "done.json", {"networks": len(table["rows"]), "seconds": sum(r["seconds"] for r in results)})
+    print(render(table))
+    print(f"Next: msnas report run={run.name}")
+
+
+def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row a network, means over its seeds with the spread of AP; best AP first; tau over the winners."""
+    by_network: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        by_network.setdefault(result["name"], []).append(result)
+    rows = []
+    for runs in by_network.values():
+        numbers = {k: statistics.fmean(r[k] for r in runs) for k in runs[0] if k.startswith(("ap", "ar")) and k != "architecture"}
+        spread = statistics.stdev(r["ap"] for r in runs) if len(runs) > 1 else None
+        fixed = {k: runs[0][k] for k in ("name", "architecture", "macs", "params", "one_shot")}
+        rows.append({**fixed, **numbers, "ap_spread": spread, "seeds": len(runs)})
+    scored = [row for row in rows if row["one_shot"] is not None]
+    tau = kendall_tau([row["one_shot"] for row in scored], [row["ap"] for row in scored])
+    return {"rows": sorted(rows, key=lambda row: -row["ap"]), "tau": tau, "tau_points": len(scored)}

@@ -1,0 +1,170 @@
+"""`msnas search`: a strategy inside the budget; every candidate briefly finetuned from the supernet, then scored.
+
+Candidates are scored on `search_val`, images that neither the supernet nor the finetune sees and that no report is
+made on.
+"""
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from evolution.history import History
+from evolution.search import Finalist, SearchResult, run_search
+from evolution.strategy import Evaluation, Record, Strategy
+from msnas.candidates import evaluator_of
+from msnas.cli import Call
+from msnas.config import build
+from msnas.data.coco import DetectionDataset
+from msnas.errors import ConfigError
+from msnas.progress import Progress, duration
+from msnas.retrain import identity
+from msnas.runs import Run, open_existing, write_json
+from msnas.seeds import derive
+from msnas.setting import hardware_of, open_splits, record_start
+from msnas.spaces import bounded_space, budget_of, input_size
+
+STAGE = "search"
+
+
+def main(call: Call) -> int:
+    """Search, or go on searching, in the run that the call's words name."""
+    run = open_existing(call.words, stage=STAGE)
+    with run.locked():
+        search(run, call)
+    return 0
+
+
+def search(run: Run, call: Call) -> None:
+    """The stage: reads `supernet/weights.safetensors`, leaves `search/history.sqlite` and `search/result.json`."""
+    run.require("supernet")
+    done = run.done(STAGE)
+    if done is not None:
+        print(f"The search of run {run.name} is complete ({done['evaluated']} evaluations). Next: msnas retrain run={run.name}")
+        return
+    config = run.config
+    hardware = hardware_of(config, threads=config.hardware.threads)
+    splits = open_splits(config)
+    _refuse_reported_split(splits.search_val, splits.val)
+    space = bounded_space(config)
+    strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, STAGE, "strategy"))
+    print(_size_of(config, space), file=sys.stderr)
+    record_start(run, call, hardware)
+    folder = run.stage(STAGE)
+    weights = run.folder / "supernet" / "weights.safetensors"
+    with (
+        History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights)) as history,
+        evaluator_of(config, splits, space, weights, hardware) as evaluate_many,
+        _Narrator(folder / "status.json", expected=_expected(config)) as narrator,
+    ):
+        result = run_search(
+            strategy,
+            evaluate_many,
+            history,
+            top_k=config.top_k,
+            finalists=config.search.finalists,
+            replicates=config.search.replicates,
+            on_evaluation=narrator.evaluation,
+            on_generation=narrator.generation,
+        )
+    _finish(run, result, space)
+
+
+def _finish(run: Run, result: SearchResult, space: Any) -> None:
+    winners = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.winners, start=1)]
+    summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": result.seconds}
+    finalists = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.finalists, start=1)]
+    write_json(run.stage(STAGE) / "result.json", {"winners": winners, "finalists": finalists, **summary})
+    write_json(run.stage(STAGE) / "done.json", summary)
+    for winner in winners:
+        print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
+    print(f"{result.evaluated} evaluations in {duration(result.seconds)}. Next: msnas retrain run={run.name}")
+
+
+def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
+    architecture, cost = str(space.decode(finalist.genome)), space.cost(finalist.genome)
+    return {
+        "rank": rank,
+        "id": identity(architecture),
+        "genome": list(finalist.genome),
+        "architecture": architecture,
+        "macs": cost.macs,
+        "params": cost.params,
+        "score": finalist.mean,
+        "standard_error": finalist.standard_error,
+        "score_at_selection": finalist.selected.score[0],
+        "scores_again": [again.score[0] for again in finalist.again],
+    }
+
+
+def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
+    """What a history's scores depend on: another of these is another search."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    budget = budget_of(config)
+    with open(weights, "rb") as file:
+        supernet = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {
+        "seed": config.seed,
+        "space": {**plain["space"], "input_size": list(input_size(config))},
+        "budget": None if budget is None else str(budget),
+        "candidate": plain["candidate"],
+        "strategy": plain["strategy"],
+        "threads": config.hardware.threads,
+        "supernet": supernet,
+    }
+
+
+def _size_of(config: DictConfig, space: Any) -> str:
+    budget = budget_of(config)
+    inside = f"with {budget}" if budget is not None else "in the space"
+    return f"{space.count():,} architectures {inside}; costs at {'x'.join(map(str, input_size(config)))}."
+
+
+def _expected(config: DictConfig) -> int:
+    """How many evaluations the strategy will ask for, about: it may find fewer children than it wants."""
+    strategy, finalists = config.strategy, config.search.finalists * config.search.replicates
+    children = strategy.get("children", 1) + strategy.get("n_random", 0)
+    return int(strategy.get("population_size", 0) + strategy.get("iterations", 0) * children + finalists)
+
+
+class _Narrator:
+    """Says what the search does: an estimate after the first candidate, then progress, then each generation."""
+
+    def __init__(self, status: Path, *, expected: int) -> None:
+        self._progress = Progress(STAGE, expected, status=status)
+        self._done = 0
+        self._last = time.monotonic()
+
+    def __enter__(self) -> "_Narrator":
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(*error)
+
+    def evaluation(self, evaluation: Evaluation, number: int, of: int) -> None:
+        """One candidate is finished."""
+        self._done += 1
+        if self._done == 1:
+            estimate = duration(evaluation.seconds * self._progress.total)
+            print(f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr)
+        outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
+        self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
+
+    def generation(self, record: Record) -> None:
+        """One generation is finished and stored."""
+        if record.get("best") is not None:
+            print(f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}", file=sys.stderr)
+
+
+def _refuse_reported_split(scored: DetectionDataset, reported: DetectionDataset) -> None:
+    """Raise ConfigError where candidates would be scored on images that the report is made on."""
+    shared = {scored.file(i) for i in range(len(scored))} & {reported.file(i) for i in range(len(reported))}
+    if shared:
+        raise ConfigError(
+            f"A search must not see the reported split, but {len(shared)} of its images, such as "
+            f"{min(shared).name}, would score candidates; give another data.val_json."
+        )

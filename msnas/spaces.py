@@ -1,0 +1,119 @@
+"""From the configuration to the search space, its input size and its budget. Torch-free: `msnas cost` lives on it."""
+
+import json
+import re
+from collections import Counter
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from msnas.config import build
+from msnas.errors import ConfigError
+from supernet.cost import fpn_cost
+from supernet.space import Budget
+
+
+def plain_space(config: DictConfig) -> Any:
+    """The search space of the configuration, at the input size that its costs are counted at."""
+    return build(config.space, input_size=input_size(config))
+
+
+def bounded_space(config: DictConfig) -> Any:
+    """The search space inside the configuration's budget; the space itself where there is none."""
+    space = plain_space(config)
+    budget = budget_of(config)
+    return space if budget is None else space.within(budget)
+
+
+def budget_of(config: DictConfig) -> Budget | None:
+    """The budget: `macs` or `params`, a number or `baseline` (what the FPN baseline costs at this input)."""
+    wanted = {
+        metric: config.budget[metric] for metric in ("macs", "params") if config.budget[metric] is not None
+    }
+    if not wanted:
+        return None
+    if len(wanted) > 1:
+        raise ConfigError(
+            f"A budget is on macs or on params, but got both: {dict(wanted)}. Set one of them to null."
+        )
+    [(metric, target)] = wanted.items()
+    if target == "baseline":
+        target = getattr(baseline_cost(config), metric)
+    if isinstance(target, str):
+        raise ConfigError(f"budget.{metric} must be a number or `baseline`, but got {target!r}.")
+    return Budget(metric, target, tolerance=config.budget.tolerance, mode=config.budget.mode)
+
+
+def baseline_cost(config: DictConfig) -> Any:
+    """First-stage cost of the FPN baseline of the configuration."""
+    baseline = config.baseline
+    return fpn_cost(
+        baseline.backbone,
+        width=baseline.width,
+        channels=baseline.channels,
+        base_stride=config.space.base_stride,
+        input_size=input_size(config),
+    )
+
+
+def divisor(config: DictConfig) -> int:
+    """What the sides of an input must be multiples of: the coarsest feature stride of the space."""
+    return 16 * int(config.space.base_stride)
+
+
+def input_size(config: DictConfig) -> tuple[int, int]:
+    """(height, width) that costs are counted at: `input=HxW`, or what most training images are padded to."""
+    text = str(config.input)
+    if text == "auto":
+        return _padded_size_of_most_images(config)
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise ConfigError(f"input must be HxW such as 832x1280, or auto, but got {text!r}.")
+    return int(match[1]), int(match[2])
+
+
+def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
+    """The commonest size after resizing and padding; portrait and landscape count as one, since they cost the same."""
+    if config.data.name == "shapes":
+        sizes = Counter({(config.data.size, config.data.size): 1})
+    else:
+        sizes = _listed_sizes(train_json(config.data))
+    padded: Counter[tuple[int, int]] = Counter()
+    for (height, width), number in sizes.items():
+        low, high = sorted((height, width))
+        scale = min(config.data.short_side / low, config.data.long_side / high)
+        unit = divisor(config)
+        padded[ceil(round(low * scale) / unit) * unit, ceil(round(high * scale) / unit) * unit] += number
+    return padded.most_common(1)[0][0]
+
+
+def train_json(data: DictConfig) -> Path:
+    """The training annotations of a COCO folder, in either of the two usual layouts."""
+    if data.train_json is not None:
+        return Path(data.train_json)
+    if data.root is None:
+        raise ConfigError(
+            "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER."
+        )
+    root = Path(data.root)
+    for path in (root / "train.json", root / "annotations" / "instances_train2017.json"):
+        if path.exists():
+            return path
+    raise ConfigError(
+        f"{root} holds neither train.json nor annotations/instances_train2017.json; give data.train_json=."
+    )
+
+
+def _listed_sizes(path: Path) -> Counter[tuple[int, int]]:
+    try:
+        images = json.loads(path.read_text(encoding="utf-8-sig"))["images"]
+        sizes = Counter((int(image["height"]), int(image["width"])) for image in images)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"Image sizes cannot be read from {path} ({error}); run `msnas check`, or give input=HxW."
+        ) from error
+    if not sizes or min(min(size) for size in sizes) < 1:
+        raise ConfigError(f"{path} lists no image with a size; run `msnas check`, or give input=HxW.")
+    return sizes

@@ -1,0 +1,49 @@
+"""Tables for the terminal, of the same numbers that the run folder holds."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_COLUMNS = (("ap", "AP"), ("ap50", "AP50"), ("ap_small", "APs"), ("ap_medium", "APm"), ("ap_large", "APl"))
+
+
+def render(table: dict[str, Any], width: int = 150) -> str:
+    """The retrained networks, best AP first; AP in percent on the reported split."""
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    grid.add_column("network")
+    grid.add_column("architecture", overflow="fold")
+    for title in ("MACs", "params", *(title for _, title in _COLUMNS), "one-shot"):
+        grid.add_column(title, justify="right")
+    for row in table["rows"]:
+        spread = "" if row.get("ap_spread") is None else f" ± {100 * row['ap_spread']:.1f}"
+        numbers = [percent(row[key]) + (spread if key == "ap" else "") for key, _ in _COLUMNS]
+        grid.add_row(
+            row["name"], row["architecture"], amount(row["macs"]), amount(row["params"]), *numbers, percent(row["one_shot"])
+        )
+    console = Console(file=io.StringIO(), width=width)
+    console.print(grid)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text + tau_line(table["tau"], table["tau_points"])
+
+
+def tau_line(tau: float | None, points: int) -> str:
+    """What the agreement of one-shot and stand-alone scores says, and how little it says of few points."""
+    if points < 3 or tau is None:
+        return f"Kendall's tau of one-shot against stand-alone AP needs 3 different points, here are {points}."
+    caution = "; too few to trust (16 or more are needed)" if points < 16 else ""
+    return f"Kendall's tau of one-shot against stand-alone AP: {tau:.3f} over {points} networks{caution}."
+
+
+def percent(value: float | None) -> str:
+    """A share as percent with one decimal; `-` where there is none (pycocotools: -1)."""
+    return "-" if value is None or value < 0 else f"{100 * value:.1f}"
+
+
+def amount(value: float) -> str:
+    """A large number with its unit: 145.8 G, 12.3 M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.2f} {unit}" if value < 100 * size else f"{value / size:.1f} {unit}"
+    return f"{value:g}"

@@ -1,0 +1,119 @@
+"""`msnas train`: the supernet, every step on one random valid path."""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from omegaconf import DictConfig
+
+from msnas.cli import Call
+from msnas.data.batches import Batches
+from msnas.engine import checkpoint
+from msnas.engine.distributed import Group, joined
+from msnas.engine.loop import train
+from msnas.engine.schedule import Schedule
+from msnas.errors import ConfigError
+from msnas.networks import supernet
+from msnas.progress import Progress, duration
+from msnas.runs import Run, open_new, write_json
+from msnas.seeds import derive
+from msnas.setting import hardware_of, open_splits, record_start
+from msnas.spaces import bounded_space, plain_space
+from supernet.architecture import Architecture
+
+STAGE = "supernet"
+
+
+def main(call: Call) -> int:
+    """Train, or go on training, the run that the call's words name."""
+    run = open_new(call.words)
+    with run.locked():
+        train_supernet(run, call)
+    return 0
+
+
+def train_supernet(run: Run, call: Call) -> None:
+    """The stage: reads the data, leaves `supernet/weights.safetensors`."""
+    done = run.done(STAGE)
+    if done is not None:
+        print(
+            f"The supernet of run {run.name} is trained ({done['steps']} steps). Next: msnas search run={run.name}"
+        )
+        return
+    config = run.config
+    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    with joined(hardware.device) as group:
+        splits = open_splits(config, say=group.writes)
+        schedule = schedule_of(config, images=len(splits.supernet_train), steps=config.train.steps)
+        path_of_step = paths(config)
+        model = supernet(config, splits.train.classes)
+        folder = run.stage(STAGE)
+        if group.writes:
+            record_start(run, call, hardware)
+            print(
+                f"Run {run.name}: supernet, {schedule.steps} steps of {schedule.batch} images.",
+                file=sys.stderr,
+            )
+        with Progress(
+            STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes
+        ) as progress:
+            trained = train(
+                model,
+                Batches(splits.supernet_train, schedule.batch, seed=derive(config.seed, STAGE)),
+                schedule,
+                seed=config.seed,
+                stage=STAGE,
+                path_of_step=path_of_step,
+                hardware=hardware,
+                group=group,
+                folder=folder,
+                fingerprint={"space": str(config.space), "detector": str(config.detector)},
+                save_every=config.train.checkpoint_every,
+                progress=progress.update,
+            )
+        _finish(run, group, model, schedule, trained.seconds)
+
+
+def _finish(run: Run, group: Group, model: object, schedule: Schedule, seconds: float) -> None:
+    if not group.writes:
+        return
+    checkpoint.save_weights(run.stage(STAGE) / "weights.safetensors", model)  # type: ignore[arg-type]
+    write_json(run.stage(STAGE) / "done.json", {"steps": schedule.steps, "seconds": seconds})
+    print(f"The supernet is trained, in {duration(seconds)}. Next: msnas search run={run.name}")
+
+
+def schedule_of(config: DictConfig, *, images: int, steps: int | None, factor: float = 1.0) -> Schedule:
+    """The recipe of `config.schedule` over `images` training images, `factor` times as long.
+
+    steps: the whole length where it is given; warm-up and milestones keep their share.
+    """
+    recipe = config.schedule
+    total = None if steps is None else max(1, round(steps * factor))
+    return Schedule.of_epochs(
+        images=images,
+        batch=recipe.batch,
+        epochs=recipe.epochs * factor,
+        lr=recipe.lr,
+        warmup=recipe.warmup,
+        warmup_lr=recipe.warmup_lr,
+        milestones=[milestone * factor for milestone in recipe.milestones],
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        steps=total,
+    )
+
+
+def paths(config: DictConfig) -> Callable[[int], Architecture]:
+    """The architecture of each step: a function of the run's seed and the step alone."""
+    if config.train.paths not in ("all", "in_budget"):
+        raise ConfigError(f"train.paths must be all or in_budget, but got {config.train.paths!r}.")
+    space = bounded_space(config) if config.train.paths == "in_budget" else plain_space(config)
+    how = {} if config.train.paths == "in_budget" else {"sampling": config.train.sampling}
+
+    def path_of_step(step: int) -> Architecture:
+        rng = np.random.default_rng(derive(config.seed, STAGE, "path", step))
+        architecture: Architecture = space.decode(space.sample(rng, **how))
+        return architecture
+
+    return path_of_step

@@ -1,0 +1,49 @@
+"""The dispatcher: what a user types is answered, and an error is one line with exit code 2."""
+
+import pytest
+
+from msnas.cli import STAGES, main, parse
+from msnas.errors import ConfigError
+
+
+def test_without_arguments_the_stages_are_shown(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(stage in shown for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_help_with_its_options(stage, capsys):
+    assert main([stage, "--help"]) == 0
+    assert STAGES[stage].summary in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["serch"], "Did you mean 'search'"),
+        (["search", "--fast"], "There is no flag '--fast'"),
+        (["search", "fast"], "key=value options only"),
+        (["cost", "1,2|4", "space=msnas_r81"], "msnas_r18"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_exit_code_2(words, message, capsys):
+    assert main(words) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def test_words_flags_and_positionals_may_come_in_any_order():
+    call = parse("cost", ["--json", "1,2|8", "space=msnas_r18", "1,1|4"])
+    assert (call.positionals, call.words, call.json) == (("1,2|8", "1,1|4"), ("space=msnas_r18",), True)
+
+
+def test_a_stage_without_positionals_refuses_them():
+    with pytest.raises(ConfigError, match="key=value options only"):
+        parse("train", ["now"])
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("msnas ")

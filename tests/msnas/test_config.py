@@ -1,0 +1,90 @@
+"""The command line's words become the configuration that the user meant, or one clear error."""
+
+import pytest
+from omegaconf import DictConfig
+
+from msnas import config
+from msnas.config import build, compose, flatten, groups
+from msnas.errors import ConfigError
+
+EXPERIMENTS = [name for name in groups()["experiment"]]
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("data.root=/with space/and,comma=1", "data.root", "/with space/and,comma=1"),
+        ("data.root=it's", "data.root", "it's"),
+        ("data.root=C:\\images", "data.root", "C:\\images"),
+        ("budget.macs=145.45e9", "budget.macs", 145.45e9),
+        ("space.heads=[4,8,16,32,64]", "space.heads", [4, 8, 16, 32, 64]),
+        ("space.head_rules=false", "space.head_rules", False),
+        ("input=800x1280", "input", "800x1280"),
+        ("seed=7", "seed", 7),
+    ],
+)
+def test_a_value_arrives_as_it_was_typed(word, key, value):
+    assert flatten(compose([word]))[key] == value
+
+
+def test_the_last_of_two_words_wins():
+    assert compose(["space=msnas_r34", "seed=1", "space=msnas_r50", "seed=2"]).space.block == "bottleneck"
+
+
+def test_the_command_line_beats_the_scale():
+    assert compose(["scale=tiny", "space.channels=48"]).space.channels == 48
+
+
+def test_an_explicit_scale_beats_the_one_an_experiment_asks_for():
+    assert compose(["experiment=aquarium", "scale=small"]).top_k == compose(["scale=small"]).top_k
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("space=msnas_r19", "Did you mean 'msnas_r18'"),
+        ("budget.mac=1e9", "Did you mean 'budget.macs'"),
+        ("seed=abc", "seed must be an integer, but got 'abc'"),
+        ("space.head_rules=2", "space.head_rules must be true or false"),
+        ("train=5", "group of options"),
+        ("nonsense", "key=value"),
+        ("+new=1", "key=value"),
+        ("seed=${oc.env:HOME}", "seed must be an integer"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_line(word, message):
+    with pytest.raises(ConfigError, match=None) as error:
+        compose([word])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("scale", groups()["scale"])
+def test_every_experiment_composes_at_every_scale(experiment, scale):
+    assert isinstance(compose([f"experiment={experiment}", f"scale={scale}"]), DictConfig)
+
+
+def test_only_classes_of_this_library_are_built():
+    with pytest.raises(ConfigError, match="must lie inside"):
+        build({"_target_": "os.system", "command": "true"})
+
+
+def test_a_target_that_does_not_exist_is_named():
+    with pytest.raises(ConfigError, match=r"evolution\.nothing"):
+        build({"_target_": "evolution.nothing.Nothing"})
+
+
+def test_every_configuration_group_is_found_in_the_yaml_folder():
+    assert {
+        "space",
+        "data",
+        "detector",
+        "strategy",
+        "budget",
+        "schedule",
+        "scale",
+        "hardware",
+        "experiment",
+    } <= set(groups())
+    assert (config.conf_folder() / "config.yaml").exists()

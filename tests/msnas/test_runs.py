@@ -1,0 +1,92 @@
+"""Run folders: found again by name or by configuration, and never changed under a stage that has begun."""
+
+import multiprocessing
+
+import pytest
+
+from msnas.errors import RunError
+from msnas.runs import open_existing, open_new, read_json, write_json
+
+
+@pytest.fixture
+def root(tmp_path):
+    return f"runs_root={tmp_path / 'runs'}"
+
+
+def test_a_new_run_is_named_after_data_and_space(root):
+    assert open_new([root]).name == "shapes-msnas_r18-001"
+
+
+def test_the_same_configuration_finds_its_run_again(root):
+    assert open_new([root, "seed=1"]).name == open_new([root, "seed=1"]).name
+
+
+def test_another_configuration_gets_a_run_of_its_own(root):
+    assert open_new([root, "seed=1"]).name != open_new([root, "seed=2"]).name
+
+
+def test_a_later_stage_keeps_the_words_of_the_first(root):
+    open_new([root, "seed=5", "space=msnas_r34"])
+    run = open_existing([root, "budget.macs=1e9"])
+    assert (run.config.seed, run.config.space.depth, run.config.budget.macs) == (5, 21, 1e9)
+
+
+def test_an_option_of_a_stage_that_has_begun_may_not_change(root):
+    open_new([root, "run=a", "seed=5"]).stage("supernet")
+    with pytest.raises(RunError, match="made with seed=5, but got seed=6"):
+        open_existing([root, "run=a", "seed=6"])
+
+
+def test_an_option_of_a_stage_that_has_not_begun_may_change(root):
+    open_new([root, "run=a"]).stage("supernet")
+    assert open_existing([root, "run=a", "top_k=3"]).config.top_k == 3
+
+
+def test_where_the_data_lie_may_change(root):
+    open_new([root, "run=a", "data.root=here"]).stage("supernet")
+    assert open_existing([root, "run=a", "data.root=there"]).config.data.root == "there"
+
+
+def test_an_unknown_run_is_an_error_that_names_the_known_ones(root):
+    open_new([root, "run=known"])
+    with pytest.raises(RunError, match="known"):
+        open_existing([root, "run=unknown"])
+
+
+def test_no_run_at_all_says_how_to_make_one(root):
+    with pytest.raises(RunError, match="msnas train"):
+        open_existing([root])
+
+
+def test_an_incomplete_stage_names_the_command_that_completes_it(root):
+    run = open_new([root, "run=a"])
+    with pytest.raises(RunError, match="msnas train run=a"):
+        run.require("supernet")
+
+
+def _hold(root, held, release):
+    run = open_new([root, "run=a"])
+    with run.locked():
+        held.set()
+        release.wait(20)
+
+
+def test_a_run_is_worked_on_by_one_process_at_a_time(root):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    holder = context.Process(target=_hold, args=(root, held, release))
+    holder.start()
+    assert held.wait(20)
+    with pytest.raises(RunError, match="Another process"), open_new([root, "run=a"]).locked():
+        pass
+    release.set()
+    holder.join(20)
+    assert holder.exitcode == 0
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert read_json(path) == {"a": 1}
