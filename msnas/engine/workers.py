@@ -1,0 +1,193 @@
+"""Candidates side by side in processes of this machine. Free of torch until a worker builds its evaluator.
+
+Every worker is a `ProcessPoolExecutor` of its own with a single process: when one dies, exactly its
+candidate is lost, known by name, and run again elsewhere, while the others go on (one executor with several
+processes would end them all). A worker builds its evaluator once, from paths and settings, so that no
+weights travel between processes.
+"""
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import NamedTuple, Self
+
+from evolution.search import Evaluate, Guarded, Job, evaluate_with
+from evolution.strategy import FAILED, Evaluation
+from msnas.errors import ConfigError, RunError
+
+Build = Callable[[], Evaluate]
+"""Makes a process's evaluator; can be pickled: a `functools.partial` of a function and plain values."""
+
+TRIES = 3  # a candidate whose worker died is run again twice
+STARTS = 3  # workers in a row that may die before they are ready
+
+
+@contextmanager
+def evaluating(
+    build: Build, *, workers: int = 0
+) -> Iterator[Callable[[Iterable[Job]], Iterator[Evaluation]]]:
+    """The `evaluate_many` of a search: in this process (0 workers), or in so many others.
+
+    The scores are the same either way. Raises ConfigError for a negative number.
+    """
+    if workers < 0:
+        raise ConfigError(f"`hardware.workers >= 0` must hold (0: in this process), but got {workers}.")
+    if workers == 0:
+        evaluate_here = evaluate_with(build())
+        yield lambda jobs: iter(evaluate_here(jobs))  # type: ignore[arg-type]  # map takes any iterable
+        return
+    pool = WorkerPool(build, workers=workers)
+    try:
+        yield pool.evaluate_many
+    finally:
+        pool.close()
+
+
+class _Task(NamedTuple):
+    job: Job
+    deaths: int = 0
+
+
+class WorkerPool:
+    """`workers` processes that start with the first job and end with `close`, or when this process does."""
+
+    def __init__(self, build: Build, *, workers: int) -> None:
+        self._lanes = [_Lane(build) for _ in range(workers)]
+
+    def evaluate_many(self, jobs: Iterable[Job]) -> Iterator[Evaluation]:
+        """One evaluation for every job, as they finish.
+
+        A job is taken from `jobs` when a worker is free for it, so `jobs` may be a generator that decides
+        then. A candidate whose worker dies `TRIES` times is failed. Raises what building an evaluator
+        raises, and RunError where workers die while they start.
+        """
+        waiting, lost = iter(jobs), deque[_Task]()
+        idle, busy = deque(self._lanes), dict[Future[Evaluation], tuple[_Lane, _Task]]()
+        failed_starts = 0
+        try:
+            while True:
+                while idle and (next_task := _next(lost, waiting)):
+                    lane = idle.popleft()
+                    busy[lane.submit(next_task.job)] = (lane, next_task)
+                if not busy:
+                    return
+                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                    lane, task = busy.pop(future)
+                    evaluation = lane.take(future)
+                    idle.append(lane)  # last: a lost candidate goes to another worker if one is free
+                    if evaluation is None and not lane.was_ready:
+                        failed_starts += 1
+                        if failed_starts == STARTS:
+                            raise RunError(_DYING)
+                        lost.append(task)  # not the candidate's fault
+                    elif evaluation is None and task.deaths + 1 < TRIES:
+                        lost.append(task._replace(deaths=task.deaths + 1))
+                    else:
+                        failed_starts = 0
+                        yield evaluation or _died(task.job)
+        finally:
+            for lane, _ in busy.values():  # whoever asked does not want these any more
+                lane.stop()
+
+    def close(self) -> None:
+        """End all workers at once; what they were doing is lost."""
+        for lane in self._lanes:
+            lane.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_DYING = (
+    f"Workers must start, but {STARTS} in a row died while they did; most likely no memory was left: "
+    f"lower hardware.workers."
+)
+
+
+def _next(lost: deque[_Task], waiting: Iterator[Job]) -> _Task | None:
+    if lost:
+        return lost.popleft()
+    job = next(waiting, None)
+    return None if job is None else _Task(job)
+
+
+def _died(job: Job) -> Evaluation:
+    reason = f"Its worker process died {TRIES} times; most likely no memory was left."
+    return Evaluation(genome=job.genome, replicate=job.replicate, status=FAILED, reason=reason)
+
+
+class _Lane:
+    """One worker process at a time; it ends when its leash is cut, a pipe whose other end is held here."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._executor: ProcessPoolExecutor | None = None
+        self._leash: Connection | None = None
+        self._ready: Future[None] = Future()
+
+    def submit(self, job: Job) -> Future[Evaluation]:
+        """Score `job` in the worker, which is started if there is none."""
+        if self._executor is None:
+            context = get_context("spawn")
+            self._leash, theirs = context.Pipe()
+            self._executor = ProcessPoolExecutor(1, context, initializer=_obey, initargs=(theirs,))
+            self._ready = self._executor.submit(_prepare, self._build)
+            theirs.close()
+        return self._executor.submit(_score, job)
+
+    def take(self, future: Future[Evaluation]) -> Evaluation | None:
+        """The result, or None where the worker died; raises what building its evaluator raised."""
+        try:
+            self._ready.result()
+            return future.result()
+        except BrokenProcessPool:
+            self.stop()
+            return None
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether the worker came so far that a candidate was to blame for its death."""
+        return self._ready.done() and self._ready.exception() is None
+
+    def stop(self) -> None:
+        """End the worker, whatever it is doing."""
+        if self._leash is not None:
+            self._leash.close()
+        if self._executor is not None:
+            self._executor.shutdown()
+        self._executor = self._leash = None
+
+
+_scorer: Guarded | None = None  # this worker's; one process has one evaluator
+
+
+def _obey(leash: Connection) -> None:
+    """In a worker, first of all: leave Ctrl-C to the process that started it, and end with that process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait_for_the_end() -> None:
+        with suppress(EOFError, OSError):
+            leash.recv_bytes()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+
+
+def _prepare(build: Build) -> None:
+    global _scorer
+    _scorer = Guarded(build())
+
+
+def _score(job: Job) -> Evaluation:
+    assert _scorer is not None, "a worker prepares before it scores"
+    return _scorer(job)
