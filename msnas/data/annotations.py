@@ -1,0 +1,253 @@
+"""One COCO annotation file, read strictly: every record is checked, every fault noted, nothing is guessed.
+
+Format: https://cocodataset.org/#format-data. What pycocotools accepts and cannot corrupt a result is accepted
+too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size); the rest is a fault.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from msnas.data import fields
+from msnas.data.faults import Fault, Severity, shown
+from msnas.data.fields import MIN_SIDE, Box, FieldError
+from msnas.data.files import SplitFiles
+from msnas.data.segmentation import segmentation_fault, usable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One object. bbox: xywh, pixels, as the file has it; xyxy: the same clipped to its image; area:
+    pixels.
+    """
+
+    id: int
+    category_id: int
+    bbox: Box
+    xyxy: Box
+    area: float
+    crowd: bool
+    segmentation: Any = None
+
+
+@dataclass(slots=True)
+class ImageRecord:
+    """One image of the file and its objects. width, height: pixels, as stated; row: place in `images`."""
+
+    id: int
+    file_name: str
+    width: int
+    height: int
+    row: int
+    annotations: list[Annotation] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """How faults call this record."""
+        return f"images[{self.row}] (id {self.id})"
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there is anything to learn: an object that is no crowd region."""
+        return any(not item.crowd for item in self.annotations)
+
+
+@dataclass(slots=True)
+class AnnotationFile:
+    """All that one file holds: categories (id -> name, by id), images in file order, and what was wrong."""
+
+    files: SplitFiles
+    categories: dict[int, str] = field(default_factory=dict)
+    images: list[ImageRecord] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def refused(self) -> bool:
+        """Whether training must not start on this file."""
+        return any(fault.severity == "refused" for fault in self.faults)
+
+    def note(self, record: str, field: str, rule: str, severity: Severity = "refused", got: str = "") -> None:
+        """Add a fault of this file."""
+        self.faults.append(Fault(self.files.label, record, field, rule, severity, got))
+
+
+def read_annotations(files: SplitFiles, *, masks: bool = False) -> AnnotationFile:
+    """The annotation file of a split with every fault of its text and records; images are not opened.
+
+    masks: keep segmentations, and require one for every object.
+    """
+    result = AnnotationFile(files)
+    content = _load(result)
+    if content is not None:
+        _Reader(result, content, masks).read()
+    return result
+
+
+def _load(result: AnnotationFile) -> dict[str, Any] | None:
+    """The file as one JSON object, or None with the fault noted. UTF-8 (BOM or not), UTF-16 or UTF-32."""
+    path = result.files.annotations
+    content: Any = None
+    try:
+        if not path.is_file():
+            raise FieldError(
+                "", "the annotation file must exist", "a folder" if path.is_dir() else "nothing there"
+            )
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise FieldError(
+                "", "the file must be one object with images, annotations, categories", shown(content)
+            )
+        return content
+    except FieldError as fault:
+        result.note("", "", fault.rule, got=fault.got)
+    except OSError as error:
+        result.note("", "", "the annotation file must be readable", got=str(error.strerror))
+    except (ValueError, RecursionError) as error:
+        result.note("", "", "the file must be valid JSON", got=str(error))
+    return None
+
+
+class _Reader:
+    """Walks one parsed file and fills an AnnotationFile."""
+
+    def __init__(self, result: AnnotationFile, content: dict[str, Any], masks: bool) -> None:
+        self.result, self.content, self.masks = result, content, masks
+        self._images: dict[int, ImageRecord] = {}  # also those with faults: their objects are not strangers
+
+    def read(self) -> None:
+        """All three lists, in the order in which they refer to each other."""
+        self._read_categories()
+        self._read_images()
+        self._read_objects()
+        if not self.result.refused and not any(image.has_boxes for image in self.result.images):
+            self.result.note("", "annotations", "at least one usable box must exist")
+
+    def _read_categories(self) -> None:
+        found: dict[int, str] = {}
+        for where, _, record in self._records("categories"):
+            id_ = self._unique_id(where, record, found)
+            name = self._try(where, fields.text, record, "name")
+            if id_ is None or name is None:
+                continue
+            if name in found.values():
+                rule = "the name occurs twice; the classes are told apart by id"
+                self.result.note(where, "name", rule, "noted", shown(name))
+            found[id_] = name
+        self.result.categories = dict(sorted(found.items()))
+
+    def _read_images(self) -> None:
+        file_names: set[str] = set()
+        for where, row, record in self._records("images"):
+            id_ = self._unique_id(where, record, self._images)
+            name = self._try(where, fields.text, record, "file_name")
+            width = self._try(where, fields.integer, record, "width", 1)
+            height = self._try(where, fields.integer, record, "height", 1)
+            if name is not None and name in file_names:
+                self.result.note(where, "file_name", "two records name the same file", "noted", shown(name))
+            file_names.add(name or "")
+            if id_ is None:
+                continue
+            self._images[id_] = ImageRecord(id_, name or "", width or 0, height or 0, row)
+            if name is not None and width is not None and height is not None:
+                self.result.images.append(self._images[id_])
+
+    def _read_objects(self) -> None:
+        seen: dict[int, None] = {}
+        for where, _, record in self._records("annotations"):
+            id_ = self._unique_id(where, record, seen)
+            if id_ is not None:
+                seen[id_] = None
+            image_id = self._reference(where, record, "image_id", self._images, "images")
+            category = self._reference(where, record, "category_id", self.result.categories, "categories")
+            bbox = self._try(where, fields.bbox, record)
+            crowd = self._try(where, fields.crowd, record)
+            image = None if image_id is None else self._images[image_id]
+            segmentation = self._segmentation(where, record, image, bool(crowd))
+            if id_ is None or image is None or category is None or bbox is None or crowd is None:
+                continue
+            xyxy = self._clipped(where, bbox, image) if image.width and image.height else None
+            if xyxy is not None:
+                area = self._area(where, record, xyxy)
+                image.annotations.append(Annotation(id_, category, bbox, xyxy, area, crowd, segmentation))
+
+    def _records(self, key: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """(name, row, record) of every entry of a list that must be there; entries that are no object are
+        noted.
+        """
+        entries = self._try("", fields.present, self.content, key)
+        if key not in self.content:
+            return
+        if not isinstance(entries, list):
+            self.result.note("", key, "the value must be a list", got=shown(entries))
+            return
+        if not entries:
+            self.result.note("", key, "the list must not be empty")
+        for row, record in enumerate(entries):
+            if isinstance(record, dict):
+                id_ = f" (id {shown(record['id'])})" if "id" in record else ""
+                yield f"{key}[{row}]{id_}", row, record
+            else:
+                self.result.note(f"{key}[{row}]", "", "the record must be an object", got=shown(record))
+
+    def _try(self, where: str, read: Callable[..., T], *arguments: Any) -> T | None:
+        """A field, or None with its fault noted."""
+        try:
+            return read(*arguments)
+        except FieldError as fault:
+            self.result.note(where, fault.field, fault.rule, got=fault.got)
+            return None
+
+    def _unique_id(self, where: str, record: dict[str, Any], taken: dict[int, Any]) -> int | None:
+        id_ = self._try(where, fields.integer, record, "id")
+        if id_ is not None and id_ in taken:
+            self.result.note(where, "id", "ids must be unique", got=shown(id_))
+            return None
+        return id_
+
+    def _reference(
+        self, where: str, record: dict[str, Any], key: str, known: dict[int, Any], target: str
+    ) -> int | None:
+        id_ = self._try(where, fields.integer, record, key)
+        if id_ is not None and id_ not in known:
+            self.result.note(where, key, f"the id must be one of `{target}`", got=shown(id_))
+            return None
+        return id_
+
+    def _clipped(self, where: str, bbox: Box, image: ImageRecord) -> Box | None:
+        """The box as xyxy inside its image; None where nothing of it is left. Both are noted."""
+        x, y, width, height = bbox
+        x0, y0 = max(x, 0.0), max(y, 0.0)
+        x1, y1 = min(x + width, float(image.width)), min(y + height, float(image.height))
+        size = f"{shown(list(bbox))} in an image of {image.width} x {image.height}"
+        if width < MIN_SIDE or height < MIN_SIDE:
+            self.result.note(where, "bbox", "the box has no area: dropped", "repaired", shown(list(bbox)))
+            return None
+        if x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE:
+            self.result.note(where, "bbox", "the box lies outside its image: dropped", "repaired", size)
+            return None
+        if max(-x, -y, x + width - image.width, y + height - image.height) > MIN_SIDE:
+            self.result.note(where, "bbox", "the box reaches over the border: clipped", "repaired", size)
+        return x0, y0, x1, y1
+
+    def _area(self, where: str, record: dict[str, Any], xyxy: Box) -> float:
+        boxed = (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
+        if "area" not in record:
+            self.result.note(where, "area", "the key is missing: width x height is taken", "repaired")
+            return boxed
+        area = self._try(where, fields.area, record)
+        return boxed if area is None else area
+
+    def _segmentation(
+        self, where: str, record: dict[str, Any], image: ImageRecord | None, crowd: bool
+    ) -> Any:
+        value = record.get("segmentation")
+        fault = segmentation_fault(value, None if image is None else (image.height, image.width))
+        if fault is not None:
+            self.result.note(where, "segmentation", fault, got=shown(value))
+        elif self.masks and not crowd and not usable(value):
+            rule = "training with masks needs a segmentation for every object"
+            self.result.note(where, "segmentation", rule, got=shown(value))
+        return value if self.masks else None

@@ -1,0 +1,184 @@
+"""From an image file to RGB pixels: refuses what leaves the folder or cannot be read, settles EXIF and odd
+modes.
+
+EXIF: the annotation file's size decides. Equal to the stored size, the stored pixels are used as they are;
+equal to the transposed size, EXIF's orientation is applied; anything else is a fault. (Square images:
+stored.)
+"""
+
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, TiffImagePlugin
+
+from msnas.data.faults import shown
+from msnas.errors import DataError
+
+_TRANSPOSE = {  # EXIF orientation -> what makes the picture upright; EXIF 2.3, tag 274
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+_UNDO = {
+    Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
+}
+_DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
+
+
+class ImageError(DataError):
+    """An image that training refuses: the field of its record, the rule, and what came."""
+
+    def __init__(self, field: str, rule: str, got: str = "") -> None:
+        super().__init__(f"{rule}, but got {got}" if got else rule)
+        self.field, self.rule, self.got = field, rule, got
+
+
+def locate(folder: Path, file_name: str) -> Path:
+    """The regular, non-empty file that a record names. Raises ImageError: outside `folder`, absent, empty."""
+    ways_out = (PurePosixPath(file_name), PureWindowsPath(file_name))
+    if any(way.is_absolute() or way.drive or way.root for way in ways_out):
+        raise ImageError("file_name", "the name must be relative to the image folder", shown(file_name))
+    path = folder / file_name
+    if any(".." in way.parts for way in ways_out) or not _stays_inside(folder, path):
+        raise ImageError("file_name", "the file must not leave the image folder", shown(file_name))
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ImageError(
+            "file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ImageError(
+            "file_name", "the name must be one that a file can have", shown(file_name)
+        ) from error
+    if not stat.S_ISREG(state.st_mode):
+        raise ImageError("file_name", "the image must be a regular file", shown(file_name))
+    if state.st_size == 0:
+        raise ImageError("file_name", "the image must not be empty", f"{shown(file_name)} of 0 bytes")
+    return path
+
+
+def read_rgb(path: Path, width: int, height: int, target: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """The picture as [h, w, 3] RGB, upright as the record's `width` and `height` say, resized to `target`.
+
+    target: (height, width) in pixels; None: as it is. Raises ImageError where the size or the content is
+    wrong.
+    """
+    down, across = target or (height, width)
+    with _opened(path) as image:
+        upright = _orientation(image, width, height)
+        if image.format == "JPEG":  # a fraction of the pixels is exact enough at twice the target's size
+            sideways = _stored_size(image) != (width, height)
+            image.draft(None, (2 * down, 2 * across) if sideways else (2 * across, 2 * down))
+        pixels = _to_rgb(_stored_pixels(image))
+        if upright is not None:
+            pixels = pixels.transpose(upright)
+        if pixels.size != (across, down):
+            pixels = pixels.resize((across, down), Image.Resampling.BILINEAR)
+        return np.asarray(pixels)
+
+
+def check_header(path: Path, width: int, height: int) -> None:
+    """Open the file without decoding it: raises ImageError where it is no image or not of the stated size."""
+    with _opened(path) as image:
+        _orientation(image, width, height)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an
+    ImageError.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except ImageError:
+        raise
+    except Exception as error:
+        text = re.sub(r"<_io[^>]*>", "the file", " ".join(str(error).split())) or type(error).__name__
+        got = f"{shown(path.name)}: {text.replace(str(path), path.name)[:200]}"
+        raise ImageError("file_name", "the image must be readable", got) from error
+
+
+def _stays_inside(folder: Path, path: Path) -> bool:
+    """Whether the file's real place is below the folder's real place: symbolic links are followed."""
+    try:
+        if path.is_symlink():
+            return path.resolve().is_relative_to(_real(folder))
+        return path.parent == folder or _real(path.parent).is_relative_to(_real(folder))
+    except (OSError, RuntimeError, ValueError):
+        return True  # no such place: `stat` says so in a moment
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: Path) -> Path:
+    return folder.resolve()
+
+
+def _orientation(image: Image.Image, width: int, height: int) -> Image.Transpose | None:
+    """What to apply to the stored pixels so that they are as the record says; raises where nothing does."""
+    stored = _stored_size(image)
+    if stored == (width, height):
+        return None
+    tag = _exif_orientation(image)
+    if stored == (height, width) and tag in _SIDEWAYS:
+        return _TRANSPOSE[tag]
+    found = f"{stored[0]} x {stored[1]}" + (
+        f", {stored[1]} x {stored[0]} by EXIF" if tag in _SIDEWAYS else ""
+    )
+    got = f"{width} x {height} in the record and {found} in the file"
+    raise ImageError("width, height", "the record's size must be the image's", got)
+
+
+def _exif_orientation(image: Image.Image) -> int:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2.get(ExifTags.Base.Orientation, 1))
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError):
+        return 1  # broken metadata says nothing about the picture, and the sizes still have to agree
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) of the pixels in the file. Pillow turns TIFF by itself, as it turns nothing else."""
+    width, height = image.size
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _exif_orientation(image) in _SIDEWAYS:
+        return height, width
+    return width, height
+
+
+def _stored_pixels(image: Image.Image) -> Image.Image:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        image.load()
+        return image
+    turned = _TRANSPOSE.get(_exif_orientation(image))
+    image.load()  # applies the orientation, and forgets it
+    return image if turned is None else image.transpose(_UNDO.get(turned, turned))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode as 8-bit RGB: alpha is left out, 16-bit grey keeps its high byte."""
+    if image.mode in _DEEP:
+        deep = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8))
+    if image.mode in ("P", "PA"):
+        image = image.convert(
+            "RGBA"
+        )  # a palette's transparency may be bytes, which convert("RGB") warns about
+    if image.mode == "F":
+        raise ImageError(
+            "file_name", "the image must have whole numbers for pixels", "floating point (mode F)"
+        )
+    return image if image.mode == "RGB" else image.convert("RGB")

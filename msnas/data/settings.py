@@ -1,0 +1,163 @@
+"""What a user says about the data: where it lies, how large images become, how splits are drawn. Free of
+torch.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from msnas.errors import ConfigError
+
+SHAPES = "shapes"  # the name of the data that this library draws itself
+_DRAWING = {"size": "size", "train": "train", "val": "val", "drawing_seed": "seed"}  # config key -> field
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchVal:
+    """The part of the training images that is held out to score candidates: a fraction between two bounds."""
+
+    fraction: float = 0.1
+    minimum: int = 50
+    maximum: int = 5000
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a value out of range."""
+        _number("data.search_val.fraction", self.fraction, 0, 0.5)
+        _integer("data.search_val.minimum", self.minimum, 1)
+        _integer("data.search_val.maximum", self.maximum, 1)
+        if self.minimum > self.maximum:
+            raise ConfigError(
+                f"data.search_val: minimum <= maximum must hold, but got {self.minimum} and {self.maximum}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapesSettings:
+    """The drawn data set: `size` pixels square, so many images in each split, all a function of `seed`."""
+
+    size: int = 128
+    train: int = 600
+    val: int = 150
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a value out of range."""
+        _integer("data.size", self.size, 32, 2048)
+        _integer("data.train", self.train, 1, 1_000_000)
+        _integer("data.val", self.val, 1, 1_000_000)
+        _integer("data.drawing_seed", self.seed, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """One data set and how it is read.
+
+    root: folder in COCO format (relative overrides are looked up in it); None for drawn shapes: a cache
+    folder. short_side, long_side: pixels; an image is resized so that its short side is `short_side`, unless
+    its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest factor on that
+    size in training. workers: threads that decode. memory_limit: bytes of decoded images that may be held.
+    masks: whether segmentations are read. keep_empty: whether images without boxes are trained on.
+    """
+
+    name: str = "coco"
+    root: str | None = None
+    train_json: str | None = None
+    val_json: str | None = None
+    images: str | None = None
+    short_side: int = 800
+    long_side: int = 1333
+    flip: float = 0.5
+    jitter: tuple[float, float] = (1.0, 1.0)
+    workers: int = 4
+    memory_limit: float = 2e9
+    masks: bool = False
+    keep_empty: bool = True
+    val_fraction: float = 0.2
+    search_val: SearchVal = field(default_factory=SearchVal)
+    shapes: ShapesSettings | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a value of the wrong type or out of range."""
+        for key in ("root", "train_json", "val_json", "images"):
+            _text_or_none(f"data.{key}", getattr(self, key))
+        _integer("data.short_side", self.short_side, 1)
+        _integer("data.long_side", self.long_side, self.short_side)
+        _number("data.flip", self.flip, 0, 1)
+        object.__setattr__(self, "jitter", _jitter(self.jitter))
+        _integer("data.workers", self.workers, 0, 256)
+        _number("data.memory_limit", self.memory_limit, 0)
+        _number("data.val_fraction", self.val_fraction, 0, 0.5)
+        for key in ("masks", "keep_empty"):
+            if not isinstance(getattr(self, key), bool):
+                raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
+        if self.shapes is None and self.root is None and self.train_json is None:
+            raise ConfigError(
+                "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER."
+            )
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":
+        """Settings from the `data` part of a configuration, as plain Python values.
+
+        The keys of a drawing (size, train, val, drawing_seed) belong to `name: shapes`. Raises ConfigError
+        for an unknown key, with the nearest known one, and for a bad value.
+        """
+        values = dict(mapping)
+        known = {item.name for item in fields(cls)} - {"shapes"}
+        drawn = values.get("name") == SHAPES
+        _refuse_unknown("data", values, known | set(_DRAWING) if drawn else known)
+        if drawn:
+            drawing = {_DRAWING[key]: values.pop(key) for key in tuple(values) if key in _DRAWING}
+            values["shapes"] = ShapesSettings(**drawing)
+        held_out = values.get("search_val")
+        if isinstance(held_out, Mapping):
+            _refuse_unknown("data.search_val", held_out, {item.name for item in fields(SearchVal)})
+            values["search_val"] = SearchVal(**held_out)
+        elif held_out is not None and not isinstance(held_out, SearchVal):
+            raise ConfigError(
+                f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}."
+            )
+        return cls(**{"masks": masks, **values})
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), sorted(known), n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"The keys are: {', '.join(sorted(known))}."
+            raise ConfigError(f"{where} has no key {key!r}. {hint}")
+
+
+def _integer(name: str, value: object, low: int, high: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be a whole number, but got {value!r}.")
+    if value < low or (high is not None and value > high):
+        bound = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigError(f"{name} must be {bound}, but got {value}.")
+
+
+def _number(name: str, value: object, low: float, high: float = float("inf")) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{name} must be a number, but got {value!r}.")
+    if not low <= value <= high:
+        bound = f"at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise ConfigError(f"{name} must be {bound}, but got {value}.")
+
+
+def _text_or_none(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ConfigError(f"{name} must be a path or null, but got {value!r}.")
+
+
+def _jitter(value: object) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ConfigError(
+            f"data.jitter must be [lowest, highest] factor, such as [0.8, 1.2], but got {value!r}."
+        )
+    low, high = value
+    _number("data.jitter[0]", low, 0.1, 10)
+    _number("data.jitter[1]", high, 0.1, 10)
+    if low > high:
+        raise ConfigError(f"data.jitter: lowest <= highest must hold, but got {value!r}.")
+    return float(low), float(high)
