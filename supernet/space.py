@@ -1,0 +1,106 @@
+"""What every search space offers, and a compute budget as exact integer bounds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor, isfinite
+from typing import Any, Protocol
+
+import numpy as np
+
+from supernet.cost import Cost
+from supernet.errors import SpaceError
+
+Genome = tuple[int, ...]
+METRICS = ("macs", "params")
+MODES = ("target", "ceiling")
+
+
+class SearchSpace(Protocol):
+    """A set of networks written as genomes.
+
+    With a budget bound in (`within`) the same methods know only the networks that fit. Every random draw
+    comes from the generator that is handed in.
+    """
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many values each gene has."""
+
+    @property
+    def sections(self) -> Mapping[str, slice]:
+        """The parts of a genome that are varied one at a time, by name."""
+
+    def encode(self, architecture: Any, /) -> Genome:
+        """The genome of `architecture`."""
+
+    def decode(self, genome: Sequence[int], /) -> Any:
+        """The architecture of `genome`. Raises SpaceError where the genes name none."""
+
+    def is_valid(self, genome: Sequence[int], /) -> bool:
+        """Whether `genome` is a network of this space."""
+
+    def sample(self, rng: np.random.Generator, /) -> Genome:
+        """A valid genome, each with the same probability."""
+
+    def cost(self, genome: Sequence[int], /) -> Cost:
+        """Exact cost of a valid genome."""
+
+    def allowed(self, prefix: Sequence[int], /) -> tuple[int, ...]:
+        """The values of the next gene that can still lead to a valid genome; () where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bounds on a cost: `target` times 1 +- `tolerance`, or at most `target` where mode is "ceiling".
+
+    `low` and `high` are exact integers, both inclusive; decimal numbers mean what they say (0.01 is 1/100). A
+    ceiling has no use for the tolerance. Raises SpaceError.
+    """
+
+    metric: str
+    target: float
+    tolerance: float = 0.01
+    mode: str = "target"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise SpaceError(
+                f"A budget's metric must be one of {', '.join(METRICS)}, but got {self.metric!r}."
+            )
+        if self.mode not in MODES:
+            raise SpaceError(f"A budget's mode must be one of {', '.join(MODES)}, but got {self.mode!r}.")
+        if not _is_number(self.target) or self.target <= 0:
+            raise SpaceError(f"A budget's target must be a positive number, but got {self.target!r}.")
+        if not _is_number(self.tolerance) or not 0 <= self.tolerance < 1:
+            raise SpaceError(f"0 <= tolerance < 1 must hold for a budget, but got {self.tolerance!r}.")
+
+    def __str__(self) -> str:
+        return f"{self.metric} in {self.low:,}..{self.high:,}"
+
+    @property
+    def low(self) -> int:
+        """The smallest cost inside."""
+        return 0 if self.mode == "ceiling" else ceil(_exact(self.target) * (1 - _exact(self.tolerance)))
+
+    @property
+    def high(self) -> int:
+        """The largest cost inside."""
+        widened = 1 if self.mode == "ceiling" else 1 + _exact(self.tolerance)
+        return floor(_exact(self.target) * widened)
+
+    def holds(self, cost: Cost) -> bool:
+        """Whether `cost` is inside."""
+        value: int = getattr(cost, self.metric)
+        return self.low <= value <= self.high
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    return isinstance(value, int) or isfinite(value)
+
+
+def _exact(number: float) -> Fraction:
+    """The decimal number as it is written: 0.01 is 1/100, not its nearest double."""
+    return Fraction(int(number)) if isinstance(number, int | np.integer) else Fraction(repr(float(number)))
