@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -108,19 +109,17 @@ def _precision(text: str, device: torch.device) -> Precision:
     raise ConfigError(f"hardware.precision is one of auto, {', '.join(PRECISIONS)}, but got {text!r}.")
 
 
-def images_to_device(images: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Images `[3, h, w]` on the device, float32 in 0..1; uint8 ones travel as bytes and are divided there."""
-    moved = [image.to(device, non_blocking=True) for image in images]
-    return [image.float().div_(255) if image.dtype == torch.uint8 else image for image in moved]
-
-
-def targets_to_device(targets: list[dict[str, Any]], device: torch.device) -> list[dict[str, Any]]:
-    """Every tensor of every target on the device; other values as they are."""
+def to_device(
+    images: Sequence[Tensor], targets: Sequence[dict[str, Any]], device: torch.device
+) -> tuple[list[Tensor], list[dict[str, Any]]]:
+    """A batch on `device`; values of targets that are no tensors stay as they are. Bytes travel as bytes."""
 
     def moved(value: Any) -> Any:
         return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
-    return [{key: moved(value) for key, value in target.items()} for target in targets]
+    return [moved(image) for image in images], [
+        {k: moved(v) for k, v in target.items()} for target in targets
+    ]
 
 
 def describe(hardware: Hardware) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from msnas.errors import ConfigError
 from msnas.seeds import derive
 
 T = TypeVar("T")
@@ -35,14 +34,6 @@ class Group:
     def writes(self) -> bool:
         """Whether this is the one process that writes files and shows progress."""
         return self.rank == 0
-
-    def share(self, items: Sequence[T]) -> list[T]:
-        """This process's contiguous share of a batch; one process or many, the same items altogether."""
-        if len(items) % self.size:
-            rule = f"`schedule.batch` must be a multiple of the {self.size} processes"
-            raise ConfigError(f"{rule}, but got {len(items)} images.")
-        each = len(items) // self.size
-        return list(items[self.rank * each : (self.rank + 1) * each])
 
     def check_same(self, step: int, value: object) -> None:
         """Assert that all processes are at the same step with the same `value`, compared by its text."""

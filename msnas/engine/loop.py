@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from msnas.engine import checkpoint
-from msnas.engine.devices import Hardware, images_to_device, targets_to_device
+from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.journal import Journal
@@ -32,10 +32,10 @@ Target = dict[str, Any]
 
 
 class BatchSource(Protocol):
-    """Gives the batch of any step, the same one whenever it is asked."""
+    """Gives the batch of any step, or a process's share of it; the same whenever it is asked."""
 
-    def batch(self, step: int, /) -> tuple[list[Tensor], list[Target]]:
-        """Images [3, h, w] (uint8, or float in 0..1) and their targets."""
+    def batch(self, step: int, /) -> tuple[Sequence[Tensor], Sequence[Target]]:
+        """Images [3, h, w] and their targets, with `image_id` at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ def train(
 ) -> Trained:
     """Train `model` in place for the steps of `schedule` that `folder` does not hold yet.
 
-    model: called as `model(images, targets, path)`, gives a dict of losses. seed, stage, replicate: what
-    the random draws of a step derive from. folder: gets `checkpoint.pt` (every `save_every` steps and at
-    the end) and `metrics.jsonl`; None keeps nothing. fingerprint: what the checkpoint must have been made
-    with, beside the schedule and the seed. restart_statistics: batch norms forget their statistics;
-    momentum max(0.1, 1/t) at the t-th step. progress: told the number of steps done and a text after each.
+    model: called as `model(images, targets, path)`, gives a dict of losses. batches: this process's share
+    of each step. seed, stage, replicate: what the random draws of a step derive from. folder: gets
+    `checkpoint.pt` (every `save_every` steps and at the end) and `metrics.jsonl`; None keeps nothing.
+    fingerprint: what the checkpoint must have been made with, beside the schedule and the seed.
+    restart_statistics: batch norms forget their statistics; momentum max(0.1, 1/t) at the t-th step.
+    progress: told the number of steps done and a text after each.
 
     Raises TrainingError where the loss or the gradient is not finite (the weights are then those of the
     step before) or no memory is left, Interrupted after Ctrl-C or SIGTERM, RunError for what is wrong with
@@ -99,9 +100,8 @@ def train(
             group.check_same(step, path)
             if restart_statistics:
                 _restart_statistics(norms, step)
-            images, targets = batches.batch(step)
-            images = images_to_device(group.share(images), hardware.device)
-            targets = targets_to_device(group.share(targets), hardware.device)
+            images, targets = to_device(*batches.batch(step), hardware.device)
+            assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
 
             with hardware.autocast():
                 losses = model(images, targets, path)

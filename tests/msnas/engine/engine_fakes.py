@@ -37,18 +37,18 @@ def _branch() -> nn.Module:
 
 
 class TinyBatches:
-    """Images of noise; `poison` is a step whose second image is infinite."""
+    """Four images of noise a step; `poison` is a step whose second one is infinite."""
 
-    def __init__(self, batch: int = 4, *, poison: int | None = None) -> None:
-        self.size, self.poison = batch, poison
+    def __init__(self, *, poison: int | None = None, rank: int = 0, size: int = 1) -> None:
+        self.poison, self.mine = poison, slice(4 * rank // size, 4 * (rank + 1) // size)
 
     def batch(self, step: int) -> tuple[list[Tensor], list[dict[str, Any]]]:
         rng = torch.Generator().manual_seed(step)
-        images = [torch.rand(3, 8, 8, generator=rng) for _ in range(self.size)]
+        images = [torch.rand(3, 8, 8, generator=rng) for _ in range(4)]
         if step == self.poison:
             images[1].fill_(torch.inf)
-        first = step * self.size
-        return images, [{"image_id": first + i, "label": i % 2} for i in range(self.size)]
+        targets = [{"image_id": 4 * step + i, "label": i % 2} for i in range(4)]
+        return images[self.mine], targets[self.mine]
 
 
 def random_path(step: int) -> Path:

@@ -18,6 +18,8 @@ from torch import nn
 from msnas.engine.distributed import Group, joined
 from msnas.engine.loop import train
 
+SIZE = 2
+
 
 class Linear(nn.Module):
     """No norm and no noise: two processes must train it as one does."""
@@ -60,7 +62,14 @@ def raised(action: Callable[[], Any]) -> str:
 def fifty_steps(group: Group, folder: Path) -> dict[str, Any]:
     model = Seen(seed=group.rank)  # rank 0's weights are to win
     options = {"seed": 1, "stage": "test", "path_of_step": random_path, "save_every": 20}
-    train(model, TinyBatches(), schedule(steps=50), group=group, folder=folder, **options)
+    train(
+        model,
+        TinyBatches(rank=group.rank, size=SIZE),
+        schedule(steps=50),
+        group=group,
+        folder=folder,
+        **options,
+    )
     return {"state": hexed(model), "ids": model.ids}
 
 
@@ -72,16 +81,24 @@ def killed_and_resumed(group: Group, folder: Path) -> dict[str, Any]:
     options: dict[str, Any] = {"seed": 1, "stage": "test", "path_of_step": random_path, "save_every": 20}
     options |= {"group": group, "folder": folder}
     stopped = raised(
-        lambda: train(TinySupernet(), TinyBatches(), schedule(steps=50), progress=die, **options)
+        lambda: train(
+            TinySupernet(),
+            TinyBatches(rank=group.rank, size=SIZE),
+            schedule(steps=50),
+            progress=die,
+            **options,
+        )
     )
     model = TinySupernet(seed=5)
-    train(model, TinyBatches(), schedule(steps=50), **options)
+    train(model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=50), **options)
     return {"stopped": stopped, "state": hexed(model)}
 
 
 def linear(group: Group) -> list[float]:
     model = Linear()
-    train(model, TinyBatches(), schedule(steps=20), group=group, seed=1, stage="test")
+    train(
+        model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=20), group=group, seed=1, stage="test"
+    )
     return [float(value) for value in model.layer.weight.detach().flatten()]
 
 
@@ -90,12 +107,22 @@ def other_path(group: Group) -> str:
         return (0, 0, group.rank if step == 3 else 0)
 
     options = {"group": group, "seed": 1, "stage": "test", "path_of_step": path_of_step}
-    return raised(lambda: train(TinySupernet(), TinyBatches(), schedule(), **options))
+    return raised(
+        lambda: train(TinySupernet(), TinyBatches(rank=group.rank, size=SIZE), schedule(), **options)
+    )
 
 
 def poisoned(group: Group) -> str:
     options = {"group": group, "seed": 1, "stage": "test", "path_of_step": random_path}
-    return raised(lambda: train(TinySupernet(), TinyBatches(poison=2), schedule(), **options))
+    return raised(
+        lambda: train(
+            TinySupernet(), TinyBatches(poison=2, rank=group.rank, size=SIZE), schedule(), **options
+        )
+    )
+
+
+def whole_batch(group: Group) -> str:
+    return raised(lambda: train(Linear(), TinyBatches(), schedule(), group=group, seed=1, stage="test"))
 
 
 def gradients(group: Group) -> list[Any]:
@@ -120,7 +147,7 @@ def main() -> None:
             "other_path": other_path(group),
             "poisoned": poisoned(group),
             "gradients": gradients(group),
-            "odd_batch": raised(lambda: group.share(range(3))),
+            "whole_batch": whole_batch(group),
         }
     (folder / f"rank{group.rank}.json").write_text(json.dumps(seen))
 

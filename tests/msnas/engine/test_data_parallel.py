@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from engine_fakes import TinyBatches, TinySupernet, schedule, state_bits
-from rank_process import Linear
+from rank_process import SIZE, Linear
 
 from msnas.engine.loop import train
 
-SIZE = 2
 SECONDS = 90
 
 
@@ -113,7 +112,5 @@ def test_gradients_are_averaged_and_stay_none_where_no_rank_has_one(ranks):
         assert rank["gradients"] == [[[1.5] * 3] * 2, [[2.0] * 3] * 2, None]
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_a_config_error(ranks):
-    assert ranks[0]["odd_batch"].startswith(
-        "ConfigError: `schedule.batch` must be a multiple of the 2 processes"
-    )
+def test_a_process_that_loads_the_whole_batch_is_an_assertion(ranks):
+    assert ranks[0]["whole_batch"].startswith("AssertionError: every process loads its own share")

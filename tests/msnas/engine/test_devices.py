@@ -58,10 +58,11 @@ def test_threads_are_set():
         torch.set_num_threads(before)
 
 
-def test_bytes_become_floats_in_0_to_1_and_floats_stay():
-    images = [torch.full((3, 2, 2), 255, dtype=torch.uint8), torch.full((3, 2, 2), 0.25)]
-    moved = devices.images_to_device(images, torch.device("cpu"))
-    assert [float(image.max()) for image in moved] == [1.0, 0.25]
+def test_a_batch_moves_its_tensors_and_keeps_other_values():
+    image, boxes = torch.zeros(3, 2, 2, dtype=torch.uint8), torch.zeros(1, 4)
+    images, targets = devices.to_device([image], [{"boxes": boxes, "image_id": 7}], torch.device("meta"))
+    assert (images[0].device.type, images[0].dtype) == ("meta", torch.uint8)
+    assert (targets[0]["boxes"].device.type, targets[0]["image_id"]) == ("meta", 7)
 
 
 def test_the_description_is_json_and_names_no_user_host_or_folder():
