@@ -187,7 +187,7 @@ class StrideSpace:
     def neighbour(
         self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
     ) -> Genome | None:
-        """A child drawn exactly uniformly from the valid neighbours (inside the budget); None if there is none.
+        """A child drawn exactly uniformly from the valid neighbours (inside the budget); None where none is.
 
         Only genes of `section` vary; all others are the first parent's. One parent (mutation): the child
         differs from it in 1 to `radius` genes. Two parents (crossover): every gene of the section is one of

@@ -1,0 +1,79 @@
+"""Which package may import which, and that counting and help do not wait for torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import supernet
+
+ROOT = Path(__file__).resolve().parent.parent
+FORBIDDEN = {
+    "evolution": {"torch", "torchvision", "timm", "hydra", "omegaconf", "supernet", "msnas"},
+    "supernet": {"hydra", "omegaconf", "deap", "pycocotools", "evolution", "msnas"},
+}
+TORCH_FREE = [
+    "supernet",
+    "supernet.architecture",
+    "supernet.cost",
+    "supernet.errors",
+    "supernet.space",
+    "supernet.stride_space",
+    "evolution",
+    "msnas",
+    "msnas.cli",
+    "msnas.config",
+    "msnas.errors",
+    "msnas.inspect_space",
+    "msnas.spaces",
+    "msnas.zoo",
+]
+
+
+def imported(path):
+    """Top-level packages that a file imports, at its head or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_file_imports_against_the_direction(package):
+    files = sorted((ROOT / package).rglob("*.py"))
+    found = {str(path.relative_to(ROOT)): set(imported(path)) & FORBIDDEN[package] for path in files}
+    assert files
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_module_does_not_import_torch(module):
+    code = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'timm'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_counting_sampling_and_costs_do_not_import_torch():
+    code = (
+        "import sys, numpy\n"
+        "from supernet import Budget, StrideSpace\n"
+        "space = StrideSpace(block='basic', depth=6, channels=8, input_size=(64, 64))\n"
+        "inside = space.within(Budget('macs', sum(space.cost_range()) / 2, 0.2))\n"
+        "inside.cost(inside.sample(numpy.random.default_rng(0)))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_every_public_name_of_supernet_can_be_imported():
+    names = [name for name in supernet.__all__ if name != "Genome"]
+    assert [getattr(supernet, name).__name__ for name in names] == names
+    assert supernet.Genome == tuple[int, ...]
+
+
+def test_an_unknown_name_of_supernet_is_an_attribute_error():
+    assert not hasattr(supernet, "NoSuchSpace")
