@@ -32,9 +32,7 @@ def count_macs(module: nn.Module, *inputs: Any) -> int:
 def _deform_flops(
     input_shape: Sequence[int], weight_shape: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any
 ) -> int:
-    """FLOPs of one deformable convolution: those of the plain one (the sampling is interpolation, not
-    counted).
-    """
+    """FLOPs of one deformable convolution: those of the plain one (its sampling is interpolation)."""
     pixels = out_shape[0] * out_shape[2] * out_shape[3]
     return 2 * pixels * prod(weight_shape)  # [out, in of a group, height, width]
 

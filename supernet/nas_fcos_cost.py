@@ -32,9 +32,7 @@ def detector_cost(
     num_classes: int,
     input_size: tuple[int, int],
 ) -> Cost:
-    """Backbone, pyramid of `channels`, head of `head_channels` (as the pyramid when None), at (height,
-    width).
-    """
+    """Backbone, pyramid of `channels`, head of `head_channels` (None: the same) at (height, width)."""
     from supernet.caffe_backbone import caffe_backbone_cost
 
     body = caffe_backbone_cost(backbone, decoder.levels, input_size)

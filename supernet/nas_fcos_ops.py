@@ -16,7 +16,7 @@ Norm = Callable[[int], nn.Module]
 
 
 def group_norm(channels: int) -> nn.Module:
-    """GroupNorm of 32 groups; below 64 channels of fewer, so that a group has two values even on a 1x1 map."""
+    """GroupNorm of 32 groups; below 64 channels fewer: a group has two values even on a 1x1 map."""
     return nn.GroupNorm(gcd(32, channels // 2, channels) or 1, channels)
 
 

@@ -1,0 +1,141 @@
+"""What FCOS asks each location to predict, and its three losses.
+
+FCOS, arXiv 1904.01355, section 3.1-3.3, as NAS-FCOS (arXiv 1906.04423) trains it: IoU loss weighted by
+centerness, no centre sampling unless asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+from torchvision.ops import sigmoid_focal_loss
+
+RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, float("inf")))  # at a short side of 800
+PUBLISHED_SHORT_SIDE = 800
+
+
+@dataclass(frozen=True)
+class Locations:
+    """Every location of a pyramid, levels in order, row by row."""
+
+    points: Tensor  # [N, 2] x, y of the centres, pixels
+    strides: Tensor  # [N] pixels
+    ranges: Tensor  # [N, 2] smallest and largest distance that the location is responsible for, pixels
+    counts: tuple[int, ...]  # locations of each level
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a batch's locations should predict."""
+
+    labels: Tensor  # [B, N] int64: 1..K, 0 is background
+    distances: Tensor  # [B, N, 4] to left, top, right, bottom; pixels; zero at background
+
+    def to(self, device: torch.device) -> "Targets":
+        """The same on `device`."""
+        return Targets(self.labels.to(device), self.distances.to(device))
+
+
+def locations(
+    sizes: Sequence[tuple[int, int]],
+    strides: Sequence[int],
+    *,
+    short_side: int,
+    device: torch.device | None = None,
+) -> Locations:
+    """The locations of five levels with these (height, width); size ranges scale with the images' short
+    side.
+    """
+    scale = short_side / PUBLISHED_SHORT_SIDE
+    points, cells, ranges = [], [], []
+    for (height, width), stride, (low, high) in zip(sizes, strides, RANGES, strict=True):
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        points.append(torch.stack((x, y), dim=2).reshape(-1, 2) * stride + stride // 2)
+        cells.append(torch.full((height * width,), stride))
+        ranges.append(torch.tensor((low * scale, high * scale)).expand(height * width, 2))
+    return Locations(
+        torch.cat(points).float().to(device),
+        torch.cat(cells).float().to(device),
+        torch.cat(ranges).float().to(device),
+        tuple(height * width for height, width in sizes),
+    )
+
+
+def assign(
+    targets: Sequence[Mapping[str, Tensor]], where: Locations, center_sampling: float = 0.0
+) -> Targets:
+    """Give every location the smallest box that it lies in and whose size is its level's (section 3.2).
+
+    targets: `boxes` [n, 4] xyxy pixels and `labels` [n] in 1..K of each image, crowds (`iscrowd`) left out.
+    `center_sampling` > 0 asks a location to lie within that many strides of the box's centre, too.
+    """
+    found = [_assign_one(target, where, center_sampling) for target in targets]
+    return Targets(torch.stack([labels for labels, _ in found]), torch.stack([ltrb for _, ltrb in found]))
+
+
+def _assign_one(
+    target: Mapping[str, Tensor], where: Locations, center_sampling: float
+) -> tuple[Tensor, Tensor]:
+    single = target["iscrowd"] == 0 if "iscrowd" in target else slice(None)
+    boxes, labels = target["boxes"][single].to(where.points.dtype), target["labels"][single]
+    points = where.points
+    if len(boxes) == 0:
+        return labels.new_zeros(len(points)), points.new_zeros(len(points), 4)
+    ltrb = torch.cat((points[:, None] - boxes[:, :2], boxes[:, 2:] - points[:, None]), dim=2)  # [N, n, 4]
+    inside = ltrb.amin(2) > 0
+    if center_sampling > 0:
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        off_center = (points[:, None] - centers).abs().amax(2)
+        inside &= off_center < center_sampling * where.strides[:, None]
+    reach = ltrb.amax(2)
+    inside &= (reach > where.ranges[:, :1]) & (reach <= where.ranges[:, 1:])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    area, chosen = torch.where(inside, areas, torch.inf).min(1)  # ambiguous: the smallest box
+    found = area.isfinite()
+    picked = ltrb.gather(1, chosen[:, None, None].expand(-1, 1, 4)).squeeze(1)
+    return torch.where(found, labels[chosen], 0), torch.where(found[:, None], picked, 0.0)
+
+
+def centerness_of(distances: Tensor) -> Tensor:
+    """Centerness for `distances` [..., 4] (left, top, right, bottom): 1 in the middle, 0 at a border."""
+    left, top, right, bottom = distances.unbind(-1)
+    ratio = torch.minimum(left, right) / torch.maximum(left, right) * torch.minimum(top, bottom)
+    return (ratio / torch.maximum(top, bottom)).sqrt()  # eq. 3
+
+
+def losses(
+    logits: Tensor, distances: Tensor, centerness: Tensor, targets: Targets, where: Locations
+) -> dict[str, Tensor]:
+    """The three losses of predictions [B, N, K], [B, N, 4] (units of stride, positive) and [B, N] logits.
+
+    Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU, weighted by the target's
+    centerness; centerness: binary cross entropy over the positives.
+    """
+    positive = targets.labels > 0
+    wanted = one_hot(targets.labels, logits.shape[2] + 1)[..., 1:].to(logits.dtype)
+    count = positive.sum()
+    classification = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2.0, reduction="sum")
+    aim = targets.distances[positive]
+    weight = centerness_of(aim)
+    predicted = (distances * where.strides[:, None])[positive]
+    regression = (iou_loss(predicted, aim) * weight).sum() / weight.sum().clamp(min=1e-6)
+    center = binary_cross_entropy_with_logits(centerness[positive].float(), weight, reduction="sum")
+    return {
+        "loss_classifier": classification / (count + len(logits)),
+        "loss_box_reg": regression,
+        "loss_centerness": center / count.clamp(min=1),
+    }
+
+
+def iou_loss(predicted: Tensor, aim: Tensor) -> Tensor:
+    """-log IoU of boxes given as distances from one point; both [P, 4], pixels. Returns [P]."""
+    overlap = torch.minimum(predicted, aim)
+    intersection = (overlap[:, 0] + overlap[:, 2]) * (overlap[:, 1] + overlap[:, 3])
+    union = _area(predicted) + _area(aim) - intersection
+    return -torch.log((intersection + 1) / (union + 1))
+
+
+def _area(distances: Tensor) -> Tensor:
+    return (distances[:, 0] + distances[:, 2]) * (distances[:, 1] + distances[:, 3])

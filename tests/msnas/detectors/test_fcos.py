@@ -1,0 +1,173 @@
+"""FCOS: which location predicts what, its losses, and a detector that learns one batch."""
+
+import pytest
+import torch
+
+from msnas.detectors.fcos import FCOS
+from msnas.detectors.fcos_targets import Targets, assign, centerness_of, iou_loss, locations, losses
+from msnas.errors import ConfigError
+from supernet.architecture import Architecture
+from supernet.nas_fcos_architecture import PUBLISHED
+from supernet.nas_fcos_encoder import FcosEncoder
+from supernet.stride_encoder import MixedEncoder
+
+STRIDES = (8, 16, 32, 64, 128)
+
+
+def grid(image=800, short_side=800):
+    return locations([(-(-image // s), -(-image // s)) for s in STRIDES], STRIDES, short_side=short_side)
+
+
+def target(*boxes, labels=None):
+    labels = labels or [1] * len(boxes)
+    return {"boxes": torch.tensor(boxes).float().reshape(-1, 4), "labels": torch.tensor(labels)}
+
+
+def levels_used(targets, where):
+    """Which levels have a positive location."""
+    parts = torch.split(targets.labels[0], list(where.counts))
+    return [level for level, labels in enumerate(parts) if bool((labels > 0).any())]
+
+
+@pytest.mark.parametrize(("side", "level"), [(100, 0), (250, 2), (900, 4)])
+def test_a_box_is_predicted_on_the_level_of_its_size(side, level):
+    where = grid(1024)
+    assert level in levels_used(assign([target([8, 8, 8 + side, 8 + side])], where), where)
+
+
+def test_the_sizes_of_levels_scale_with_the_short_side():
+    published, small = grid(64).ranges, grid(64, short_side=100).ranges
+    assert torch.allclose(small, published / 8)
+
+
+def test_a_location_in_two_boxes_predicts_the_smaller():
+    where = grid(64)
+    found = assign([target([0, 0, 60, 60], [10, 10, 40, 40], labels=[1, 2])], where)
+    at = (where.points[: where.counts[0]] == torch.tensor([20.0, 20.0])).all(1).nonzero().item()
+    assert found.labels[0, at] == 2
+    assert found.distances[0, at].tolist() == [10, 10, 20, 20]
+
+
+def test_locations_outside_of_all_boxes_are_background():
+    where = grid(64)
+    found = assign([target([0, 0, 30, 30])], where)
+    outside = (where.points > 30).any(1)
+    assert not found.labels[0][outside].any()
+
+
+def test_an_image_without_boxes_is_background():
+    assert not assign([target()], grid(64)).labels.any()
+
+
+def test_crowds_are_left_out():
+    crowd = {**target([0, 0, 60, 60]), "iscrowd": torch.tensor([1])}
+    assert not assign([crowd], grid(64)).labels.any()
+
+
+def test_center_sampling_leaves_the_locations_near_the_centre():
+    where = grid(64)
+    far = assign([target([0, 0, 60, 60])], where)
+    near = assign([target([0, 0, 60, 60])], where, center_sampling=1.5)
+    assert 0 < (near.labels > 0).sum() < (far.labels > 0).sum()
+
+
+def test_centerness_is_one_in_the_middle_and_falls_to_the_border():
+    values = centerness_of(torch.tensor([[5.0, 5, 5, 5], [1.0, 5, 9, 5], [0.0, 5, 10, 5]]))
+    assert values.tolist() == pytest.approx([1, 1 / 3, 0])
+
+
+def test_the_iou_loss_of_the_target_itself_is_zero():
+    distances = torch.tensor([[3.0, 4, 5, 6]])
+    assert iou_loss(distances, distances).item() == 0
+
+
+def test_the_losses_of_a_batch_without_boxes_are_finite_and_only_the_class_has_a_gradient():
+    where = grid(64)
+    n = len(where.points)
+    logits, distances = torch.zeros(1, n, 3, requires_grad=True), torch.ones(1, n, 4, requires_grad=True)
+    parts = losses(
+        logits, distances, torch.zeros(1, n), Targets(torch.zeros(1, n).long(), torch.zeros(1, n, 4)), where
+    )
+    sum(parts.values()).backward()
+    assert all(part.isfinite() for part in parts.values())
+    assert logits.grad.abs().sum() > 0
+    assert not distances.grad.any()
+
+
+@pytest.fixture
+def tiny():
+    torch.manual_seed(0)
+    return FCOS(
+        FcosEncoder(backbone="resnet18", channels=16, width=0.25), num_classes=2, short_side=64, long_side=64
+    )
+
+
+def batch():
+    images = [torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    images[0][:, 10:40, 10:40] = 1
+    images[1][:, 20:60, 4:30] = 0
+    return images, [target([10, 10, 40, 40]), target([4, 20, 30, 60], labels=[2])]
+
+
+@pytest.mark.parametrize(
+    ("pyramid", "head"), [("fcos", "fcos"), (str(PUBLISHED.pyramid), str(PUBLISHED.head))]
+)
+def test_a_detector_learns_one_batch(pyramid, head):
+    torch.manual_seed(0)
+    encoder = FcosEncoder(pyramid, backbone="resnet18", channels=16, width=0.25)
+    detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64, head=head)
+    images, targets = batch()
+    optimizer = torch.optim.Adam(detector.parameters(), lr=4e-3)
+    history = []
+    for _ in range(40):
+        loss = sum(detector(images, targets).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    assert history[-1] < 0.6 * history[0]
+
+
+def test_detections_are_those_that_the_head_predicts(tiny):
+    tiny.eval()
+    where = grid(64, short_side=64)
+    n = len(where.points)
+    at = 3 * 8 + 3  # the location at (28, 28) of the finest level
+    logits, distances = torch.full((1, n, 2), -9.0), torch.ones(1, n, 4)
+    logits[0, at, 1] = 9
+    found = tiny.detect(logits, distances, torch.full((1, n), 9.0), where, [(64, 64)])[0]
+    assert found["boxes"].tolist() == [[20, 20, 36, 36]]
+    assert found["labels"].tolist() == [2]
+
+
+def test_detections_are_in_pixels_of_the_images_that_came(tiny):
+    tiny.eval()
+    torch.nn.init.constant_(tiny.head.logits.bias, 3.0)
+    found = tiny([torch.rand(3, 128, 256)])[0]
+    assert len(found["boxes"]) > 0
+    assert found["boxes"][:, 2].max() <= 256
+    assert found["boxes"][:, 2].max() > 64
+
+
+def test_fcos_runs_over_a_searched_encoder():
+    encoder = MixedEncoder(block="basic", depth=5, channels=16, base_stride=2)
+    detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64)
+    images, targets = batch()
+    parts = detector(images, targets, Architecture.parse("1,2,2,2,2|2,4,8,16,32"))
+    assert all(part.isfinite() for part in parts.values())
+
+
+def test_a_detector_of_frozen_norms_keeps_their_statistics():
+    encoder = FcosEncoder(backbone="resnet18", channels=16, width=0.25, frozen=True)
+    detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64).train()
+    before = encoder.backbone.norms()[0].running_mean.clone()
+    detector(*batch())
+    assert torch.equal(encoder.backbone.norms()[0].running_mean, before)
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_classes": 0}, {"short_side": 100, "long_side": 50}, {"center_sampling": -1}]
+)
+def test_options_that_make_no_sense_are_refused(options):
+    with pytest.raises(ConfigError):
+        FCOS(FcosEncoder(backbone="resnet18", channels=16, width=0.25), **{"num_classes": 2, **options})
