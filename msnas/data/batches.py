@@ -2,12 +2,10 @@
 nothing.
 """
 
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from msnas.data.dataset import DetectionDataset
@@ -118,18 +116,3 @@ class Batches:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pool": None, "_pending": {}}
-
-
-def to_device(
-    images: Sequence[Tensor], targets: Sequence[Target], device: torch.device | str
-) -> tuple[list[Tensor], list[Target]]:
-    """A batch on `device`, the images as float 0..1: bytes travel, floats are made where they are used."""
-    on_device = [image.to(device, non_blocking=True).float().div_(255) for image in images]
-    moved: list[Target] = [
-        {
-            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for key, value in target.items()
-        }
-        for target in targets
-    ]
-    return on_device, moved

@@ -34,7 +34,7 @@ def open_data(settings: DataSettings, *, seed: int = 0) -> Splits:
 
     seed: decides `search_val`, and `val` where there is no validation file. Raises ConfigError for paths that
     do not exist and DataError, in one line, for what `msnas check` calls refused. What is dropped, clipped or
-    split off is said as a warning of the log and in `notes`.
+    split off is said in the log and in `notes`.
     """
     source = read_source(settings)
     _refuse_faults(source)  # before the images: a broken file is told at once
@@ -85,7 +85,7 @@ def _search_split(
     if not settings.keep_empty:
         train, supernet_train = _with_boxes(train), _with_boxes(supernet_train)
     for note in notes:
-        _log.warning("%s", note)
+        _log.info("%s", note)
     return Splits(train, supernet_train, search_val, val, tuple(notes))
 
 

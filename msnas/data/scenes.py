@@ -183,7 +183,7 @@ def _surface(outline: Any, shape: tuple[int, ...], behind: Floats, rng: np.rando
     colour = max(first, second, key=lambda candidate: float(np.abs(candidate - behind).sum()))
     low, extent = outline.min(axis=0), np.ptp(outline, axis=0)
     ramp = np.add.outer(np.arange(shape[0]) - low[1], np.arange(shape[1]) - low[0]) / float(extent.sum())
-    surface = (colour * np.clip(1.2 - 0.45 * ramp, 0.5, 1.3)[..., None]).astype(np.float32)
+    surface: Floats = (colour * np.clip(1.2 - 0.45 * ramp, 0.5, 1.3)[..., None]).astype(np.float32)
     kind, square = rng.random(), max(shape)
     if kind < 0.6:
         stripes = (
@@ -213,19 +213,20 @@ def _clouds(size: int, rng: np.random.Generator, cells: tuple[int, ...]) -> Floa
     """Smooth noise [s, s] in 0..1: random grids of so many cells, enlarged and summed, the coarser the
     stronger.
     """
-    total, weights = np.zeros((size, size), np.float32), 0.0
+    total: Floats = np.zeros((size, size), np.float32)
+    weights = 0.0
     for octave, count in enumerate(cells):
         grid = Image.fromarray(rng.random((count + 1, count + 1), np.float32))
         total += np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC)) * 0.6**octave
         weights += 0.6**octave
-    return np.clip(total / weights, 0, 1)
+    return np.minimum(np.maximum(total / weights, 0), 1)
 
 
 def _stripes(size: int, rng: np.random.Generator, period: float) -> Floats:
     """Soft parallel stripes [s, s] in 0..1, `period` pixels apart, at a random angle."""
     angle = rng.uniform(0, _TURN)
     along = np.add.outer(np.arange(size) * np.sin(angle), np.arange(size) * np.cos(angle))
-    return (0.5 + 0.5 * np.sin(along * _TURN / period + rng.uniform(0, _TURN))).astype(np.float32)
+    return np.asarray(0.5 + 0.5 * np.sin(along * _TURN / period + rng.uniform(0, _TURN)), np.float32)
 
 
 def _blurred(alpha: Floats, radius: float) -> Floats:

@@ -1,0 +1,188 @@
+"""How large the objects are, which head they fall to, which anchors reach them, and what settings would
+fit better.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from msnas.data.annotations import ImageRecord
+from msnas.data.geometry import (
+    BASE_SCALE,
+    GROUPS,
+    REFERENCE_SHORT_SIDE,
+    Floats,
+    anchor_hits,
+    padded_size,
+    resized_size,
+    size_groups,
+)
+
+STRIDES = (4, 8, 16, 32, 64)  # of the features a head can read, at base_stride 4
+FPN_HEADS = STRIDES
+BASE_STRIDES = (4, 2)
+_SAMPLE = 20_000  # boxes that recalls are measured on; more change the third decimal
+_WORTH = 0.05  # gain in mean recall below which the default stays
+_EVENER = 0.2  # gain in entropy of the groups' shares, nats, below which the default stays
+_FACTORS = 2.0 ** (np.arange(-8, 9) / 4)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """All boxes of a data set after resizing: xyxy [n, 4] pixels, and the padded (height, width) of each
+    one's image.
+    """
+
+    xyxy: Floats
+    grids: np.ndarray[tuple[int, int], np.dtype[np.int64]]
+
+    @property
+    def areas(self) -> Floats:
+        """[n], pixels."""
+        areas: Floats = np.prod(self.xyxy[:, 2:] - self.xyxy[:, :2], axis=1)
+        return areas
+
+    def sample(self) -> "Boxes":
+        """At most so many boxes as recalls need, evenly spaced."""
+        every = max(1, -(-len(self.xyxy) // _SAMPLE))
+        return Boxes(self.xyxy[::every], self.grids[::every])
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of object sizes: sides (square root of the area) from `low` to below `high` pixels after
+    resizing.
+    """
+
+    group: int
+    low: float
+    high: float | None
+    boxes: int
+    share: float
+
+
+@dataclass(frozen=True)
+class AnchorRecall:
+    """Share of boxes that an anchor of IoU >= 0.5 exists for, by the strides that the five heads read."""
+
+    base_stride: int
+    fpn: float
+    mean: float
+    best: tuple[int, ...]
+    worst: tuple[int, ...]
+    choices: dict[tuple[int, ...], float]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Settings that fit these boxes, beside the ones that are derived from the short side alone."""
+
+    base_stride: int
+    anchor_scale: float
+    anchor_scale_default: float
+    base_scale: float
+    base_scale_default: float
+    reasons: tuple[str, ...]
+
+
+def collect_boxes(images: Iterable[ImageRecord], short_side: int, long_side: int) -> Boxes:
+    """The boxes (no crowds) of all images, as they are after resizing and padding to 64."""
+    boxes: list[Floats] = []
+    grids: list[tuple[int, int]] = []
+    for image in images:
+        height, width = resized_size(image.height, image.width, short_side, long_side)
+        scale = np.array([width / image.width, height / image.height] * 2)
+        found = [item.xyxy for item in image.annotations if not item.crowd]
+        boxes += [np.array(box) * scale for box in found]
+        grids += [padded_size(height, width)] * len(found)
+    return Boxes(np.array(boxes, np.float64).reshape(-1, 4), np.array(grids, np.int64).reshape(-1, 2))
+
+
+def head_choices(base_stride: int) -> list[tuple[int, ...]]:
+    """Every choice of five heads that MSNAS eq. 7 allows: not falling, min <= 8, max >= 8, not all equal
+    (at 4).
+    """
+    middle = 2 * base_stride
+    strides = [stride * base_stride // 4 for stride in STRIDES]
+    choices = combinations_with_replacement(strides, GROUPS)
+    return [heads for heads in choices if heads[0] <= middle <= heads[-1] and heads[0] != heads[-1]]
+
+
+def group_shares(boxes: Boxes, short_side: int) -> list[Group]:
+    """What each head gets to do, by the RoI rule at this short side."""
+    base_scale = BASE_SCALE * short_side / REFERENCE_SHORT_SIDE
+    number = np.bincount(size_groups(boxes.areas, base_scale), minlength=GROUPS)
+    total = max(int(number.sum()), 1)
+    limits = [base_scale * 2.0**k for k in (-2, -1, 0, 1)]
+    ranges = zip([0.0, *limits], [*limits, None], strict=True)
+    return [
+        Group(i + 1, low, high, int(number[i]), float(number[i] / total))
+        for i, (low, high) in enumerate(ranges)
+    ]
+
+
+def anchor_recall(
+    boxes: Boxes, short_side: int, base_stride: int, anchor_scale: float | None = None
+) -> AnchorRecall:
+    """The recall of every head choice; `anchor_scale` None: short side / 800."""
+    strides = tuple(stride * base_stride // 4 for stride in STRIDES)
+    scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
+    sample = boxes.sample()
+    hits = anchor_hits(sample.xyxy, sample.grids, strides, scale)  # [group, stride, box]
+    column = {stride: i for i, stride in enumerate(strides)}
+    recall = {
+        heads: float(np.logical_or.reduce([hits[group, column[s]] for group, s in enumerate(heads)]).mean())
+        for heads in head_choices(base_stride)
+    }
+    best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
+    return AnchorRecall(
+        base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall
+    )
+
+
+def suggest(boxes: Boxes, short_side: int, recalls: dict[int, AnchorRecall]) -> Suggestion:
+    """The coarsest base_stride, the anchor scale and the base scale that fit; defaults where little would
+    be won.
+
+    base_stride, anchor_scale: by the mean recall over head choices, so that the search compares heads and
+    not anchors. base_scale: the groups are as even as they can be (entropy of the shares).
+    """
+    reasons: list[str] = []
+    coarse, fine = BASE_STRIDES
+    base_stride = coarse
+    if recalls[fine].mean - recalls[coarse].mean > _WORTH:
+        base_stride = fine
+        reasons.append(
+            f"base_stride {fine}: mean anchor recall over the head choices {recalls[fine].mean:.2f}, "
+            f"with {coarse} {recalls[coarse].mean:.2f}"
+        )
+    default = short_side / REFERENCE_SHORT_SIDE
+    means = {
+        factor: anchor_recall(boxes, short_side, base_stride, default * factor).mean for factor in _FACTORS
+    }
+    factor = max(means, key=means.__getitem__)
+    if means[factor] - recalls[base_stride].mean <= _WORTH:
+        factor = 1.0
+    else:
+        reasons.append(f"anchor_scale x {factor:.2f}: mean anchor recall {means[factor]:.2f}")
+    scale, even = _most_even_scale(boxes.areas, BASE_SCALE * default)
+    if scale != BASE_SCALE * default:
+        reasons.append(f"base_scale {scale:.0f}: the largest group then holds {even:.0%} of the boxes")
+    return Suggestion(base_stride, default * factor, default, scale, BASE_SCALE * default, tuple(reasons))
+
+
+def _most_even_scale(areas: Floats, default: float) -> tuple[float, float]:
+    """(base scale, share of its largest group)."""
+
+    def shares(scale: float) -> Floats:
+        return np.bincount(size_groups(areas, scale), minlength=GROUPS) / len(areas)
+
+    def entropy(scale: float) -> float:
+        held = shares(scale)
+        return float(-(held[held > 0] * np.log(held[held > 0])).sum())
+
+    best = max((default * factor for factor in _FACTORS), key=entropy)
+    chosen = best if entropy(best) - entropy(default) > _EVENER else default
+    return float(chosen), float(shares(chosen).max())
