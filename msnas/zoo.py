@@ -8,6 +8,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msnas import zoo_nas_fcos
 from msnas.errors import ConfigError
 from supernet.architecture import Architecture
 from supernet.cost import Cost, box_head_cost, fpn_cost
@@ -29,8 +30,8 @@ class Published(Protocol):
         """Its name in the zoo."""
 
     @property
-    def map(self) -> float:
-        """The published COCO mAP, percent."""
+    def map(self) -> float | None:
+        """The published COCO mAP, percent; None where none was published."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -124,6 +125,7 @@ _ENTRIES: list[Published] = [
     PublishedFpn(name="fpn_r18", map=34.6, backbone="resnet18"),
     PublishedFpn(name="fpn_r34", map=37.7, backbone="resnet34"),
     PublishedFpn(name="fpn_r50", map=38.3, backbone="resnet50"),
+    *zoo_nas_fcos.ENTRIES,
 ]
 ZOO: dict[str, Published] = {entry.name: entry for entry in _ENTRIES}
 

@@ -29,6 +29,8 @@ KINDS = {  # a kind's name in the file, and the class behind it: the class may m
     "retinanet": "msnas.detectors.retinanet.RetinaNet",
     "nas_fpn": "supernet.nas_fpn_encoder.NasFpnEncoder",
     "fpn_levels": "supernet.nas_fpn_encoder.FpnLevelEncoder",
+    "fcos": "msnas.detectors.fcos.FCOS",
+    "fcos_levels": "supernet.nas_fcos_encoder.FcosEncoder",
 }
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from msnas.errors import ConfigError
-from msnas.zoo import SPACES, ZOO, PublishedPath, published
+from msnas.zoo import SPACES, ZOO, PublishedPath, TwoStage, published
 from supernet.stride_space import StrideSpace
 
 MACS = {
@@ -42,8 +42,8 @@ def test_published_paths_are_valid_in_their_space(entry):
     assert space.is_valid(space.encode(entry.architecture))
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_rows_have_every_field_in_whole_numbers(name):
+@pytest.mark.parametrize("name", [entry.name for entry in ZOO.values() if isinstance(entry, TwoStage)])
+def test_rows_of_two_stage_networks_have_every_field_in_whole_numbers(name):
     row = published(name).cost_row((576, 1024))
     assert row["name"] == name
     assert 30 < row["published_map"] < 45
