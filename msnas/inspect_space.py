@@ -27,7 +27,8 @@ def _cost(call: Call) -> Any:
             f"Give architectures or zoo=, not both, but got zoo={config.zoo} and {call.positionals[0]!r}."
         )
     if config.zoo is not None:
-        return published(config.zoo).cost_row(input_size(config))
+        asked = any(word.startswith("input=") for word in call.words)
+        return published(config.zoo).cost_row(input_size(config) if asked else None)
     if not call.positionals:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
     space = plain_space(config)

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from torch import nn
 
 from msnas.cli import Call
-from msnas.data.batches import Batches
 from msnas.data.coco import Splits
 from msnas.detectors import model_file
 from msnas.engine.devices import Hardware
@@ -25,7 +24,7 @@ from msnas.progress import Progress
 from msnas.ranking import kendall_tau
 from msnas.runs import Run, open_existing, read_json, write_json
 from msnas.seeds import derive
-from msnas.setting import hardware_of, open_splits, record_start
+from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import baseline_cost, budget_of, plain_space
 from msnas.tables import render
 from msnas.train import schedule_of
@@ -83,7 +82,7 @@ def retrain(run: Run, call: Call) -> None:
 def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
     """Winners by rank, then the baselines; each of them `retrain.seeds` times."""
     space, classes = plain_space(config), splits.train.classes
-    winners = read_json(run.folder / "search" / "result.json")["winners"]
+    winners = read_json(run.folder / "search" / "result.json")["finalists"][: config.top_k]
     for seed in range(config.retrain.seeds):
         suffix = f"-seed{seed}" if seed else ""
         for winner in winners:
@@ -129,7 +128,7 @@ def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group
     with Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
         trained = train(
             model,
-            Batches(splits.train, schedule.batch, seed=seed),
+            batches_of(config, splits.train, batch=schedule.batch, seed=seed),
             schedule,
             seed=seed,
             stage=STAGE,

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from evolution.history import History
 from evolution.search import Finalist, SearchResult, run_search
 from evolution.strategy import Evaluation, Record, Strategy
-from msnas.candidates import evaluator_of
+from msnas.candidates import evaluate_many
 from msnas.cli import Call
 from msnas.config import build
 from msnas.data.coco import DetectionDataset
@@ -57,12 +57,12 @@ def search(run: Run, call: Call) -> None:
     weights = run.folder / "supernet" / "weights.safetensors"
     with (
         History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights)) as history,
-        evaluator_of(config, splits, space, weights, hardware) as evaluate_many,
+        evaluate_many(config, splits, weights) as engine,
         _Narrator(folder / "status.json", expected=_expected(config)) as narrator,
     ):
         result = run_search(
             strategy,
-            evaluate_many,
+            engine,
             history,
             top_k=config.top_k,
             finalists=config.search.finalists,

@@ -5,7 +5,9 @@ import sys
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.cli import Call
+from msnas.data.batches import Batches
 from msnas.data.coco import Splits, open_data
+from msnas.data.dataset import DetectionDataset
 from msnas.data.settings import DataSettings
 from msnas.engine.devices import Hardware, choose, describe
 from msnas.engine.distributed import local_rank
@@ -28,6 +30,12 @@ def open_splits(config: DictConfig, *, say: bool = True) -> Splits:
         for note in splits.notes:
             print(note, file=sys.stderr)
     return splits
+
+
+def batches_of(config: DictConfig, dataset: DetectionDataset, *, batch: int, seed: int) -> Batches:
+    """Training batches of `dataset`, augmented as the configuration says."""
+    data = config.data
+    return Batches(dataset, batch, seed=seed, flip=data.flip, jitter=tuple(data.jitter), workers=data.workers)
 
 
 def hardware_of(config: DictConfig, *, threads: int | None) -> Hardware:

@@ -7,7 +7,6 @@ import numpy as np
 from omegaconf import DictConfig
 
 from msnas.cli import Call
-from msnas.data.batches import Batches
 from msnas.engine import checkpoint
 from msnas.engine.distributed import Group, joined
 from msnas.engine.loop import train
@@ -17,7 +16,7 @@ from msnas.networks import supernet
 from msnas.progress import Progress, duration
 from msnas.runs import Run, open_new, write_json
 from msnas.seeds import derive
-from msnas.setting import hardware_of, open_splits, record_start
+from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, plain_space
 from supernet.architecture import Architecture
 
@@ -59,7 +58,7 @@ def train_supernet(run: Run, call: Call) -> None:
         ) as progress:
             trained = train(
                 model,
-                Batches(splits.supernet_train, schedule.batch, seed=derive(config.seed, STAGE)),
+                batches_of(config, splits.supernet_train, batch=schedule.batch, seed=derive(config.seed, STAGE)),
                 schedule,
                 seed=config.seed,
                 stage=STAGE,
