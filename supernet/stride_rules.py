@@ -40,8 +40,8 @@ def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> 
     head_rules: whether the bounds on the finest and the coarsest head hold too; the order always does.
     """
     levels = stride_levels(base_stride)
-    if len(heads) != NUM_GROUPS:
-        raise SpaceError(f"There are {NUM_GROUPS} heads, but got {len(heads)}: {tuple(heads)}.")
+    if not isinstance(heads, list | tuple) or len(heads) != NUM_GROUPS:
+        raise SpaceError(f"There must be {NUM_GROUPS} heads, but got {heads!r}.")
     for index, stride in enumerate(heads):
         if stride not in levels:
             raise SpaceError(f"Head {index + 1}: the stride must be one of {levels}, but got {stride}.")
