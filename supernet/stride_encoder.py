@@ -50,11 +50,10 @@ class _StrideEncoder(nn.Module):
     ) -> list[Tensor]:
         """The feature of each group for `images` [B, 3, H, W], groups of one stride sharing one tensor.
 
-        Returns [B, C, H / heads[i], W / heads[i]] for every group i. Raises SpaceError where a head reads a
-        stride that no block has, H or W is no multiple of `divisor`, or batch norm would train on a single
-        value.
+        Returns [B, C, H / heads[i], W / heads[i]] for every group i. Raises SpaceError where H or W is no
+        multiple of `divisor`, or where batch norm would train on a single value.
         """
-        self._check(images, architecture)
+        self._check_size(images, architecture)
         x = self.stem(images)
         ended: dict[int, Tensor] = {}  # feature stride -> x_r, the output of the last stage that ended there
         for stage in architecture.stages(self.base_stride):
@@ -68,19 +67,21 @@ class _StrideEncoder(nn.Module):
         }
         return [features[stride] for stride in architecture.heads]
 
-    def _check(self, images: Tensor, architecture: Architecture) -> None:
-        strides = architecture.feature_strides(self.base_stride)
+    def _check_path(self, architecture: Architecture) -> None:
+        """Raises SpaceError for a feature stride out of range, or a head that reads one of no block."""
+        strides = sorted(set(architecture.feature_strides(self.base_stride)))
         if not set(architecture.heads) <= set(strides):
             raise SpaceError(
-                f"Every head must read a feature stride that a block has, but {architecture} has only "
-                f"{sorted(set(strides))}."
+                f"Every head must read a feature stride that a block has, but {architecture} has {strides}."
             )
+
+    def _check_size(self, images: Tensor, architecture: Architecture) -> None:
         batch, _, height, width = images.shape
         if height % self.divisor or width % self.divisor:
             raise SpaceError(
                 f"Height and width must be multiples of {self.divisor}, but got {height}x{width}; pad them."
             )
-        coarsest = max(strides)
+        coarsest = max(architecture.feature_strides(self.base_stride))
         if self.training and batch * (height // coarsest) * (width // coarsest) == 1:
             raise SpaceError(
                 f"Batch norm needs more than one value a channel in training, but an image of "
@@ -98,6 +99,7 @@ class PathEncoder(_StrideEncoder):
         stages = architecture.stages(base_stride)
         laterals = sorted({stage.lateral for stage in stages if stage.lateral is not None})
         super().__init__(block, channels, base_stride, laterals, sorted(set(architecture.heads)))
+        self._check_path(architecture)
         self.architecture = architecture
         widths = _input_widths(block, channels, len(architecture.strides))
         self.blocks = nn.ModuleList(
@@ -150,6 +152,7 @@ class MixedEncoder(_StrideEncoder):
         return {"depth": self.depth, **_shape_of(self)}
 
     def _path(self, architecture: Architecture) -> list[nn.Module]:
+        self._check_path(architecture)
         if len(architecture.strides) != self.depth:
             raise SpaceError(
                 f"This supernet has {self.depth} blocks, but {architecture} has {len(architecture.strides)}."

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
 from msnas.detectors.box_head import (
     BOX_HEADS,
     BOX_SIZE,
@@ -17,7 +18,7 @@ from msnas.detectors.box_head import (
     make_box_head,
     make_mask_parts,
 )
-from msnas.detectors.roi import BASE_SCALE, GroupRoIAlign, make_roi_heads
+from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
@@ -82,7 +83,7 @@ class FasterRCNN(nn.Module):
         self.meta: dict[
             str, Any
         ] = {}  # what a model file adds: class names, category ids, where it comes from
-        anchor_scale = anchor_scale or short_side / 800
+        anchor_scale = anchor_scale or short_side / REFERENCE_SHORT_SIDE
         base_scale = base_scale or BASE_SCALE * anchor_scale
         channels, divisor = encoder.out_channels, encoder.divisor
 

@@ -4,15 +4,13 @@ torchvision's MultiScaleRoIAlign takes a feature's level from its stride and so 
 read one feature; besides, it keeps the strides of its first call for ever.
 """
 
-from math import ceil
-
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import roi_align
 from torchvision.ops.poolers import LevelMapper
 
-BASE_SCALE = 224  # pixels of an image whose short side is 800: side of a square that belongs to k = 4
+from msnas.data.geometry import K0, padded_size
 
 
 class GroupRoIAlign(nn.Module):
@@ -23,7 +21,7 @@ class GroupRoIAlign(nn.Module):
 
     def __init__(self, levels: tuple[int, int], *, base_scale: float, output_size: int, divisor: int) -> None:
         super().__init__()
-        self.groups_of = LevelMapper(*levels, canonical_scale=base_scale, canonical_level=4)
+        self.groups_of = LevelMapper(*levels, canonical_scale=base_scale, canonical_level=K0)
         self.num_groups = levels[1] - levels[0] + 1
         self.output_size = output_size
         self.divisor = divisor
@@ -37,7 +35,7 @@ class GroupRoIAlign(nn.Module):
         xyxy, pixels; image_sizes: (height, width) before padding to multiples of `divisor`.
         """
         maps = list(features.values())[: self.num_groups]
-        padded_height = ceil(max(height for height, _ in image_sizes) / self.divisor) * self.divisor
+        padded_height, _ = padded_size(max(height for height, _ in image_sizes), 1, self.divisor)
         groups = self.groups_of(boxes)  # [R]
         images = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
         rois = torch.cat([images, torch.cat(boxes)], dim=1)  # [R, 5]

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
-ANCHOR_SIZES = (32, 64, 128, 256, 512)  # pixels of an image whose short side is 800
-ASPECT_RATIOS = (0.5, 1.0, 2.0)  # height / width
+from msnas.data.geometry import ANCHOR_SIZES, ASPECT_RATIOS
 
 
 class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision carries no types

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from msnas.data.geometry import resized_size
+
 IMAGE_MEAN = (
     0.485,
     0.456,
@@ -15,21 +17,12 @@ IMAGE_MEAN = (
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
-def resized_size(height: int, width: int, *, short_side: int, long_side: int) -> tuple[int, int]:
-    """(height, width) in pixels: short side `short_side`, unless the long side would exceed `long_side`.
-
-    A size that this function returned comes back unchanged.
-    """
-    scale = min(short_side / min(height, width), long_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision carries no types
     """torchvision's transform, which leaves the size of training images to the data pipeline.
 
     In training images are normalised and padded to multiples of `divisor`; in evaluation they are resized by
-    `resized_size` first. Boxes and masks of training targets are in pixels of the given images and stay as
-    they are.
+    `resized_size` first, antialiased as in the data pipeline. Boxes and masks of training targets are in
+    pixels of the given images and stay as they are.
     """
 
     def __init__(self, *, short_side: int, long_side: int, divisor: int) -> None:
@@ -52,7 +45,7 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         if self.training:
             return image, target
         height, width = image.shape[-2:]
-        size = resized_size(height, width, short_side=self.short_side, long_side=self.long_side)
+        size = resized_size(height, width, self.short_side, self.long_side)
         if size != (height, width):
             image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
         return image, target
