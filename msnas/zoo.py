@@ -8,7 +8,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from msnas import zoo_nas_fcos
+from msnas import zoo_nas_fcos, zoo_nas_fpn
 from msnas.errors import ConfigError
 from supernet.architecture import Architecture
 from supernet.cost import Cost, box_head_cost, fpn_cost
@@ -126,6 +126,7 @@ _ENTRIES: list[Published] = [
     PublishedFpn(name="fpn_r34", map=37.7, backbone="resnet34"),
     PublishedFpn(name="fpn_r50", map=38.3, backbone="resnet50"),
     *zoo_nas_fcos.ENTRIES,
+    *zoo_nas_fpn.ENTRIES,
 ]
 ZOO: dict[str, Published] = {entry.name: entry for entry in _ENTRIES}
 
