@@ -1,7 +1,7 @@
 """The networks of NAS-FPN (arXiv 1904.07392): its cells stacked under RetinaNet, and RetinaNet with FPN.
 
 ResNets of the v1.5 form, 91 class outputs (the ids of COCO's categories run to 90), as the published costs
-costs need. The 15 cells of NAS-FPNLite were never published: the space and the Lite modules exist, an entry
+need. The 15 cells of NAS-FPNLite were never published: the space and the Lite modules exist, an entry
 cannot. Torch is imported when a cost is asked for, since backbones are counted on the built module.
 """
 
