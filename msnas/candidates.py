@@ -25,7 +25,7 @@ def evaluate_many(config: DictConfig, splits: Splits, weights: Path) -> Abstract
     """
     if config.hardware.workers == 0:
         return evaluating(partial(_evaluator, config, weights, splits))
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     return evaluating(partial(_in_a_worker, plain, weights), workers=config.hardware.workers)
 
 
@@ -37,7 +37,7 @@ def _in_a_worker(plain: dict[str, Any], weights: Path) -> CandidateEvaluator:
 
 def _evaluator(config: DictConfig, weights: Path, splits: Splits) -> CandidateEvaluator:
     hardware: Hardware = hardware_of(config, threads=config.hardware.threads)
-    model = supernet(config, splits.train.classes)
+    model: Any = supernet(config, splits.train.classes)
     load_weights(weights, model)
     return CandidateEvaluator(
         model,

@@ -115,9 +115,9 @@ def _quote(value: str) -> str:
 def _check_type(key: str, text: str, default: Any) -> None:
     if isinstance(default, DictConfig):
         raise ConfigError(
-            f"{key} is a group of options; set one of {', '.join(f'{key}.{k}' for k in default)}."
+            f"{key} is a group of options; set one of {', '.join(f'{key}.{name!s}' for name in default)}."
         )
-    value = OmegaConf.create(f"x: {text}")["x"] if _PLAIN.fullmatch(text) else text
+    value = OmegaConf.from_dotlist([f"value={text}"]).value if _PLAIN.fullmatch(text) else text
     expected = {bool: "true or false", int: "an integer", float: "a number"}.get(type(default))
     fits = {
         "true or false": isinstance(value, bool),

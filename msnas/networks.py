@@ -60,7 +60,7 @@ def _detector(config: DictConfig, encoder: nn.Module, classes: Sequence[str]) ->
     return detector
 
 
-class _initialised:
+class _initialised:  # noqa: N801  # read as a word: `with _initialised(config, name)`
     """A block whose initial weights depend on the run's seed and the network's name alone."""
 
     def __init__(self, config: DictConfig, name: str) -> None:

@@ -73,7 +73,10 @@ def retrain(run: Run, call: Call) -> None:
         for number, entry in enumerate(entries, start=1):
             if not (run.stage(STAGE) / entry.folder / "result.json").exists():
                 if group.writes:
-                    print(f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}", file=sys.stderr)
+                    print(
+                        f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}",
+                        file=sys.stderr,
+                    )
                 _train_one(run, entry, splits, hardware, group)
         if group.writes:
             _finish(run, entries)
@@ -101,12 +104,16 @@ def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
             cost = baseline_cost(config)
             name = f"{config.baseline.backbone}-FPN, width {config.baseline.width:g}"
             build = lambda: fpn_baseline(config, classes)  # noqa: E731
-            yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
+            yield Entry(
+                f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed
+            )
         if config.retrain.point:
             point = space.fpn_like(budget_of(config) or Budget("macs", baseline_cost(config).macs))
             cost = space.cost(space.encode(point))
             build = lambda p=point: network(config, p, classes)  # type: ignore[misc]  # noqa: E731
-            yield Entry(f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed)
+            yield Entry(
+                f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed
+            )
 
 
 def identity(architecture: str) -> str:
@@ -122,10 +129,14 @@ def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group
     if config.retrain.steps is None:
         schedule = schedule_of(config, images=len(splits.train), steps=None, factor=config.retrain.factor)
     else:
-        schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
+        schedule = schedule_of(
+            config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor
+        )
     seed = derive(config.seed, STAGE, entry.seed)
     model = entry.build()
-    with Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
+    with Progress(
+        entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes
+    ) as progress:
         trained = train(
             model,
             batches_of(config, splits.train, batch=schedule.batch, seed=seed),
@@ -164,7 +175,10 @@ def _finish(run: Run, entries: list[Entry]) -> None:
     results = [read_json(run.stage(STAGE) / entry.folder / "result.json") for entry in entries]
     table = make_table(results)
     write_json(run.stage(STAGE) / "table.json", table)
-    write_json(run.stage(STAGE) / "done.json", {"networks": len(table["rows"]), "seconds": sum(r["seconds"] for r in results)})
+    write_json(
+        run.stage(STAGE) / "done.json",
+        {"networks": len(table["rows"]), "seconds": sum(r["seconds"] for r in results)},
+    )
     print(render(table))
     print(f"Next: msnas report run={run.name}")
 
@@ -176,7 +190,11 @@ def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:
         by_network.setdefault(result["name"], []).append(result)
     rows = []
     for runs in by_network.values():
-        numbers = {k: statistics.fmean(r[k] for r in runs) for k in runs[0] if k.startswith(("ap", "ar")) and k != "architecture"}
+        numbers = {
+            k: statistics.fmean(r[k] for r in runs)
+            for k in runs[0]
+            if k.startswith(("ap", "ar")) and k != "architecture"
+        }
         spread = statistics.stdev(r["ap"] for r in runs) if len(runs) > 1 else None
         fixed = {k: runs[0][k] for k in ("name", "architecture", "macs", "params", "one_shot")}
         rows.append({**fixed, **numbers, "ap_spread": spread, "seeds": len(runs)})

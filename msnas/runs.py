@@ -28,7 +28,13 @@ OWNED: dict[str, tuple[str, ...]] = {
     "retrain": ("retrain", "top_k"),
 }
 # Where the work is done does not change what is done.
-FREE = ("data.root", "data.workers", "data.memory_limit", "train.checkpoint_every", "retrain.checkpoint_every")
+FREE = (
+    "data.root",
+    "data.workers",
+    "data.memory_limit",
+    "train.checkpoint_every",
+    "retrain.checkpoint_every",
+)
 COMMANDS = {"supernet": "train", "search": "search", "retrain": "retrain"}
 
 
@@ -52,7 +58,8 @@ class Run:
 
     def done(self, name: str) -> dict[str, Any] | None:
         """What a complete stage said of itself, None while it is not complete."""
-        return read_json(self.folder / name / "done.json")
+        done: dict[str, Any] | None = read_json(self.folder / name / "done.json")
+        return done
 
     def require(self, name: str) -> dict[str, Any]:
         """`done(name)`, or a RunError that names the command that completes the stage."""
@@ -69,7 +76,9 @@ class Run:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(f"Another process works on run {self.name}; wait for it, or end it first.") from None
+                raise RunError(
+                    f"Another process works on run {self.name}; wait for it, or end it first."
+                ) from None
             yield
 
 
@@ -124,7 +133,9 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
             names = ", ".join(f.name for f in folders[:5]) or "none"
             raise RunError(f"There is no run {asked.run!r} in {root}/; there are: {names}.")
     elif not folders:
-        raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
+        raise RunError(
+            f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages."
+        )
     else:
         folder = folders[0]
     merged = [*_stored_words(folder), *words]

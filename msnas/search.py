@@ -43,7 +43,8 @@ def search(run: Run, call: Call) -> None:
     run.require("supernet")
     done = run.done(STAGE)
     if done is not None:
-        print(f"The search of run {run.name} is complete ({done['evaluated']} evaluations). Next: msnas retrain run={run.name}")
+        evaluated = f"{done['evaluated']} evaluations"
+        print(f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}")
         return
     config = run.config
     hardware = hardware_of(config, threads=config.hardware.threads)
@@ -80,7 +81,9 @@ def _finish(run: Run, result: SearchResult, space: Any) -> None:
     write_json(run.stage(STAGE) / "result.json", {"winners": winners, "finalists": finalists, **summary})
     write_json(run.stage(STAGE) / "done.json", summary)
     for winner in winners:
-        print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
+        print(
+            f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs"
+        )
     print(f"{result.evaluated} evaluations in {duration(result.seconds)}. Next: msnas retrain run={run.name}")
 
 
@@ -150,14 +153,19 @@ class _Narrator:
         self._done += 1
         if self._done == 1:
             estimate = duration(evaluation.seconds * self._progress.total)
-            print(f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr)
+            print(
+                f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr
+            )
         outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
 
     def generation(self, record: Record) -> None:
         """One generation is finished and stored."""
         if record.get("best") is not None:
-            print(f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}", file=sys.stderr)
+            print(
+                f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}",
+                file=sys.stderr,
+            )
 
 
 def _refuse_reported_split(scored: DetectionDataset, reported: DetectionDataset) -> None:

@@ -58,7 +58,9 @@ def train_supernet(run: Run, call: Call) -> None:
         ) as progress:
             trained = train(
                 model,
-                batches_of(config, splits.supernet_train, batch=schedule.batch, seed=derive(config.seed, STAGE)),
+                batches_of(
+                    config, splits.supernet_train, batch=schedule.batch, seed=derive(config.seed, STAGE)
+                ),
                 schedule,
                 seed=config.seed,
                 stage=STAGE,

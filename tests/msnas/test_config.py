@@ -7,7 +7,7 @@ from msnas import config
 from msnas.config import build, compose, flatten, groups
 from msnas.errors import ConfigError
 
-EXPERIMENTS = [name for name in groups()["experiment"]]
+EXPERIMENTS = groups()["experiment"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""`msnas eval MODEL data=...`: the 12 COCO numbers of a saved model, and its detections as a COCO results file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from msnas.cli import Call
+from msnas.detectors.model_file import load
+from msnas.engine.evaluate import evaluate
+from msnas.errors import ConfigError, DataError
+from msnas.progress import Progress
+from msnas.runs import write_text
+from msnas.setting import hardware_of, open_splits
+
+
+def main(call: Call) -> int:
+    """Evaluate on the reported split; the detections go to `detections.json` beside the model, or to `out=`."""
+    if len(call.positionals) != 1:
+        raise ConfigError("Give one model: a folder with model.json and model.safetensors.")
+    path, config = Path(call.positionals[0]), call.config
+    model = load(path)
+    config.data.short_side, config.data.long_side = model.config["short_side"], model.config["long_side"]
+    config.detector.mask = model.config.get("mask", False)
+    splits = open_splits(config)
+    _same_classes(model.meta, splits.val.classes)
+    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    with Progress("eval", len(splits.val)) as progress:
+        judged = evaluate(hardware.place(model), splits.val, hardware=hardware, progress=progress.update)
+    folder = path if path.is_dir() else path.parent
+    out = Path(config.out) if config.out else folder / f"detections-{config.data.name}.json"
+    write_text(out, json.dumps(judged.detections))
+    names = dict(zip(splits.val.category_ids, splits.val.classes, strict=True))
+    answer = {**judged.numbers, "images": judged.images, "detections": str(out)}
+    answer["per_class"] = {names[category]: value for category, value in judged.per_class.items()}
+    print(json.dumps(answer) if call.json else _text(answer))
+    return 0
+
+
+def _same_classes(meta: dict[str, Any], classes: list[str]) -> None:
+    if list(meta["classes"]) != list(classes):
+        raise DataError(
+            f"The data must have the model's classes, {', '.join(meta['classes'])}, but has {', '.join(classes)}."
+        )
+
+
+def _text(answer: dict[str, Any]) -> str:
+    rows = [f"{key:>10}  {value:.4f}" for key, value in answer.items() if isinstance(value, float)]
+    rows += [f"{name:>10}  {value:.4f}  (AP of the class)" for name, value in answer["per_class"].items()]
+    return "\n".join([*rows, f"{answer['images']} images; detections in {answer['detections']}"])
