@@ -75,9 +75,7 @@ def load(path: Path | str) -> Any:
     if not (folder / WEIGHTS).is_file():
         raise ModelError(f"A model is two files, {JSON} and {WEIGHTS}, but {folder} has no {WEIGHTS}.")
     if _digest(folder / WEIGHTS) != content["weights_sha256"]:
-        raise ModelError(
-            f"{folder / WEIGHTS} is damaged or belongs to another {JSON}; copy both files again."
-        )
+        raise ModelError(f"{folder / WEIGHTS} is damaged or belongs to another {JSON}; copy both files again.")
     try:
         with torch.device("meta"):  # the frame alone: no memory for weights that are about to be replaced
             detector = _build(content["detector"], encoder=_build(content["encoder"]))
@@ -92,8 +90,8 @@ def load(path: Path | str) -> Any:
 
 def _spec(module: Any) -> dict[str, Any]:
     name = f"{type(module).__module__}.{type(module).__qualname__}"
-    kind = next(kind for kind, known in KINDS.items() if known == name)
-    return {"kind": kind, "options": module.config}
+    kinds = {known: kind for kind, known in KINDS.items()}
+    return {"kind": kinds[name], "options": module.config}
 
 
 def _build(spec: dict[str, Any], **parts: nn.Module) -> Any:
@@ -120,26 +118,20 @@ def _check_meta(meta: Mapping[str, Any], num_classes: int, where: str) -> None:
     for key in ("classes", "category_ids"):
         values = meta.get(key)
         if not isinstance(values, list | tuple) or len(values) != num_classes:
-            raise ModelError(
-                f"{where}: meta must list {key}, one a class ({num_classes}), but has {values!r}."
-            )
+            raise ModelError(f"{where}: meta must list {key}, one a class ({num_classes}), but has {values!r}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError(
-            f"A model is a folder with {JSON} and {WEIGHTS}, but {path} does not exist."
-        ) from error
+        raise ModelError(f"A model is a folder with {JSON} and {WEIGHTS}, but {path} does not exist.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} must be a JSON file, but cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ModelError(f"{path} must be a model of this library (format {FORMAT!r}), and is none.")
     if content.get("version") != VERSION:
-        raise ModelError(
-            f"{path} has format version {content.get('version')!r}, but this library reads {VERSION}."
-        )
+        raise ModelError(f"{path} has format version {content.get('version')!r}, but this library reads {VERSION}.")
     if missing := {"detector", "encoder", "weights_sha256", "meta"} - content.keys():
         raise ModelError(f"{path} is incomplete: it lacks {', '.join(sorted(missing))}.")
     return content

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny_detectors import OTHER, PATH, empty_target, make_detector, scene
+from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.ops import box_iou
 
 from msnas.errors import ConfigError, DataError
@@ -47,6 +48,36 @@ def test_it_finds_what_it_learned():
         assert detections["masks"].shape == (len(overlaps), 1, *mask.shape)
         drawn = detections["masks"][best, 0] > 0.5
         assert (drawn & (mask > 0)).sum() > 0.7 * (drawn | (mask > 0)).sum()
+
+
+def test_over_an_fpn_it_is_torchvisions_detector_but_for_the_rounding_of_anchors():
+    ours, (images, _) = make_detector("fpn", base_scale=224, score_threshold=0.0).eval(), scene()
+    theirs = TorchvisionFasterRCNN(
+        _LevelsByName(ours.encoder),
+        min_size=128,
+        max_size=192,
+        size_divisible=64,
+        rpn_anchor_generator=ours.rpn.anchor_generator,
+        rpn_head=ours.rpn.head,
+        rpn_pre_nms_top_n_test=100,
+        rpn_post_nms_top_n_test=40,
+        box_head=ours.roi_heads.box_head,
+        box_predictor=ours.roi_heads.box_predictor,
+        box_score_thresh=0.0,
+    ).eval()
+    with torch.no_grad():
+        for mine, other in zip(ours(images), theirs(images), strict=True):
+            assert len(mine["boxes"]) > 0
+            assert all(torch.equal(mine[key], other[key]) for key in ("boxes", "labels", "scores"))
+
+
+class _LevelsByName(torch.nn.Module):
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder, self.out_channels = encoder, encoder.out_channels
+
+    def forward(self, images):
+        return {str(level): feature for level, feature in enumerate(self.encoder(images))}
 
 
 @pytest.mark.parametrize("box_head", ["2conv1fc", "4conv1fc"])
@@ -120,9 +151,7 @@ def test_only_the_sampled_path_learns():
     supernet, (images, targets) = make_detector("supernet"), scene()
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     learn(supernet, images, targets, 2, PATH)
-    changed = {
-        name for name, tensor in supernet.state_dict().items() if not torch.equal(before[name], tensor)
-    }
+    changed = {name for name, tensor in supernet.state_dict().items() if not torch.equal(before[name], tensor)}
     reached = {name for name, p in supernet.named_parameters() if p.grad is not None}
     assert reached >= {n for n in changed if n in dict(supernet.named_parameters())}
     assert not any(".branches." in n and not _on_path(n) for n in changed)
