@@ -93,9 +93,7 @@ class MixedBlock(nn.Module):
         return self.branches[_BRANCHES[stride]]
 
 
-def _conv_bn(
-    in_channels: int, out_channels: int, kernel: int, stride: int = 1
-) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+def _conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv, nn.BatchNorm2d(out_channels)

@@ -45,9 +45,7 @@ class _StrideEncoder(nn.Module):
         self.laterals = nn.ModuleDict({str(index): _biased_conv(width, width, 1) for index in lateral_blocks})
         self.outputs = nn.ModuleDict({str(stride): _biased_conv(width, channels, 3) for stride in strides})
 
-    def _encode(
-        self, images: Tensor, architecture: Architecture, blocks: Sequence[nn.Module]
-    ) -> list[Tensor]:
+    def _encode(self, images: Tensor, architecture: Architecture, blocks: Sequence[nn.Module]) -> list[Tensor]:
         """The feature of each group for `images` [B, 3, H, W], groups of one stride sharing one tensor.
 
         Returns [B, C, H / heads[i], W / heads[i]] for every group i. Raises SpaceError where H or W is no
@@ -62,9 +60,7 @@ class _StrideEncoder(nn.Module):
             if stage.lateral is not None:
                 x = x + self.laterals[str(stage.lateral)](ended[stage.stride])  # eq. 4-6
             ended[stage.stride] = x
-        features = {
-            stride: self.outputs[str(stride)](ended[stride]) for stride in sorted(set(architecture.heads))
-        }
+        features = {stride: self.outputs[str(stride)](ended[stride]) for stride in sorted(set(architecture.heads))}
         return [features[stride] for stride in architecture.heads]
 
     def _check_path(self, architecture: Architecture) -> None:
@@ -92,9 +88,7 @@ class _StrideEncoder(nn.Module):
 class PathEncoder(_StrideEncoder):
     """One architecture as an ordinary network."""
 
-    def __init__(
-        self, architecture: Architecture | str, *, block: str, channels: int, base_stride: int = 4
-    ) -> None:
+    def __init__(self, architecture: Architecture | str, *, block: str, channels: int, base_stride: int = 4) -> None:
         architecture = Architecture.parse(architecture) if isinstance(architecture, str) else architecture
         stages = architecture.stages(base_stride)
         laterals = sorted({stage.lateral for stage in stages if stage.lateral is not None})
@@ -103,8 +97,7 @@ class PathEncoder(_StrideEncoder):
         self.architecture = architecture
         widths = _input_widths(block, channels, len(architecture.strides))
         self.blocks = nn.ModuleList(
-            BLOCKS[block](width, channels, stride)
-            for width, stride in zip(widths, architecture.strides, strict=True)
+            BLOCKS[block](width, channels, stride) for width, stride in zip(widths, architecture.strides, strict=True)
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:

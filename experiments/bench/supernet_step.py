@@ -63,9 +63,7 @@ def ours(encoder: Any, size: int) -> FasterRCNN:
 
 def torchvisions(encoder: FpnEncoder, size: int) -> nn.Module:
     """torchvision's detector with the same parts of the second stage and the same numbers."""
-    options = {
-        f"{name}_top_n_{mode}": RPN[name][i] for name in RPN for i, mode in enumerate(("train", "test"))
-    }
+    options = {f"{name}_top_n_{mode}": RPN[name][i] for name in RPN for i, mode in enumerate(("train", "test"))}
     sizes = tuple((anchor * size / 800,) for anchor in (32, 64, 128, 256, 512))
     detector: nn.Module = TorchvisionFasterRCNN(
         PyramidByName(encoder),
@@ -75,9 +73,7 @@ def torchvisions(encoder: FpnEncoder, size: int) -> nn.Module:
         rpn_anchor_generator=AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * 5),
         rpn_batch_size_per_image=64,
         box_roi_pool=MultiScaleRoIAlign(list("0123"), 7, 2, canonical_scale=round(224 * size / 800)),
-        box_head=make_box_head(
-            "2conv1fc", encoder.out_channels, channels=BOX_CHANNELS, fc_channels=FC_CHANNELS
-        ),
+        box_head=make_box_head("2conv1fc", encoder.out_channels, channels=BOX_CHANNELS, fc_channels=FC_CHANNELS),
         box_predictor=BoxPredictor(FC_CHANNELS, CLASSES + 1),
         box_batch_size_per_image=ROIS,
         **options,
@@ -110,9 +106,7 @@ def stepper(detector: nn.Module, batch: Any, *path: Architecture) -> Callable[[]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32")
     parser.add_argument("--block", default="basic")
     parser.add_argument("--channels", type=int, default=32)

@@ -72,25 +72,17 @@ class FasterRCNN(nn.Module):
         nms_threshold: float = 0.5,
         detections: int = 100,
     ) -> None:
-        config = {
-            name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")
-        }
+        config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         super().__init__()
         _check_options(config)
-        self.config: dict[str, Any] = (
-            config  # what the constructor needs to build this detector again, as JSON
-        )
-        self.meta: dict[
-            str, Any
-        ] = {}  # what a model file adds: class names, category ids, where it comes from
+        self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
+        self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
         anchor_scale = anchor_scale or short_side / REFERENCE_SHORT_SIDE
         base_scale = base_scale or BASE_SCALE * anchor_scale
         channels, divisor = encoder.out_channels, encoder.divisor
 
         def roi_pool(output_size: int) -> GroupRoIAlign:
-            return GroupRoIAlign(
-                encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor
-            )
+            return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
 
         self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=divisor)
         self.encoder = encoder
@@ -103,9 +95,7 @@ class FasterRCNN(nn.Module):
             pre_nms=(rpn_pre_nms_train, rpn_pre_nms_test),
             post_nms=(rpn_post_nms_train, rpn_post_nms_test),
         )
-        mask_parts = (
-            make_mask_parts(channels, channels=box_channels, num_outputs=num_classes + 1) if mask else None
-        )
+        mask_parts = make_mask_parts(channels, channels=box_channels, num_outputs=num_classes + 1) if mask else None
         self.roi_heads = make_roi_heads(
             roi_pool(BOX_SIZE),
             make_box_head(box_head, channels, channels=box_channels, fc_channels=fc_channels),

@@ -26,9 +26,7 @@ class GroupRoIAlign(nn.Module):
         self.output_size = output_size
         self.divisor = divisor
 
-    def forward(
-        self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]
-    ) -> Tensor:
+    def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]) -> Tensor:
         """[R, C, output_size, output_size] of the R regions of all images, in their order.
 
         features: [B, C, h, w] a group (those past the last group are left alone); boxes: [n, 4] an image,

@@ -44,9 +44,7 @@ class GroupHeads(nn.Module):
     def __init__(self, channels: int, num_groups: int, *, shared: bool) -> None:
         super().__init__()
         self.num_groups = num_groups
-        self.heads = nn.ModuleList(
-            RPNHead(channels, len(ASPECT_RATIOS)) for _ in range(1 if shared else num_groups)
-        )
+        self.heads = nn.ModuleList(RPNHead(channels, len(ASPECT_RATIOS)) for _ in range(1 if shared else num_groups))
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Scores [B, 3, h, w] and deltas [B, 12, h, w] of each group's feature [B, C, h, w].

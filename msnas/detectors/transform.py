@@ -38,9 +38,7 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         normal: Tensor = (image - self.mean) / self.std
         return normal
 
-    def resize(
-        self, image: Tensor, target: dict[str, Any] | None = None
-    ) -> tuple[Tensor, dict[str, Any] | None]:
+    def resize(self, image: Tensor, target: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any] | None]:
         """[3, h, w] to its size at inference; in training the same image again. Targets are not touched."""
         if self.training:
             return image, target
@@ -52,6 +50,4 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
 
 
 def _per_channel(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values, device="cpu").view(
-        3, 1, 1
-    )  # also where the weights are only framed, on "meta"
+    return torch.tensor(values, device="cpu").view(3, 1, 1)  # also where the weights are only framed, on "meta"

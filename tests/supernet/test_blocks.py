@@ -52,9 +52,7 @@ def test_a_doubling_block_is_the_projecting_block_on_the_interpolated_map():
     assert torch.equal(doubling(x), F.relu(doubling.residual(large) + doubling.shortcut(large)))
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs"), [("basic", resnet.BasicBlock), ("bottleneck", resnet.Bottleneck)]
-)
+@pytest.mark.parametrize(("ours", "theirs"), [("basic", resnet.BasicBlock), ("bottleneck", resnet.Bottleneck)])
 def test_a_halving_block_equals_that_of_a_resnet(ours, theirs):
     width, planes, made = 32, 16, BLOCKS[ours](32, 16, 2)
     outputs = planes * made.expansion

@@ -28,9 +28,7 @@ def test_p6_is_p5_subsampled():
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50"])
-@pytest.mark.parametrize(
-    "scale", [{}, {"width": 0.3, "channels": 40, "base_stride": 2}], ids=["full", "narrow"]
-)
+@pytest.mark.parametrize("scale", [{}, {"width": 0.3, "channels": 40, "base_stride": 2}], ids=["full", "narrow"])
 def test_built_baseline_costs_what_the_closed_form_says(backbone, scale):
     size = (128, 192)
     with torch.device("meta"):
@@ -52,9 +50,7 @@ def test_backbone_takes_the_weights_of_a_file(tmp_path, base_stride):
     classifier = timm.create_model("resnet18")
     nn.init.constant_(classifier.layer4[1].bn2.weight, 0.25)
     save_file(classifier.state_dict(), tmp_path / "weights.safetensors")
-    encoder = FpnEncoder(
-        "resnet18", base_stride=base_stride, pretrained=str(tmp_path / "weights.safetensors")
-    )
+    encoder = FpnEncoder("resnet18", base_stride=base_stride, pretrained=str(tmp_path / "weights.safetensors"))
     state = encoder.state_dict()
     taken = [key for key in classifier.state_dict() if any(name.endswith(key) for name in state)]
     assert {key for key in classifier.state_dict() if key not in taken} == {"fc.weight", "fc.bias"}

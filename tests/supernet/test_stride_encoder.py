@@ -21,9 +21,7 @@ def supernets():
     made = {}
     for block, base_stride in SPACES:
         torch.manual_seed(1)
-        made[block, base_stride] = shake(
-            MixedEncoder(block=block, depth=8, channels=8, base_stride=base_stride)
-        )
+        made[block, base_stride] = shake(MixedEncoder(block=block, depth=8, channels=8, base_stride=base_stride))
     return made
 
 
@@ -70,9 +68,7 @@ def test_extracted_path_holds_the_path_and_nothing_else():
     assert count_params(path) + heads == expected
 
 
-def naive_features(
-    encoder: PathEncoder, images: torch.Tensor, laterals: dict[int, int]
-) -> dict[int, torch.Tensor]:
+def naive_features(encoder: PathEncoder, images: torch.Tensor, laterals: dict[int, int]) -> dict[int, torch.Tensor]:
     """Every block's output; `laterals`: the block that receives -> the block that gives."""
     x, outputs = encoder.stem(images), {}
     for number, block in enumerate(encoder.blocks, start=1):
@@ -163,9 +159,7 @@ def test_built_first_stage_costs_what_the_closed_form_says(space, seed):
         encoder = PathEncoder(path, block=block, channels=20, base_stride=base_stride).eval()
         built = Cost(count_macs(encoder, torch.zeros(1, 3, *size)), count_params(encoder))
     heads = total(rpn_head_cost(20, size[0] * size[1] // head**2) for head in path.heads)
-    assert built + heads == first_stage_cost(
-        path, block=block, channels=20, base_stride=base_stride, input_size=size
-    )
+    assert built + heads == first_stage_cost(path, block=block, channels=20, base_stride=base_stride, input_size=size)
 
 
 def test_the_supernets_path_costs_what_the_closed_form_says():
