@@ -3,8 +3,8 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,9 +89,7 @@ def _device(text: str, local_rank: int) -> torch.device:
     index = int(number) if number else local_rank
     if index >= gpus:
         seen = f"{gpus} of them" if gpus else "none"
-        raise ConfigError(
-            f"hardware.device={text} needs GPU {index}, but torch sees {seen}; try cpu or auto."
-        )
+        raise ConfigError(f"hardware.device={text} needs GPU {index}, but torch sees {seen}; try cpu or auto.")
     return torch.device("cuda", index)
 
 
@@ -109,6 +107,17 @@ def _precision(text: str, device: torch.device) -> Precision:
     raise ConfigError(f"hardware.precision is one of auto, {', '.join(PRECISIONS)}, but got {text!r}.")
 
 
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Compute with `threads` CPU threads (0: as many as before), since another number gives other floats."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def to_device(
     images: Sequence[Tensor], targets: Sequence[dict[str, Any]], device: torch.device
 ) -> tuple[list[Tensor], list[dict[str, Any]]]:
@@ -117,9 +126,7 @@ def to_device(
     def moved(value: Any) -> Any:
         return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
-    return [moved(image) for image in images], [
-        {k: moved(v) for k, v in target.items()} for target in targets
-    ]
+    return [moved(image) for image in images], [{k: moved(v) for k, v in target.items()} for target in targets]
 
 
 def describe(hardware: Hardware) -> dict[str, Any]:

@@ -11,31 +11,24 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from msnas.engine import checkpoint
+from msnas.engine.batch_source import BatchSource, Target
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.journal import Journal
 from msnas.engine.schedule import Schedule
+from msnas.engine.statistics import norms_of, restart
 from msnas.errors import RunError, TrainingError
 from msnas.seeds import derive
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
-Target = dict[str, Any]
-
-
-class BatchSource(Protocol):
-    """Gives the batch of any step, or a process's share of it; the same whenever it is asked."""
-
-    def batch(self, step: int, /) -> tuple[Sequence[Tensor], Sequence[Target]]:
-        """Images [3, h, w] and their targets, with `image_id` at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +78,7 @@ def train(
     hardware = hardware or Hardware()
     model = group.prepare(hardware.place(model)).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = norms_of(model)
     optimizer, scaler = _sgd(parameters, schedule), hardware.scaler()
     made_with = {"stage": stage, "seed": seed, "replicate": replicate, "schedule": asdict(schedule)}
     parts: dict[str, checkpoint.Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler}
@@ -99,7 +92,7 @@ def train(
             path = path_of_step(step)
             group.check_same(step, path)
             if restart_statistics:
-                _restart_statistics(norms, step)
+                restart(norms, step)
             images, targets = to_device(*batches.batch(step), hardware.device)
             assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
 
@@ -111,17 +104,18 @@ def train(
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             group.exchange_gradients(parameters)
             scaler.unscale_(optimizer)
-            norm = _clip(parameters, schedule.clip, step, scaler)
+            norm = _clip(parameters, schedule.clip)
+            if not scaler.is_enabled():  # fp16 overflows now and then: its scaler then leaves the step out
+                _finite_norm(norm, targets, step, group)
             for settings in optimizer.param_groups:
                 settings["lr"] = schedule.lr_at(step)
             scaler.step(optimizer)
             scaler.update()
 
             totals.append(sum(values.values()))
-            record = {"step": step, "loss": totals[-1], "lr": schedule.lr_at(step), "norm": norm, **values}
-            journal.write(
-                {**record, "seconds": time.perf_counter() - step_began, "architecture": str(path or "")}
-            )
+            lr, seconds = schedule.lr_at(step), time.perf_counter() - step_began
+            record: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm, **values}
+            journal.write({**record, "seconds": seconds, "architecture": str(path or "")})
             stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % save_every == 0 or step + 1 == schedule.steps or stopping:
                 group.average_statistics(model)
@@ -153,17 +147,7 @@ def _sgd(parameters: Sequence[nn.Parameter], schedule: Schedule) -> torch.optim.
     return optimizer
 
 
-def _restart_statistics(norms: Sequence[_BatchNorm], step: int) -> None:
-    """Statistics of these steps alone: their plain mean at first, then the usual moving average."""
-    for norm in norms:
-        if step == 0:
-            norm.reset_running_stats()
-        norm.momentum = max(0.1, 1 / (step + 1))
-
-
-def _finite(
-    losses: Mapping[str, Tensor], targets: Sequence[Target], step: int, group: Group
-) -> dict[str, float]:
+def _finite(losses: Mapping[str, Tensor], targets: Sequence[Target], step: int, group: Group) -> dict[str, float]:
     """Each loss, averaged over all processes; a TrainingError on all of them unless all are finite."""
     own = torch.stack([part.detach().float() for part in losses.values()]).tolist()
     bad = not all(map(math.isfinite, own))
@@ -175,7 +159,7 @@ def _finite(
         parts = ", ".join(f"{name}={value}" for name, value in values.items())
         raise TrainingError(
             f"Every loss must be finite, but got {parts} at step {step}, images {ids}; "
-            f"try a smaller schedule.lr, or a longer warm-up."
+            f"try a smaller learning rate or a longer warm-up."
         )
     return dict(zip(losses, means, strict=True))
 
@@ -184,24 +168,22 @@ def _image_ids(targets: Sequence[Target]) -> list[int]:
     return [int(target["image_id"]) for target in targets]
 
 
-def _clip(
-    parameters: Sequence[nn.Parameter], largest: float, step: int, scaler: torch.amp.GradScaler
-) -> float:
-    """Scale the whole gradient down to norm `largest` (0: leave it); returns its norm before that.
-
-    Raises TrainingError where it is not finite; fp16 expects that now and then, and its scaler skips the
-    step.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = get_total_norm(gradients)
-    value = float(norm)
-    if not math.isfinite(value) and not scaler.is_enabled():
-        raise TrainingError(
-            f"The gradient must be finite, but its norm is {value} at step {step}; try a smaller schedule.lr."
-        )
-    if value > largest > 0:
+def _clip(parameters: Sequence[nn.Parameter], largest: float) -> float:
+    """Scale the whole gradient down to norm `largest` (0: leave it); returns its norm before that."""
+    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if norm > largest > 0:
         clip_grads_with_norm_(parameters, largest, norm)
-    return value
+    return float(norm)
+
+
+def _finite_norm(norm: float, targets: Sequence[Target], step: int, group: Group) -> None:
+    """Raise TrainingError unless the gradient, which is the same on all processes, is finite."""
+    if not math.isfinite(norm):
+        ids = [id_ for share in group.gather(_image_ids(targets)) for id_ in share]
+        raise TrainingError(
+            f"The gradient must be finite, but its norm is {norm} at step {step}, images {ids}; "
+            f"try a smaller learning rate."
+        )
 
 
 @contextmanager
@@ -214,9 +196,7 @@ def _memory(schedule: Schedule) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not on_gpu and "allocate memory" not in str(error):
             raise
         rule = f"A batch of {schedule.batch} images must fit into memory, and does not"
-        raise TrainingError(
-            f"{rule}; lower schedule.batch, data.short_side or detector.rois_per_image."
-        ) from error
+        raise TrainingError(f"{rule}; lower schedule.batch, data.short_side or detector.rois_per_image.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +212,10 @@ class _Keeper:
         """Every part as the checkpoint has it; returns the steps done."""
         step = 0
         if self.folder is not None:
-            step = checkpoint.restore_parts(
-                self.folder / CHECKPOINT, self.parts, fingerprint=self.fingerprint
-            )
+            step = checkpoint.restore_parts(self.folder / CHECKPOINT, self.parts, fingerprint=self.fingerprint)
         steps = self.group.gather(step)
         if len(set(steps)) > 1:
-            raise RunError(
-                f"All machines must see one run folder, but its checkpoint was at steps {steps} for them."
-            )
+            raise RunError(f"All machines must see one run folder, but its checkpoint was at steps {steps} for them.")
         return step
 
     def journal(self, first: int) -> Journal:

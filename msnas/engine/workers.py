@@ -30,9 +30,7 @@ STARTS = 3  # workers in a row that may die before they are ready
 
 
 @contextmanager
-def evaluating(
-    build: Build, *, workers: int = 0
-) -> Iterator[Callable[[Iterable[Job]], Iterator[Evaluation]]]:
+def evaluating(build: Build, *, workers: int = 0) -> Iterator[Callable[[Iterable[Job]], Iterator[Evaluation]]]:
     """The `evaluate_many` of a search: in this process (0 workers), or in so many others.
 
     The scores are the same either way. Raises ConfigError for a negative number.

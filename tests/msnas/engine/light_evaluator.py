@@ -22,9 +22,7 @@ def evaluate(genome: Genome, replicate: int) -> Evaluation:
     if genome[0] == 13:
         raise ValueError("thirteen")
     metrics = {"pid": os.getpid()}
-    return Evaluation(
-        genome=genome, replicate=replicate, score=(score_of(genome, replicate),), metrics=metrics
-    )
+    return Evaluation(genome=genome, replicate=replicate, score=(score_of(genome, replicate),), metrics=metrics)
 
 
 def build_deadly(folder: Path, times: int) -> Callable[[Genome, int], Evaluation]:

@@ -96,9 +96,7 @@ def killed_and_resumed(group: Group, folder: Path) -> dict[str, Any]:
 
 def linear(group: Group) -> list[float]:
     model = Linear()
-    train(
-        model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=20), group=group, seed=1, stage="test"
-    )
+    train(model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=20), group=group, seed=1, stage="test")
     return [float(value) for value in model.layer.weight.detach().flatten()]
 
 
@@ -107,17 +105,13 @@ def other_path(group: Group) -> str:
         return (0, 0, group.rank if step == 3 else 0)
 
     options = {"group": group, "seed": 1, "stage": "test", "path_of_step": path_of_step}
-    return raised(
-        lambda: train(TinySupernet(), TinyBatches(rank=group.rank, size=SIZE), schedule(), **options)
-    )
+    return raised(lambda: train(TinySupernet(), TinyBatches(rank=group.rank, size=SIZE), schedule(), **options))
 
 
 def poisoned(group: Group) -> str:
     options = {"group": group, "seed": 1, "stage": "test", "path_of_step": random_path}
     return raised(
-        lambda: train(
-            TinySupernet(), TinyBatches(poison=2, rank=group.rank, size=SIZE), schedule(), **options
-        )
+        lambda: train(TinySupernet(), TinyBatches(poison=2, rank=group.rank, size=SIZE), schedule(), **options)
     )
 
 

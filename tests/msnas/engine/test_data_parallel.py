@@ -14,7 +14,7 @@ from rank_process import SIZE, Linear
 
 from msnas.engine.loop import train
 
-SECONDS = 90
+SECONDS = 180
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,7 @@ def folder(tmp_path_factory):
     shared |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("rank_process.py")), str(folder)]
     running = [
-        subprocess.Popen(
-            command, env=os.environ | shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen(command, env=os.environ | shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
         for rank in range(SIZE)
     ]
     try:
@@ -84,9 +82,7 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(ranks):
 
 def test_an_interrupted_and_resumed_run_has_the_weights_of_the_uninterrupted_one(ranks):
     whole, resumed = ranks[0]["fifty"]["state"], ranks[0]["resumed"]["state"]
-    weights = [
-        name for name in whole if "running" not in name
-    ]  # averaged once more, they may differ by rounding
+    weights = [name for name in whole if "running" not in name]  # averaged once more, they may differ by rounding
     assert {name: resumed[name] for name in weights} == {name: whole[name] for name in weights}
 
 

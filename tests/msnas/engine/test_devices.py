@@ -8,9 +8,7 @@ import torch
 from msnas.engine import devices
 from msnas.errors import ConfigError
 
-needs_no_gpu = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="tells what happens where there is no GPU"
-)
+needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="tells what happens where there is no GPU")
 
 
 @needs_no_gpu
@@ -22,9 +20,7 @@ def test_auto_is_the_cpu_in_full_precision_where_there_is_no_gpu():
 @needs_no_gpu
 @pytest.mark.parametrize("device", ["cuda", "cuda:3"])
 def test_a_missing_gpu_is_a_config_error_that_says_what_is_there(device):
-    with pytest.raises(
-        ConfigError, match=rf"device={device} needs GPU \d, but torch sees none; try cpu or auto"
-    ):
+    with pytest.raises(ConfigError, match=rf"device={device} needs GPU \d, but torch sees none; try cpu or auto"):
         devices.choose(device)
 
 

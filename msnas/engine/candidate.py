@@ -1,0 +1,205 @@
+"""Scoring one candidate: the supernet's weights on its path, briefly finetuned, then AP on held-out images.
+
+MSNAS section 4.1: 100 iterations at batch 32 and lr 0.004, then mAP. Every candidate sees the same batches
+in the same order and the same random draws (common random numbers), so that two scores differ by their
+candidates alone; a score depends on nothing that was scored before it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from evolution.strategy import FAILED, Evaluation, Genome
+from msnas.engine.batch_source import BatchSource
+from msnas.engine.devices import Hardware, computing_with
+from msnas.engine.evaluate import BATCH, Judgeable, evaluate
+from msnas.engine.loop import train
+from msnas.engine.schedule import Schedule
+from msnas.engine.statistics import estimate
+from msnas.errors import ConfigError, UserError
+from msnas.seeds import derive
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["finetune", "bn", "bn+finetune"]
+KINDS: tuple[Kind, ...] = ("finetune", "bn", "bn+finetune")
+STAGE = "candidate"
+
+
+class Supernet(Protocol):
+    """A weight-sharing detector that gives one path of itself as an ordinary detector."""
+
+    def extract(self, architecture: Any, /) -> nn.Module:
+        """Copies of the path's weights alone."""
+
+
+class CostedSpace(Protocol):
+    """A search space: what a genome stands for, and what it costs."""
+
+    def decode(self, genome: Genome, /) -> Hashable:
+        """The architecture."""
+
+    def cost(self, genome: Genome, /) -> Any:
+        """With `macs` and `params`, exact integers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How every candidate is scored; fields are checked (ConfigError).
+
+    kind: `finetune` (the paper); `bn`: statistics re-estimated, nothing learned; `bn+finetune`: finetuned,
+    then statistics re-estimated for the weights that came of it. iterations: steps of finetuning; 0 with
+    `finetune` scores the supernet's weights and statistics as they are (Table 4's "no"). lr: constant, for
+    a batch of 32, scaled with the batch. bn_images, bn_batch: how many images the statistics are estimated
+    from, and how many at once: the least number of values a channel, since a map may be 1x1.
+    """
+
+    kind: Kind = "finetune"
+    iterations: int = 100
+    batch: int = 32
+    lr: float = 0.004
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    clip: float = 0.0
+    bn_images: int = 128
+    bn_batch: int = 32
+    score_batch: int = BATCH
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"candidate.recipe must be one of {', '.join(KINDS)}, but got {self.kind!r}.")
+        if self.iterations < 0:
+            raise ConfigError(f"`candidate.iterations >= 0` must hold, but got {self.iterations}.")
+        if not 16 <= self.bn_batch <= self.bn_images:
+            came = f"bn_batch={self.bn_batch}, bn_images={self.bn_images}"
+            raise ConfigError(f"`16 <= bn_batch <= bn_images` must hold for a candidate, but got {came}.")
+        if self.finetunes:
+            self.schedule()  # checks batch, lr, ...
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether weights are trained at all."""
+        return self.kind != "bn" and self.iterations > 0
+
+    @property
+    def estimates(self) -> bool:
+        """Whether statistics are re-estimated before the score."""
+        return self.kind != "finetune"
+
+    def schedule(self) -> Schedule:
+        """Fresh SGD without warm-up at a constant rate."""
+        return Schedule(
+            steps=self.iterations,
+            batch=self.batch,
+            lr=self.lr * self.batch / 32,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+        )
+
+
+class CandidateEvaluator:
+    """`evaluator(genome, replicate)` scores one candidate.
+
+    supernet: trained, never changed here. make_batches: (batch size, seed) to batches of the finetuning
+    images. score_data: the held-out images. space: knows a genome's architecture and exact cost. seed: the
+    run's; with the replicate it decides every random draw.
+
+    `times` holds the seconds of the last candidate by part; `rest` is what is neither step, image nor AP.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        make_batches: Callable[[int, int], BatchSource],
+        score_data: Judgeable,
+        *,
+        space: CostedSpace,
+        recipe: Recipe,
+        seed: int,
+        hardware: Hardware | None = None,
+    ) -> None:
+        self.supernet, self.make_batches, self.score_data = supernet, make_batches, score_data
+        self.space, self.recipe, self.seed = space, recipe, seed
+        self.hardware = hardware or Hardware(threads=1)
+        self.times: dict[str, float] = {}
+        self._made: dict[tuple[int, int], BatchSource] = {}
+
+    def __call__(self, genome: Genome, replicate: int = 0) -> Evaluation:
+        """Scores; whatever goes wrong is a failed evaluation with its reason, so that a search goes on."""
+        began = time.perf_counter()
+        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "seed": self.seed}
+        known["recipe"] = self.described()
+        try:
+            with computing_with(self.hardware.threads):
+                numbers = self._score(self.space.decode(genome), replicate)
+            cost = self.space.cost(genome)
+            known["cost"] = {"macs": cost.macs, "params": cost.params}
+            known |= {"score": (numbers["ap"],), "metrics": numbers}
+        except Exception as error:  # out of memory, a loss that is not finite, an image that cannot be read
+            log.warning("Candidate %s failed: %s", genome, error, exc_info=not isinstance(error, UserError))
+            known |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
+            if self.hardware.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return Evaluation(**known, seconds=time.perf_counter() - began)
+
+    def described(self) -> dict[str, Any]:
+        """The recipe as the history keeps it, with everything else that a score depends on."""
+        recipe = self.recipe
+        bn_images = recipe.bn_images // recipe.bn_batch * recipe.bn_batch if recipe.estimates else 0
+        return {
+            "recipe": recipe.kind,
+            "iterations": recipe.iterations if recipe.finetunes else 0,
+            "batch": recipe.batch,
+            "lr": recipe.lr * recipe.batch / 32,
+            "momentum": recipe.momentum,
+            "weight_decay": recipe.weight_decay,
+            "clip": recipe.clip,
+            "bn_images": bn_images,
+            "bn_batch": recipe.bn_batch,
+            "score_images": len(self.score_data),
+            "score_batch": recipe.score_batch,
+            "threads": self.hardware.threads,
+            "device": self.hardware.device.type,
+            "precision": self.hardware.precision,
+        }
+
+    def _score(self, architecture: Hashable, replicate: int) -> dict[str, float]:
+        """The twelve COCO numbers."""
+        recipe, hardware, began = self.recipe, self.hardware, time.perf_counter()
+        model = hardware.place(self.supernet.extract(architecture))
+        self.times = {"finetune": 0.0, "statistics": 0.0}
+        if recipe.finetunes:
+            batches = self._batches(recipe.batch, replicate, "finetune")
+            trained = train(
+                model,
+                batches,
+                recipe.schedule(),
+                seed=self.seed,
+                stage=STAGE,
+                replicate=replicate,
+                hardware=hardware,
+                restart_statistics=True,
+            )
+            self.times["finetune"] = trained.seconds
+        if recipe.estimates:
+            estimating, steps = time.perf_counter(), recipe.bn_images // recipe.bn_batch
+            batches = self._batches(recipe.bn_batch, replicate, "statistics")
+            estimate(model, batches, steps, seed=self.seed, replicate=replicate, hardware=hardware)
+            self.times["statistics"] = time.perf_counter() - estimating
+        judged = evaluate(model, self.score_data, hardware=hardware, batch=recipe.score_batch)
+        self.times |= {"detect": judged.seconds, "score": judged.score_seconds}
+        self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
+        return judged.numbers
+
+    def _batches(self, size: int, replicate: int, purpose: str) -> BatchSource:
+        """Batches of this replicate, made once: a large data set's order of an epoch takes its time."""
+        seed = derive(self.seed, STAGE, replicate, purpose)
+        if (size, seed) not in self._made:
+            self._made[size, seed] = self.make_batches(size, seed)
+        return self._made[size, seed]

@@ -1,0 +1,123 @@
+"""A detector over a data set: detections as COCO results, and the COCO numbers that they come to."""
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from msnas.data import coco_eval
+from msnas.engine.devices import Hardware, to_device
+from msnas.engine.distributed import ALONE, Group
+
+BATCH = 8  # images a forward pass; part of a score, since images are padded to the largest of their batch
+
+
+class Judgeable(Protocol):
+    """What is asked of a data set; `msnas.data` has the real one."""
+
+    def __len__(self) -> int:
+        """How many images."""
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """(height, width) of an image as it is given to the detector."""
+
+    def load(self, index: int, /) -> tuple[Tensor, dict[str, Any]]:
+        """Image [3, h, w] and target."""
+
+    def results(self, index: int, output: dict[str, Tensor], /) -> list[dict[str, Any]]:
+        """A detector's output for an image as COCO results."""
+
+    def ground_truth(self) -> Any:
+        """A pycocotools COCO object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The twelve COCO numbers of boxes (of masks too: `mask_ap`, ...) at full precision, and the detections.
+
+    per_class: AP of the boxes by category id. seconds: for the detections; score_seconds: for the numbers.
+    """
+
+    numbers: dict[str, float]
+    per_class: dict[int, float]
+    detections: list[dict[str, Any]]
+    images: int
+    seconds: float
+    score_seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Of loading, detecting and converting."""
+        return self.images / max(self.seconds, 1e-9)
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Judgeable,
+    *,
+    path: Hashable | None = None,
+    hardware: Hardware | None = None,
+    batch: int = BATCH,
+    group: Group = ALONE,
+    progress: Callable[[int, str], None] | None = None,
+) -> Judged:
+    """Detect on every image of `dataset` and score it; on every process the same answer.
+
+    path: the architecture, where `model` is a supernet. progress: told the images done and a text.
+    """
+    began = time.perf_counter()
+    detections = detect(model, dataset, path=path, hardware=hardware, batch=batch, group=group, progress=progress)
+    detected = time.perf_counter()
+    boxes = coco_eval.evaluate(dataset.ground_truth(), detections)
+    numbers = dict(boxes.numbers)
+    if any("segmentation" in detection for detection in detections):
+        masks = coco_eval.evaluate(dataset.ground_truth(), detections, kind="segm")
+        numbers |= {f"mask_{name}": value for name, value in masks.numbers.items()}
+    score_seconds = time.perf_counter() - detected
+    return Judged(numbers, boxes.per_class, detections, len(dataset), detected - began, score_seconds)
+
+
+def detect(
+    model: nn.Module,
+    dataset: Judgeable,
+    *,
+    path: Hashable | None = None,
+    hardware: Hardware | None = None,
+    batch: int = BATCH,
+    group: Group = ALONE,
+    progress: Callable[[int, str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Every detection on `dataset` as a COCO result, in the order of its images.
+
+    Images of equal size share batches, so that little is padded; which ones do is a function of the data set
+    alone. Several processes take batches in turn.
+    """
+    hardware = hardware or Hardware()
+    order = sorted(range(len(dataset)), key=lambda index: (dataset.size(index), index))
+    batches = [order[start : start + batch] for start in range(0, len(order), batch)]
+    found: dict[int, list[dict[str, Any]]] = {}
+    with _evaluating(hardware.place(model)), torch.inference_mode():
+        for indices in batches[group.rank :: group.size]:
+            images, _ = to_device([dataset.load(index)[0] for index in indices], [], hardware.device)
+            with hardware.autocast():
+                outputs = model(images, None, path)
+            found |= {i: dataset.results(i, output) for i, output in zip(indices, outputs, strict=True)}
+            if progress is not None and group.writes:
+                progress(min(len(found) * group.size, len(dataset)), "images")
+    everywhere = {index: results for part in group.gather(found) for index, results in part.items()}
+    return [detection for index in range(len(dataset)) for detection in everywhere[index]]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and the mode of before afterwards."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

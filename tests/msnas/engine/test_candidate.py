@@ -1,0 +1,164 @@
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import tiny_pipeline
+import torch
+from engine_fakes import state_bits
+
+from evolution.search import Job
+from msnas.engine.candidate import Recipe
+from msnas.engine.evaluate import evaluate
+from msnas.engine.workers import evaluating
+from msnas.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def evaluator(tiny):
+    return tiny_pipeline.evaluator(tiny.folder, tiny.weights)
+
+
+@pytest.fixture(scope="module")
+def scored(tiny, evaluator):
+    """Each genome once, in order."""
+    return [evaluator(genome) for genome in tiny.genomes]
+
+
+def test_scores_are_ok_positive_and_differ(scored):
+    assert [evaluation.reason for evaluation in scored] == ["", "", ""]
+    assert len({evaluation.score for evaluation in scored}) == 3
+    assert max(evaluation.score[0] for evaluation in scored) > 0
+
+
+def test_scoring_a_b_a_gives_the_score_of_a_twice_bit_for_bit(tiny, evaluator, scored):
+    a, b = tiny.genomes[:2]
+    again = [evaluator(genome) for genome in (a, b, a)]
+    assert [e.metrics for e in again] == [scored[0].metrics, scored[1].metrics, scored[0].metrics]
+
+
+def test_a_score_depends_on_no_random_state_and_no_thread_count_outside(tiny, evaluator, scored):
+    threads = torch.get_num_threads()
+    torch.manual_seed(12345)
+    torch.set_num_threads(2)
+    try:
+        assert evaluator(tiny.genomes[2]).metrics == scored[2].metrics
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_supernet_is_never_changed(tiny, evaluator):
+    before = state_bits(evaluator.supernet)
+    evaluator(tiny.genomes[0])
+    assert state_bits(evaluator.supernet) == before
+
+
+def test_another_replicate_is_another_draw_and_is_repeatable(tiny, evaluator, scored):
+    first, again = (evaluator(tiny.genomes[0], 1) for _ in range(2))
+    assert first.metrics == again.metrics != scored[0].metrics
+    assert first.replicate == 1
+
+
+def test_every_candidate_sees_the_same_batches_and_the_same_draws(tiny, evaluator):
+    seen = []
+
+    class Recorder:
+        def __init__(self, batches):
+            self.batches = batches
+
+        def batch(self, step):
+            images, targets = self.batches.batch(step)
+            seen.append((step, [t["image_id"] for t in targets], torch.initial_seed(), images[0].sum().item()))
+            return images, targets
+
+    make = evaluator.make_batches
+    recording = tiny_pipeline.evaluator(tiny.folder, tiny.weights)
+    recording.make_batches = lambda size, seed: Recorder(make(size, seed))
+    for genome in tiny.genomes[:2]:
+        recording(genome)
+    assert [step for step, *_ in seen] == [0, 1, 2] * 2
+    assert seen[:3] == seen[3:]
+
+
+def test_without_iterations_the_supernet_is_scored_as_it_is(tiny, evaluator):
+    raw = tiny_pipeline.evaluator(tiny.folder, tiny.weights, iterations=0)
+    architecture = tiny_pipeline.space().decode(tiny.genomes[0])
+    direct = evaluate(evaluator.supernet, evaluator.score_data, path=architecture)
+    assert raw(tiny.genomes[0]).metrics == direct.numbers
+
+
+@pytest.mark.parametrize(("kind", "parts"), [("bn", {"statistics"}), ("bn+finetune", {"finetune", "statistics"})])
+def test_a_recipe_does_its_parts_and_scores_otherwise_than_the_raw_weights(tiny, scored, kind, parts):
+    other = tiny_pipeline.evaluator(tiny.folder, tiny.weights, kind=kind)
+    evaluation = other(tiny.genomes[0])
+    assert evaluation.ok
+    assert {part for part in ("finetune", "statistics") if other.times[part] > 0} == parts
+    assert evaluation.metrics != scored[0].metrics
+
+
+def test_an_evaluation_holds_cost_recipe_seed_and_seconds(tiny, scored):
+    first = scored[0]
+    cost = tiny_pipeline.space().cost(tiny.genomes[0])
+    assert first.cost == {"macs": cost.macs, "params": cost.params}
+    recipe = {
+        "recipe": "finetune",
+        "iterations": 3,
+        "batch": 4,
+        "lr": 0.1 * 4 / 32,
+        "threads": 1,
+        "score_images": 6,
+    }
+    assert recipe.items() <= first.recipe.items()
+    assert (first.seed, first.replicate, first.status) == (5, 0, "ok")
+    assert first.seconds > 0
+    assert set(first.metrics) >= {"ap", "ap50", "ap_small", "ar100"}
+
+
+@pytest.mark.parametrize("error", [DataError("The image is gone."), torch.OutOfMemoryError("CUDA out of memory")])
+def test_whatever_goes_wrong_is_a_failed_evaluation_with_its_reason(tiny, evaluator, monkeypatch, error):
+    def broken(size, seed):
+        raise error
+
+    monkeypatch.setattr(evaluator, "make_batches", broken)
+    monkeypatch.setattr(evaluator, "_made", {})
+    failed = evaluator(tiny.genomes[0])
+    assert (failed.status, failed.score) == ("failed", ())
+    assert failed.reason == f"{type(error).__name__}: {error}"
+
+
+def test_a_candidate_that_diverges_is_failed_and_the_next_is_scored_as_ever(tiny, evaluator, scored, monkeypatch):
+    monkeypatch.setattr(evaluator, "recipe", replace(evaluator.recipe, lr=1e9))
+    assert evaluator(tiny.genomes[1]).reason.startswith("TrainingError: The gradient must be finite")
+    monkeypatch.undo()
+    assert evaluator(tiny.genomes[1]).metrics == scored[1].metrics
+
+
+def test_ctrl_c_is_no_failed_candidate(tiny, evaluator, monkeypatch):
+    def interrupted(size, seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluator, "make_batches", interrupted)
+    monkeypatch.setattr(evaluator, "_made", {})
+    with pytest.raises(KeyboardInterrupt):
+        evaluator(tiny.genomes[0])
+
+
+def test_workers_give_the_scores_of_this_process_bit_for_bit(tiny, scored):
+    build = partial(tiny_pipeline.evaluator, tiny.folder, tiny.weights)
+    with evaluating(build, workers=2) as evaluate_many:
+        found = {e.genome: e.metrics for e in evaluate_many([Job(genome, 0) for genome in tiny.genomes])}
+    assert found == {evaluation.genome: evaluation.metrics for evaluation in scored}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"kind": "none"}, "one of finetune, bn, bn\\+finetune, but got 'none'"),
+        ({"iterations": -1}, "iterations >= 0"),
+        ({"bn_images": 8}, "16 <= bn_batch <= bn_images"),
+        ({"lr": -1.0}, "lr"),
+    ],
+)
+def test_a_recipe_that_breaks_a_rule_is_refused(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        Recipe(**wrong)

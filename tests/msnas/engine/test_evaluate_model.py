@@ -1,0 +1,90 @@
+import pytest
+import tiny_pipeline
+import torch
+
+from msnas.data import coco_eval
+from msnas.engine import checkpoint
+from msnas.engine.distributed import Group
+from msnas.engine.evaluate import detect, evaluate
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    net = tiny_pipeline.supernet(len(tiny_pipeline.splits(tiny.folder).train.classes), seed=3)
+    checkpoint.load_weights(tiny_pipeline.Path(tiny.weights), net)
+    return net.extract(tiny_pipeline.space().decode(tiny.genomes[0]))
+
+
+@pytest.fixture(scope="module")
+def data(tiny):
+    return tiny_pipeline.splits(tiny.folder).val
+
+
+@pytest.fixture(scope="module")
+def judged(model, data):
+    return evaluate(model, data)
+
+
+def test_the_twelve_numbers_are_those_of_the_detections(judged, data):
+    assert judged.numbers == coco_eval.evaluate(data.ground_truth(), judged.detections).numbers
+    assert set(judged.numbers) == set(coco_eval.NAMES)
+
+
+def test_detections_come_in_the_order_of_images_with_the_ids_of_the_file(judged, data):
+    ids = [detection["image_id"] for detection in judged.detections]
+    assert ids == sorted(ids, key=data.image_ids.index)
+    assert set(ids) == set(data.image_ids)
+    assert {detection["category_id"] for detection in judged.detections} <= set(data.category_ids)
+
+
+def test_the_rate_counts_images(judged, data):
+    assert judged.images == len(data) == 8
+    assert judged.images_per_second == pytest.approx(8 / judged.seconds)
+
+
+def test_evaluation_twice_is_equal_and_leaves_the_mode_and_no_gradient(model, data, judged):
+    model.train()
+    assert evaluate(model, data).detections == judged.detections
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_two_processes_share_the_images_and_find_what_one_finds(model, data, judged, monkeypatch):
+    parts = []
+    nothing = {index: [] for index in range(8)}
+    monkeypatch.setattr(Group, "gather", lambda self, found: parts.append(found) or [nothing, *parts])
+    for rank in range(2):
+        together = detect(model, data, batch=3, group=Group(rank=rank, size=2))
+    assert {len(part) for part in parts} == {3, 5}
+    assert together == detect(model, data, batch=3)
+
+
+def test_progress_is_told_up_to_the_last_image(model, data):
+    told = []
+    detect(model, data, batch=3, progress=lambda done, text: told.append((done, text)))
+    assert told == [(3, "images"), (6, "images"), (8, "images")]
+
+
+def test_images_of_one_size_share_a_batch(data):
+    class Sizes(torch.nn.Module):
+        def forward(self, images, targets, path):
+            sizes.append([tuple(image.shape) for image in images])
+            nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "scores": torch.zeros(0)}
+            return [nothing for _ in images]
+
+    class Mixed:
+        def __init__(self):
+            self.results, self.ground_truth = data.results, data.ground_truth
+
+        def __len__(self):
+            return 8
+
+        def size(self, index):
+            return (64, 32 if index % 2 else 64)
+
+        def load(self, index):
+            return torch.zeros(3, *self.size(index)), {}
+
+    sizes = []
+    detect(Sizes(), Mixed(), batch=4)
+    assert sizes == [[(3, 64, 32)] * 4, [(3, 64, 64)] * 4]
