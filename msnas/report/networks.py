@@ -70,9 +70,7 @@ def draw(
     )
 
 
-def diagram_of(
-    item: Architecture | Fpn, space: Space, *, title: str, short_side: int = PAPER_SHORT_SIDE
-) -> Diagram:
+def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, short_side: int = PAPER_SHORT_SIDE) -> Diagram:
     """The diagram of one network at the space's input size."""
     if isinstance(item, Fpn):
         return _fpn_diagram(item, space, title, short_side)

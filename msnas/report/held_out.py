@@ -1,0 +1,106 @@
+"""The reported split beside a run: ground truth for intervals, and images with what was detected on them."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msnas.errors import DataError, UserError
+from msnas.report.ap_interval import Interval, ap_intervals
+from msnas.report.run_data import Record, RunData
+
+PICTURES = 6
+SIDE = 520  # pixels of a picture's longer side
+LOWEST_SCORE = 0.05  # detections below are never drawn
+Evidence = tuple[dict[str, dict[str, Interval]], list[Record], str]
+
+
+def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
+    """Intervals by network, pictures, and a note where there are none since the data are gone."""
+    networks: dict[str, list[Record]] = {}
+    for record in run.retrained:
+        networks.setdefault(record["name"], []).append(record)
+    if not networks:
+        return {}, [], ""
+    try:
+        split = _reported_split(run)
+    except (UserError, OSError) as error:
+        return {}, [], f"No intervals and no pictures: {error}"
+    results = {name: [run.detections(seed) for seed in seeds] for name, seeds in networks.items()}
+    fpn = next((n for n, seeds in networks.items() if seeds[0]["folder"].startswith("baseline-fpn")), None)
+    intervals = ap_intervals(split.ground_truth(), results, against=fpn)
+    shown = [name for name in (next(iter(networks)), fpn) if name is not None]
+    return intervals, _pictures(split, {name: results[name][0] for name in shown}, pictures), ""
+
+
+def _reported_split(run: RunData) -> Any:
+    """The split that results are reported on, as `open_data` draws it, but with no image decoded."""
+    from msnas.data.coco import DetectionDataset
+    from msnas.data.source import read_source
+    from msnas.data.splits import hold_out
+    from msnas.data.store import ImageStore
+    from msnas.setting import data_settings
+
+    settings = data_settings(run.config)
+    source = read_source(settings)
+    part = source.val or source.train
+    data = DetectionDataset(
+        part.images, source.train.categories, ImageStore(part, settings.short_side, settings.long_side)
+    )
+    if source.val is not None:
+        return data
+    number = max(1, round(settings.val_fraction * len(data)))
+    return data.subset(hold_out(data.images, number, run.config.seed, "val")[1])
+
+
+def _pictures(split: Any, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:
+    """Evenly spaced images of those with objects, each with truth and detections (boxes as COCO: xywh)."""
+    boxed = [i for i, image in enumerate(split.images) if any(not a.crowd for a in image.annotations)]
+    number = min(number, len(boxed))
+    chosen = [boxed[round((k + 0.5) * len(boxed) / number - 0.5)] for k in range(number)]
+    pictures = []
+    for index in chosen:
+        try:
+            image = _jpeg(split, index)
+        except DataError:  # gone or changed since: the others still show
+            continue
+        pictures.append({"image": image, **_boxes(split, index, found)})
+    return pictures
+
+
+def _boxes(split: Any, index: int, found: Mapping[str, Sequence[Record]]) -> Record:
+    record = split.images[index]
+    names = split.categories
+    return {
+        "image_id": record.id,
+        "file_name": record.file_name,
+        "width": record.width,
+        "height": record.height,
+        "truth": [
+            {"box": list(item.bbox), "label": names[item.category_id], "crowd": item.crowd}
+            for item in record.annotations
+        ],
+        "detections": {
+            name: [
+                {"box": row["bbox"], "label": names[row["category_id"]], "score": row["score"]}
+                for row in rows
+                if row["image_id"] == record.id and row["score"] >= LOWEST_SCORE
+            ]
+            for name, rows in found.items()
+        },
+    }
+
+
+def _jpeg(split: Any, index: int) -> str:
+    """The image as a data URI, small enough for a page."""
+    from PIL import Image
+
+    from msnas.data.images import read_rgb
+
+    record = split.images[index]
+    scale = min(1.0, SIDE / max(record.width, record.height))
+    size = max(1, round(record.height * scale)), max(1, round(record.width * scale))
+    pixels = read_rgb(split.file(index), record.width, record.height, size)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

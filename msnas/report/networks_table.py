@@ -1,0 +1,60 @@
+"""What was trained from scratch, one row a network: its seeds together, its intervals, the search's rank."""
+
+import math
+from collections.abc import Sequence
+
+from msnas.ranking import kendall_tau
+from msnas.report.run_data import BASELINE, Record
+from msnas.report.statistics import deviation, mean, standard_error, tau_interval
+
+
+def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:
+    """One record a network, winners by rank and then the baselines; numbers are means over its seeds.
+
+    spread, se: standard deviation and standard error of AP over seeds, nan where there is one. intervals: by
+    network name, as `ap_interval.ap_intervals` gives them.
+    """
+    by_name: dict[str, list[Record]] = {}
+    for record in retrained:
+        by_name.setdefault(record["name"], []).append(record)
+    return [_network(name, seeds, intervals.get(name, {})) for name, seeds in by_name.items()]
+
+
+def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
+    first = seeds[0]
+    numbers = {key: _number([seed[key] for seed in seeds]) for key in first if _is_score(key)}
+    aps = [seed["ap"] for seed in seeds]
+    return {
+        "name": name,
+        "folders": [seed["folder"] for seed in seeds],
+        "baseline": first["folder"].startswith(BASELINE),
+        "fpn": first["folder"].startswith(f"{BASELINE}fpn"),
+        **{key: first.get(key) for key in ("architecture", "macs", "params", "one_shot")},
+        **numbers,
+        "seeds": len(seeds),
+        "spread": deviation(aps),
+        "se": standard_error(aps),
+        "seconds": sum(seed["seconds"] for seed in seeds),
+        "intervals": {key: vars(interval) for key, interval in intervals.items()},
+    }
+
+
+def _is_score(key: str) -> bool:
+    return key.startswith(("ap", "ar")) and key != "architecture"
+
+
+def _number(values: Sequence[float]) -> float:
+    """The mean; nan where pycocotools says -1, that there is nothing of this size."""
+    return math.nan if min(values) < 0 else mean(values)
+
+
+def tau_of(networks: Sequence[Record]) -> Record:
+    """Kendall's tau between the one-shot score and the stand-alone AP, with its bootstrap interval."""
+    pairs = [
+        {"name": row["name"], "one_shot": row["one_shot"], "ap": row["ap"]}
+        for row in networks
+        if row["one_shot"] is not None
+    ]
+    first, second = [pair["one_shot"] for pair in pairs], [pair["ap"] for pair in pairs]
+    tau = kendall_tau(first, second) if len(pairs) > 1 else None
+    return {"pairs": pairs, "value": tau, "interval": tau_interval(first, second)}

@@ -1,0 +1,141 @@
+"""One run as the JSON that its page embeds: every chart, table and sentence is made from this alone.
+
+Numbers are copied from the run folder; what is computed here is a function of them.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from evolution.strategy import Evaluation
+from msnas.report.networks_table import networks_of, tau_of
+from msnas.report.run_data import Record, RunData
+from msnas.report.statistics import mean
+from msnas.report.survivors import best_so_far, choices
+
+CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
+
+
+def page_data(
+    run: RunData, *, intervals: Record | None = None, pictures: Sequence[Record] = (), note: str = ""
+) -> Record:
+    """JSON values only. The other arguments are what `held_out.evidence` gives."""
+    space = space_of(run)
+    first = first_scores(run.evaluations)
+    networks = networks_of(run.retrained, intervals or {})
+    content: Record = _plain(
+        {
+            "name": run.name,
+            "data": run.config.data.name,
+            "space": _space_record(run),
+            "budget": _budget(run),
+            "stages": [vars(stage) for stage in run.stages],
+            "evaluations": _evaluations(first, space),
+            "generations": run.generations,
+            "best_so_far": best_so_far(run, first),
+            "choices": choices(run, first, space),
+            "winners": run.search.get("winners", []),
+            "retrained": run.retrained,
+            "networks": networks,
+            "tau": tau_of(networks),
+            "curves": [_curve(name, lines) for name, lines in run.curves.items() if lines],
+            "pictures": list(pictures),
+            "pictures_note": note,
+            "environment": run.environment,
+        }
+    )
+    return content
+
+
+def first_scores(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The scores that the search saw, one a candidate: of a failed one that was tried again, the last."""
+    return list({e.genome: e for e in evaluations if e.replicate == 0}.values())
+
+
+def space_of(run: RunData) -> Any:
+    """The run's search space; None where its module or its data have gone since."""
+    from msnas.config import build
+    from msnas.errors import ConfigError
+    from msnas.spaces import plain_space
+
+    try:
+        return plain_space(run.config)
+    except (ConfigError, OSError):  # `input=auto` reads the data, which need not be on this machine
+        return build(run.config.space)
+
+
+def _space_record(run: RunData) -> Record:
+    from omegaconf import OmegaConf
+
+    return {"name": run.config.space_name, **dict(OmegaConf.to_container(run.config.space))}  # type: ignore[arg-type]
+
+
+def _budget(run: RunData) -> Record | None:
+    from msnas.errors import ConfigError
+    from msnas.spaces import budget_of
+
+    try:
+        budget = budget_of(run.config)
+    except (ConfigError, OSError):
+        return None
+    if budget is None:
+        return None
+    return {"metric": budget.metric, "target": budget.target, "low": budget.low, "high": budget.high}
+
+
+def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
+    front = _pareto_front(evaluations)
+    return [
+        {
+            "architecture": str(space.decode(evaluation.genome)),
+            "genome": list(evaluation.genome),
+            "ap": evaluation.score[0] if evaluation.ok else None,
+            "macs": evaluation.cost.get("macs"),
+            "params": evaluation.cost.get("params"),
+            "generation": evaluation.generation,
+            "origin": evaluation.origin,
+            "status": evaluation.status,
+            "reason": evaluation.reason,
+            "seconds": evaluation.seconds,
+            "front": index in front,
+        }
+        for index, evaluation in enumerate(evaluations)
+    ]
+
+
+def _pareto_front(evaluations: Sequence[Evaluation]) -> set[int]:
+    """Indices of those that no other one beats in AP at the same MACs or fewer."""
+    scored = [(i, e.cost["macs"], e.score[0]) for i, e in enumerate(evaluations) if e.ok and "macs" in e.cost]
+    front: set[int] = set()
+    best = -math.inf
+    for index, _, ap in sorted(scored, key=lambda item: (item[1], -item[2])):
+        if ap > best:
+            front.add(index)
+            best = ap
+    return front
+
+
+def _curve(name: str, lines: Sequence[Record]) -> Record:
+    """The loss in bins of equal length: mean, smallest, largest; the learning rate at the bin's end."""
+    width = math.ceil(len(lines) / CURVE_POINTS)
+    bins = [lines[start : start + width] for start in range(0, len(lines), width)]
+    return {
+        "name": name,
+        "steps": len(lines),
+        "step": [part[-1]["step"] for part in bins],
+        "loss": [mean([line["loss"] for line in part]) for part in bins],
+        "low": [min(line["loss"] for line in part) for part in bins],
+        "high": [max(line["loss"] for line in part) for part in bins],
+        "lr": [part[-1].get("lr") for part in bins],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON can say it: no nan, no infinity, lists for tuples."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

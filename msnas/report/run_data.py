@@ -1,0 +1,114 @@
+"""What a report knows of a run: the files of its folder, read only, whatever stages have run so far."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolution.history import History
+from evolution.strategy import Evaluation
+from msnas.errors import RunError
+from msnas.runs import COMMANDS, read_json
+
+Record = dict[str, Any]
+BASELINE = "baseline-"  # how the folders of what winners are compared with begin
+DONE, BEGUN, MISSING = "done", "begun", "missing"
+
+
+@dataclass(frozen=True)
+class StageData:
+    """One stage: how far it is, the seconds it took where it says so, and the command that completes it."""
+
+    name: str
+    state: str
+    seconds: float | None
+    command: str
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The content of one run folder. Lists are empty and records are {} where a stage has not written them.
+
+    config: as stored, a mapping. evaluations: in the order made, failed attempts included. generations: the
+    strategy's own records. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
+    retrained: `result.json` of every network trained from scratch (each seed is one) with its `folder`.
+    """
+
+    name: str
+    folder: Path
+    config: Any
+    config_text: str
+    environment: Record
+    stages: tuple[StageData, ...]
+    evaluations: list[Evaluation]
+    generations: list[Record]
+    search: Record
+    retrained: list[Record]
+    curves: dict[str, list[Record]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunData":
+        """Raises RunError where `folder` is no run."""
+        from omegaconf import OmegaConf
+
+        path = folder / "config.yaml"
+        if not path.exists():
+            raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
+        evaluations, generations = _history(folder / "search" / "history.sqlite")
+        return cls(
+            name=folder.resolve().name,
+            folder=folder,
+            config=OmegaConf.load(path),
+            config_text=path.read_text(),
+            environment=read_json(folder / "environment.json") or {},
+            stages=tuple(_stage(folder, name) for name in COMMANDS),
+            evaluations=evaluations,
+            generations=generations,
+            search=read_json(folder / "search" / "result.json") or {},
+            retrained=list(_retrained(folder / "retrain")),
+            curves=dict(_curves(folder)),
+        )
+
+    def stage(self, name: str) -> StageData:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def detections(self, retrained: Record) -> list[Record]:
+        """The COCO results of one entry of `retrained`, [] where they were not written."""
+        return read_json(self.folder / "retrain" / str(retrained["folder"]) / "detections.json") or []
+
+
+def _stage(folder: Path, name: str) -> StageData:
+    done = read_json(folder / name / "done.json")
+    state = DONE if done is not None else BEGUN if (folder / name).exists() else MISSING
+    seconds = (done or {}).get("seconds")
+    return StageData(name, state, seconds, f"msnas {COMMANDS[name]} run={folder.resolve().name}")
+
+
+def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
+    if not path.exists():
+        return [], []
+    with History.read(path) as history:
+        return history.evaluations(), history.generations()
+
+
+def _retrained(folder: Path) -> Iterator[Record]:
+    """Winners by rank, then the baselines."""
+    folders = [path.parent for path in folder.glob("*/result.json")]
+    for path in sorted(folders, key=lambda p: (p.name.startswith(BASELINE), p.name)):
+        yield {"folder": path.name, **read_json(path / "result.json")}
+
+
+def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:
+    paths = [folder / "supernet", *sorted((folder / "retrain").glob("*"))]
+    for path in paths:
+        if (path / "metrics.jsonl").exists():
+            yield path.relative_to(folder).as_posix(), list(_lines(path / "metrics.jsonl"))
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    """The records of a JSON-lines file; a last line that is still being written is left out."""
+    for line in path.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)

@@ -1,0 +1,80 @@
+"""What each generation of a search left: the best so far, and which choices they made (MSNAS Fig. 3)."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from evolution.strategy import OK, Evaluation
+from msnas.report.run_data import Record, RunData
+from msnas.report.statistics import deviation, mean, standard_error
+
+
+def _population_size(run: RunData) -> int:
+    size = run.config.get("strategy", {}).get("population_size")
+    return int(size) if size else sum(e.generation == 0 for e in run.evaluations) or 1
+
+
+def _survivors(run: RunData, evaluations: Sequence[Evaluation]) -> Iterable[tuple[int, list[Evaluation]]]:
+    """For every generation, the best P scored so far: what Algorithm 1 goes on with (line 14)."""
+    if not evaluations:
+        return
+    size = _population_size(run)
+    for generation in range(1 + max(e.generation for e in evaluations)):
+        scored = [e for e in evaluations if e.ok and e.generation <= generation]
+        yield generation, sorted(scored, key=lambda e: e.score, reverse=True)[:size]
+
+
+def best_so_far(run: RunData, evaluations: Sequence[Evaluation]) -> list[Record]:
+    """Best, mean and standard deviation of the survivors, as MSNAS Fig. 3, and the children beside them."""
+    rows = []
+    for generation, survivors in _survivors(run, evaluations):
+        aps = [e.score[0] for e in survivors]
+        born = [e for e in evaluations if e.generation == generation]
+        rows.append(
+            {
+                "generation": generation,
+                "best": max(aps, default=math.nan),
+                "mean": mean(aps),
+                "spread": deviation(aps),
+                "se": standard_error(aps),
+                "survivors": len(aps),
+                "children": len(born),
+                "failed": sum(e.status != OK for e in born),
+            }
+        )
+    return rows
+
+
+def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
+    """For every gene, how many survivors of each generation chose each value."""
+    counts: list[list[list[int]]] = [[] for _ in space.cardinalities]
+    for _, survivors in _survivors(run, evaluations):
+        for position, values in enumerate(space.cardinalities):
+            chosen = [e.genome[position] for e in survivors]
+            counts[position].append([chosen.count(value) for value in range(values)])
+    names = {
+        position: (section, index + 1)
+        for section, genes in space.sections.items()
+        for index, position in enumerate(range(*genes.indices(len(counts))))
+    }
+    return [
+        {
+            "section": names[position][0],
+            "number": names[position][1],
+            "values": _value_names(run, names[position][0], cardinality),
+            "counts": counts[position],
+        }
+        for position, cardinality in enumerate(space.cardinalities)
+    ]
+
+
+def _value_names(run: RunData, section: str, cardinality: int) -> list[str]:
+    """What the values of a gene mean; their numbers in a space that is not of strides."""
+    from supernet.architecture import BLOCK_STRIDES, stride_levels
+
+    base = run.config.space.get("base_stride")
+    if base and section == "encoder" and cardinality == len(BLOCK_STRIDES):
+        return [str(stride) for stride in BLOCK_STRIDES]
+    if base and section == "heads" and cardinality == len(stride_levels(base)):
+        return [str(stride) for stride in stride_levels(base)]
+    return [str(value) for value in range(cardinality)]

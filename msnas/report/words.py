@@ -1,0 +1,254 @@
+"""The sentences, cards and bars of a page, from its data alone: question, answer, and how sure it is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msnas.report import palette
+from msnas.report.numbers import ap, duration, macs, number, signed
+from msnas.report.run_data import DONE, Record
+from msnas.report.statistics import deviation, mean, standard_error
+
+
+@dataclass(frozen=True)
+class Card:
+    """One large number: what it is, the number, what to know about it."""
+
+    over: str
+    number: str
+    under: str
+    colour: str
+
+
+def run_context(data: Record) -> Record:
+    """What the templates say about one run; `data` is its `page_data`."""
+    winners = [row for row in data["networks"] if not row["baseline"]]
+    winner = winners[0] if winners else None
+    fpn = next((row for row in data["networks"] if row["fpn"]), None)
+    return {
+        "data": data,
+        "question": _question(data),
+        "answer": _answer(data, winner, fpn),
+        "cards": _cards(data, winner, fpn),
+        "missing": [stage for stage in data["stages"] if stage["state"] != DONE],
+        "mean": _mean(winners),
+        "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
+        "caveat": _caveat(data["networks"]),
+        "searched": _searched(data),
+        "operators": _operators(data),
+        "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
+        "inside": _inside(data),
+        "tau": _tau(data["tau"]),
+        "supernet_curve": any(c["name"] == "supernet" for c in data["curves"]),
+        "retrain_curves": any(c["name"] != "supernet" for c in data["curves"]),
+        "times": _times(data),
+        "time_note": _time_note(data),
+        "commands": [
+            {**command, "began": command["began"][:16].replace("T", " ")}
+            for command in data["environment"].get("commands", [])
+        ],
+        "machine": _machine(data["environment"]),
+        "row": _row(data, winner, fpn),
+    }
+
+
+def _question(data: Record) -> str:
+    budget = data["budget"]
+    if budget is None:
+        return f"Which detector of the space {data['space']['name']} finds the objects of {data['data']} best?"
+    target, high = (_amount(budget[key], budget["metric"]) for key in ("target", "high"))
+    if budget["low"] > 0:
+        tolerance = 100 * (budget["high"] / budget["target"] - 1)
+        around = f"within {tolerance:.2g} % of {target}"
+    else:
+        around = f"of at most {high}"
+    return f"Which detector {around} finds the objects of {data['data']} best?"
+
+
+def _amount(value: float, metric: str) -> str:
+    return f"{macs(value)}MACs" if metric == "macs" else f"{value / 1e6:.2f} M parameters"
+
+
+def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
+    if winner is None and not data["winners"]:
+        return "Not known yet: the search has not finished."
+    if winner is None:
+        best = data["winners"][0]
+        return (
+            f"The search puts {best['architecture']} first, with a one-shot AP of {ap(best['score'], 2)}. "
+            "What it reaches when it is trained from scratch is not known yet."
+        )
+    start = f"The search's first choice reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
+    start += f" at {macs(winner['macs'])}MACs"
+    if fpn is None:
+        return f"{start}. The FPN baseline has not been trained yet."
+    beside = f"; the FPN baseline {ap(fpn['ap'])}{_over_seeds(fpn)} at {macs(fpn['macs'])}MACs."
+    return f"{start}{beside} {_verdict(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
+
+
+def _over_seeds(network: Record) -> str:
+    if network["se"] is None:
+        return ""
+    return f" ± {ap(network['se'])} (standard error over {network['seeds']} trainings)"
+
+
+def _verdict(difference: float, interval: Record | None) -> str:
+    ahead = f"{'ahead' if difference > 0 else 'behind'} by {ap(abs(difference))}"
+    if interval is None or interval["low"] is None:
+        return f"It is {ahead}; how sure that is cannot be said."
+    between = f"{signed(interval['low'])} to {signed(interval['high'])}"
+    if interval["low"] > 0 or interval["high"] < 0:
+        return f"It is {ahead}: clear of what the choice of test images could do (95 %: {between})."
+    return f"It is {ahead}, which the choice of test images alone could turn round (95 %: {between})."
+
+
+def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card]:
+    cards = []
+    if winner is not None:
+        cards.append(Card("winner, AP", ap(winner["ap"]), _spread(winner), palette.DOWN))
+    if fpn is not None:
+        cards.append(Card("FPN baseline, AP", ap(fpn["ap"]), _spread(fpn), palette.BASELINE))
+    if winner is not None and fpn is not None:
+        found = winner["intervals"].get("difference")
+        under = f"95 %: {signed(found['low'])} to {signed(found['high'])}" if found else "no interval"
+        cards.append(Card("difference", signed(winner["ap"] - fpn["ap"]), under, palette.INK))
+        share = f"{100 * winner['macs'] / fpn['macs']:.1f} % of the baseline's"
+        cards.append(Card("winner, MACs", macs(winner["macs"]), share, palette.HEAD))
+    elif data["best_so_far"]:
+        last = data["best_so_far"][-1]
+        words = f"after generation {last['generation']}"
+        cards.append(Card("best one-shot AP", ap(last["best"], 2), words, palette.DOWN))
+        scored = sum(e["ap"] is not None for e in data["evaluations"])
+        cards.append(Card("candidates scored", f"{scored:,}", "each briefly finetuned", palette.HEAD))
+    return cards
+
+
+def _spread(network: Record) -> str:
+    if network["se"] is not None:
+        return f"± {ap(network['se'])} over {network['seeds']} trainings"
+    se = network["intervals"].get("ap", {}).get("se")
+    return f"± {ap(se)} over test images" if se is not None else "one training, no spread known"
+
+
+def _mean(winners: Sequence[Record]) -> Record | None:
+    if len(winners) < 2:
+        return None
+    aps = [row["ap"] for row in winners]
+    spread = {"se": standard_error(aps), "deviation": deviation(aps), "best": max(aps)}
+    return {"number": len(aps), "ap": mean(aps), **spread}
+
+
+def _caveat(networks: Sequence[Record]) -> str:
+    parts = [
+        "AP is COCO's, over IoU 0.50 to 0.95, in percent. The winner is the search's first choice, not the",
+        "best of this table: the table chose nothing. ± images and the interval come from drawing the test",
+        "images again with replacement, the same draws for all networks.",
+    ]
+    if max((row["seeds"] for row in networks), default=1) < 2:
+        parts.append("Every network was trained once: what another seed would give is not in these numbers.")
+    return " ".join(parts)
+
+
+def _searched(data: Record) -> str:
+    rows = data["best_so_far"]
+    if not rows:
+        return ""
+    scored = sum(e["ap"] is not None for e in data["evaluations"])
+    parts = [f"{scored:,} architectures in {len(rows)} generations, scored on images held out of training."]
+    if rows[0]["best"] is not None:
+        parts.append(f"The best one-shot AP went from {ap(rows[0]['best'], 2)} to {ap(rows[-1]['best'], 2)}.")
+    stopped = data["generations"][-1].get("stopped") if data["generations"] else None
+    if stopped:
+        parts.append(f"The search ended early: {stopped}.")
+    return " ".join(parts)
+
+
+def _operators(data: Record) -> list[Record]:
+    """Per operator, over all generations: draws, and those that were valid, inside the budget and new."""
+    draws: Counter[str] = Counter()
+    accepted: Counter[str] = Counter()
+    for record in data["generations"]:
+        draws.update(record.get("draws", {}))
+        accepted.update(record.get("accepted", {}))
+    return [
+        {"name": name, "draws": drawn, "accepted": accepted[name], "share": accepted[name] / drawn}
+        for name, drawn in draws.items()
+        if drawn
+    ]
+
+
+def _inside(data: Record) -> int | None:
+    budget = data["budget"]
+    if budget is None:
+        return None
+    costs = [e.get(budget["metric"]) for e in data["evaluations"]]
+    return sum(1 for cost in costs if cost is not None and budget["low"] <= cost <= budget["high"])
+
+
+def _tau(tau: Record) -> str:
+    if tau["value"] is None:
+        return "Kendall's tau is not defined: all scores on one side are equal."
+    text = f"Kendall's tau between one-shot score and stand-alone AP is {number(tau['value'], 2)}"
+    if tau["interval"] is None:
+        return f"{text}, over {len(tau['pairs'])} networks: too few for an interval, so it says little."
+    low, high = (number(bound, 2) for bound in tau["interval"])
+    return f"{text} (95 % by bootstrap over the {len(tau['pairs'])} networks: {low} to {high})."
+
+
+def _times(data: Record) -> list[Record]:
+    """One bar for the supernet, the search and each network."""
+    bars = [
+        {"name": stage["name"], "seconds": stage["seconds"], "colour": palette.STEM}
+        for stage in data["stages"]
+        if stage["seconds"] is not None and stage["name"] != "retrain"
+    ]
+    for row in data["networks"]:
+        colour = palette.BASELINE if row["baseline"] else palette.DOWN
+        bars.append({"name": row["name"], "seconds": row["seconds"], "colour": colour})
+    most = max((bar["seconds"] for bar in bars), default=0) or 1
+    return [{**bar, "percent": round(100 * bar["seconds"] / most, 1)} for bar in bars]
+
+
+def _time_note(data: Record) -> str:
+    seconds = [e["seconds"] for e in data["evaluations"] if e["status"] == "ok"]
+    if not seconds:
+        return ""
+    note = f"{duration(sum(s['seconds'] or 0 for s in data['stages']))} in all."
+    if len(seconds) > 1:
+        se = number(standard_error(seconds), 2)
+        note += f" A candidate took {number(mean(seconds), 1)} s (standard error {se} s)."
+    return note
+
+
+def _machine(environment: Record) -> list[tuple[str, Any]]:
+    """What the last command recorded, nested records as `outer inner`."""
+    commands = environment.get("commands") or [{}]
+    record = {key: value for key, value in commands[-1].items() if key not in ("command", "began")}
+    flat: list[tuple[str, Any]] = []
+    for key, value in record.items():
+        flat += [(str(inner), item) for inner, item in value.items()] if isinstance(value, dict) else [(key, value)]
+    return [(key.replace("_", " "), value) for key, value in flat if value is not None]
+
+
+def comparison(contexts: Sequence[Record]) -> str:
+    """Which of several runs has the best winner; "" where fewer than two have one."""
+    known = [(c["row"]["ap"], c["data"]["name"]) for c in contexts if c["row"]["ap"] is not None]
+    if len(known) < 2:
+        return ""
+    (best, name), (second, other) = sorted(known, reverse=True)[:2]
+    return f"The winner of {name} reaches AP {ap(best)}, ahead of {other} with {ap(second)}."
+
+
+def _row(data: Record, winner: Record | None, fpn: Record | None) -> Record:
+    """One line of the table that compares runs."""
+    found = winner or {}
+    search = next(stage for stage in data["stages"] if stage["name"] == "search")
+    return {
+        "ap": found.get("ap"),
+        "se": found.get("intervals", {}).get("ap", {}).get("se"),
+        "baseline": fpn["ap"] if fpn else None,
+        "difference": winner["ap"] - fpn["ap"] if winner and fpn else None,
+        "macs": found.get("macs"),
+        "seconds": search["seconds"],
+    }

@@ -1,0 +1,190 @@
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_run import make_run
+
+from evolution.history import History
+from msnas.errors import ConfigError, RunError
+from msnas.report import page as page_module
+from msnas.report.page import report
+from msnas.runs import read_json
+
+Embedded = Callable[[Path], Any]
+
+
+class Text(HTMLParser):
+    """The words of a page, tags, scripts and styles left out."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self._hidden, self.words = 0, ""
+        self.feed(page.read_text())
+        self.words = re.sub(r"\s+", " ", self.words)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self._hidden += tag in ("script", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words += data
+
+
+def test_every_evaluation_is_on_the_page_at_full_precision(run: Path, page: Path, embedded: Embedded) -> None:
+    with History.read(run / "search" / "history.sqlite") as history:
+        stored = {e.genome: e for e in history.evaluations() if e.replicate == 0}.values()
+    shown = embedded(page)["runs"][0]["evaluations"]
+    assert [(e["genome"], e["ap"], e["macs"], e["seconds"], e["status"]) for e in shown] == [
+        (list(e.genome), e.score[0] if e.ok else None, e.cost["macs"], e.seconds, e.status) for e in stored
+    ]
+
+
+def test_every_retrained_number_is_on_the_page(run: Path, page: Path, embedded: Embedded) -> None:
+    shown = {row["folder"]: row for row in embedded(page)["runs"][0]["retrained"]}
+    for path in (run / "retrain").glob("*/result.json"):
+        stored = read_json(path)
+        assert {key: shown[path.parent.name][key] for key in stored} == stored
+
+
+def test_the_tables_show_the_numbers_of_the_run(run: Path, page: Path) -> None:
+    words = Text(page).words
+    for path in (run / "retrain").glob("*/result.json"):
+        stored = read_json(path)
+        assert f"{100 * stored['ap']:.1f}" in words
+        assert f"{stored['macs'] / 1e6:.2f} M" in words
+    for winner in read_json(run / "search" / "result.json")["winners"]:
+        assert f"{100 * winner['score']:.2f}" in words
+        assert winner["architecture"] in words
+
+
+def test_generations_show_what_the_strategy_recorded(run: Path, page: Path, embedded: Embedded) -> None:
+    with History.read(run / "search" / "history.sqlite") as history:
+        stored = history.generations()
+    shown = embedded(page)["runs"][0]
+    assert shown["generations"] == stored
+    assert [row["best"] for row in shown["best_so_far"]] == [row["best"] for row in stored]
+    assert [row["mean"] for row in shown["best_so_far"]] == pytest.approx([row["mean"] for row in stored])
+    assert [row["failed"] for row in shown["best_so_far"]] == [row["failed"] for row in stored]
+
+
+def test_choice_counts_add_up_to_the_survivors(page: Path, embedded: Embedded) -> None:
+    shown = embedded(page)["runs"][0]
+    survivors = [row["survivors"] for row in shown["best_so_far"]]
+    assert len(shown["choices"]) == 18
+    for gene in shown["choices"]:
+        assert [sum(counts) for counts in gene["counts"]] == survivors
+
+
+def test_nothing_is_both_cheaper_and_better_than_the_front(page: Path, embedded: Embedded) -> None:
+    scored = [e for e in embedded(page)["runs"][0]["evaluations"] if e["ap"] is not None]
+    front = [e for e in scored if e["front"]]
+    assert front
+    for e in scored:
+        beaten = any(f["ap"] >= e["ap"] and f["macs"] <= e["macs"] and f is not e for f in scored)
+        assert e["front"] != beaten
+
+
+def test_intervals_hold_the_ap_that_was_reported(page: Path, embedded: Embedded) -> None:
+    for network in embedded(page)["runs"][0]["networks"]:
+        assert network["intervals"]["ap"]["value"] == pytest.approx(network["ap"], abs=1e-9)
+
+
+def test_a_curve_keeps_the_mean_of_all_steps(run: Path, page: Path, embedded: Embedded) -> None:
+    lines = (run / "supernet" / "metrics.jsonl").read_text().splitlines()[:-1]
+    losses = [json.loads(line)["loss"] for line in lines]
+    curve = embedded(page)["runs"][0]["curves"][0]
+    assert (curve["name"], curve["steps"], len(curve["step"])) == ("supernet", 3000, 231)
+    assert curve["loss"][0] == pytest.approx(sum(losses[:13]) / 13)
+    assert max(curve["high"]) == max(losses)
+
+
+def test_pictures_show_the_same_images_for_winner_and_baseline(page: Path, embedded: Embedded) -> None:
+    pictures = embedded(page)["runs"][0]["pictures"]
+    assert len(pictures) == 6
+    assert {tuple(picture["detections"]) for picture in pictures} == {("winner 1", "FPN baseline")}
+
+
+def test_a_page_asks_for_nothing_from_elsewhere(page: Path) -> None:
+    text = page.read_text()
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert "default-src 'none'" in text
+
+
+def test_a_page_weighs_less_than_a_megabyte(page: Path) -> None:
+    assert page.stat().st_size < 1_000_000
+
+
+def test_names_of_the_data_cannot_become_markup(page: Path) -> None:
+    assert "ray <b>" not in page.read_text()
+    assert "ray \\u003cb>" in page.read_text()
+
+
+def test_the_question_comes_before_the_search(page: Path) -> None:
+    words = Text(page).words
+    assert (
+        words.index("Which detector within 1 % of")
+        < words.index("The search's first choice")
+        < words.index("Generation")
+    )
+
+
+def test_commands_machine_and_configuration_are_there(run: Path, page: Path) -> None:
+    words = Text(page).words
+    assert f"msnas search run={run.name}" in words
+    assert "A quiet CPU" in words
+    assert "population_size: 12" in words
+
+
+@pytest.mark.parametrize(
+    ("upto", "missing"),
+    [
+        ("config", ["train", "search", "retrain"]),
+        ("supernet", ["search", "retrain"]),
+        ("search", ["retrain"]),
+    ],
+)
+def test_a_stage_that_has_not_run_is_named_with_its_command(tmp_path: Path, upto: str, missing: list[str]) -> None:
+    words = Text(report([make_run(tmp_path, "half", upto=upto)])).words
+    assert re.findall(r"it starts with msnas (\w+) run=half", words) == missing
+
+
+def test_a_run_whose_data_are_gone_is_still_reported(tmp_path: Path, embedded: Embedded) -> None:
+    folder = make_run(tmp_path, "moved")
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    shown = embedded(report([folder]))["runs"][0]
+    assert shown["pictures"] == []
+    assert "data.root must be a folder that exists" in shown["pictures_note"]
+
+
+def test_several_seeds_give_one_row_with_their_mean(tmp_path: Path, embedded: Embedded) -> None:
+    folder = make_run(tmp_path, "seeds", seeds=2)
+    aps = [read_json(path)["ap"] for path in (folder / "retrain").glob("baseline-fpn*/result.json")]
+    network = embedded(report([folder]))["runs"][0]["networks"][-1]
+    assert (network["name"], network["seeds"]) == ("FPN baseline", 2)
+    assert network["ap"] == pytest.approx(sum(aps) / 2)
+    assert network["se"] == pytest.approx(abs(aps[0] - aps[1]) / 2)
+
+
+def test_several_runs_stand_side_by_side(run: Path, tmp_path: Path, embedded: Embedded) -> None:
+    other = make_run(tmp_path, "other", seed=1)
+    page = report([run, other], tmp_path / "both.html")
+    assert [shown["name"] for shown in embedded(page)["runs"]] == [run.name, "other"]
+    assert "Which run found the best detector?" in Text(page).words
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run"):
+        report([tmp_path])
+
+
+def test_a_missing_template_engine_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    with pytest.raises(ConfigError, match=r'pip install "msnas\[report\]"'):
+        page_module.page([])
