@@ -27,6 +27,7 @@ class PyramidModule(nn.Module):
         super().__init__()
         assert len(in_channels) == pyramid.num_inputs
         self.pyramid = pyramid
+        self.num_inputs = pyramid.num_inputs
         self.out_channels = out_channels or channels
         assert self.out_channels % channels == 0, "the grouped 1x1 has one group a channel"
         self.adapters = nn.ModuleList(_adapter(width, channels) for width in in_channels)
@@ -84,9 +85,7 @@ class WeightedSum(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.ones(2, channels, 1, 1))
         same = channels == out_channels
-        self.widen = (
-            nn.Identity() if same else nn.Conv2d(channels, out_channels, 1, groups=channels, bias=False)
-        )
+        self.widen = nn.Identity() if same else nn.Conv2d(channels, out_channels, 1, groups=channels, bias=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """x, y: [B, C, H, W]. Returns [B, out_channels, H, W]."""
@@ -113,6 +112,7 @@ class FpnNeck(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
         super().__init__()
+        self.num_inputs = len(in_channels)
         self.out_channels = channels
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in in_channels)
         self.outputs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)

@@ -8,6 +8,7 @@ from supernet.caffe_backbone import CaffeBackbone
 from supernet.errors import SpaceError
 from supernet.nas_fcos_architecture import LEVELS, ORIGINAL, Decoder, Pyramid
 from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
+from supernet.nas_fcos_head import HeadModule
 
 
 class FcosEncoder(nn.Module):
@@ -37,11 +38,7 @@ class FcosEncoder(nn.Module):
         if isinstance(pyramid, str):
             pyramid = None if pyramid == ORIGINAL else Pyramid.parse(pyramid)
         self.out_channels = out_channels or channels
-        if (
-            channels < 1
-            or self.out_channels % channels
-            or (pyramid is None and channels != self.out_channels)
-        ):
+        if channels < 1 or self.out_channels % channels or (pyramid is None and channels != self.out_channels):
             raise SpaceError(
                 f"out_channels must be a multiple of channels, and equal them under FCOS's own pyramid, "
                 f"but got {channels=}, {out_channels=}."
@@ -59,6 +56,26 @@ class FcosEncoder(nn.Module):
         """images: [B, 3, H, W], H and W multiples of `divisor`. Returns P3..P7, each [B, C, ., .]."""
         features: list[Tensor] = self.neck(self.backbone(images))
         return features
+
+
+class DecoderNet(nn.Module):
+    """A pyramid and a head on features that are given, such as cached ones; without a pyramid, on P3..P7.
+
+    num_inputs: it reads so many features, the coarsest of those that are given.
+    """
+
+    def __init__(self, pyramid: PyramidModule | FpnNeck | None, head: HeadModule) -> None:
+        super().__init__()
+        self.pyramid, self.head = pyramid, head
+        self.num_inputs = len(LEVELS) if pyramid is None else pyramid.num_inputs
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """features: [B, C_l, ., .] each, finest first. Returns what the head predicts."""
+        features = features[-self.num_inputs :]
+        predictions: tuple[Tensor, Tensor, Tensor] = self.head(
+            features if self.pyramid is None else self.pyramid(features)
+        )
+        return predictions
 
 
 def make_pyramid(

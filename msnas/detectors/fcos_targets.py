@@ -25,6 +25,11 @@ class Locations:
     ranges: Tensor  # [N, 2] smallest and largest distance that the location is responsible for, pixels
     counts: tuple[int, ...]  # locations of each level
 
+    def to(self, device: torch.device) -> "Locations":
+        """The same on `device`."""
+        points, strides, ranges = (x.to(device) for x in (self.points, self.strides, self.ranges))
+        return Locations(points, strides, ranges, self.counts)
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -63,9 +68,7 @@ def locations(
     )
 
 
-def assign(
-    targets: Sequence[Mapping[str, Tensor]], where: Locations, center_sampling: float = 0.0
-) -> Targets:
+def assign(targets: Sequence[Mapping[str, Tensor]], where: Locations, center_sampling: float = 0.0) -> Targets:
     """Give every location the smallest box that it lies in and whose size is its level's (section 3.2).
 
     targets: `boxes` [n, 4] xyxy pixels and `labels` [n] in 1..K of each image, crowds (`iscrowd`) left out.
@@ -75,9 +78,7 @@ def assign(
     return Targets(torch.stack([labels for labels, _ in found]), torch.stack([ltrb for _, ltrb in found]))
 
 
-def _assign_one(
-    target: Mapping[str, Tensor], where: Locations, center_sampling: float
-) -> tuple[Tensor, Tensor]:
+def _assign_one(target: Mapping[str, Tensor], where: Locations, center_sampling: float) -> tuple[Tensor, Tensor]:
     single = target["iscrowd"] == 0 if "iscrowd" in target else slice(None)
     boxes, labels = target["boxes"][single].to(where.points.dtype), target["labels"][single]
     points = where.points
@@ -113,6 +114,7 @@ def losses(
     Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU, weighted by the target's
     centerness; centerness: binary cross entropy over the positives.
     """
+    logits, distances = logits.float(), distances.float()
     positive = targets.labels > 0
     wanted = one_hot(targets.labels, logits.shape[2] + 1)[..., 1:].to(logits.dtype)
     count = positive.sum()
