@@ -52,9 +52,7 @@ class PublishedDecoder:
         body = caffe_backbone_cost(BACKBONES[self.backbone], self.decoder.levels, size)
         inner, outer = self.channels
         pyramid = pyramid_cost(self.decoder.pyramid, body.channels, inner, outer, size)
-        head = (
-            _retina_head(outer, size) if self.anchors else head_cost(self.decoder.head, outer, CLASSES, size)
-        )
+        head = _retina_head(outer, size) if self.anchors else head_cost(self.decoder.head, outer, CLASSES, size)
         cost = total([body.cost, pyramid, head])
         kind = "retinanet-fpn" if self.anchors else str(self.decoder)
         return {

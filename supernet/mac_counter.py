@@ -19,9 +19,7 @@ def count_macs(module: nn.Module, *inputs: Any) -> int:
     Bias, norm, activation, pooling, interpolation and additions are not counted. Module and inputs usually
     live on the meta device (`torch.device("meta")`), where nothing is computed.
     """
-    counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deform_flops}
-    )
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deform_flops})
     with torch.no_grad(), counter:
         module(*inputs)
     flops = counter.get_total_flops()

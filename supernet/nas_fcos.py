@@ -130,9 +130,7 @@ class _DecoderSpace(ABC):
                 return genome
             if nearest is None or abs(value - self.budget.target) < abs(nearest - self.budget.target):
                 nearest = value
-        raise SpaceError(
-            f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}."
-        )
+        raise SpaceError(f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}.")
 
     def neighbour(
         self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
@@ -171,9 +169,7 @@ class PyramidSpace(_DecoderSpace):
         input_size: tuple[int, int] = (384, 384),
         budget: Budget | None = None,
     ) -> None:
-        settings = {
-            name: value for name, value in locals().items() if name not in ("self", "budget", "__class__")
-        }
+        settings = {name: value for name, value in locals().items() if name not in ("self", "budget", "__class__")}
         super().__init__(settings, budget)
         if lowest_level not in (2, 3):
             raise SpaceError(f"The pool begins at C2 or C3, but got {lowest_level=}.")
@@ -245,8 +241,7 @@ class PyramidSpace(_DecoderSpace):
             return free * self._ways(finished + 1, loose + 1)
         others = self.num_inputs + finished - loose
         return free * (
-            others * self._ways(finished + 1, loose + 1)
-            + (loose * self._ways(finished + 1, loose) if loose else 0)
+            others * self._ways(finished + 1, loose + 1) + (loose * self._ways(finished + 1, loose) if loose else 0)
         )
 
     def _loose(self, prefix: Sequence[int]) -> frozenset[int]:
@@ -298,9 +293,7 @@ class HeadSpace(_DecoderSpace):
         input_size: tuple[int, int] = (384, 384),
         budget: Budget | None = None,
     ) -> None:
-        settings = {
-            name: value for name, value in locals().items() if name not in ("self", "budget", "__class__")
-        }
+        settings = {name: value for name, value in locals().items() if name not in ("self", "budget", "__class__")}
         super().__init__(settings, budget)
         if layers < 1:
             raise SpaceError(f"A head needs at least one layer, but got {layers=}.")

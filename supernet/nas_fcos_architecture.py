@@ -113,9 +113,7 @@ class Pyramid:
             return self
         if any(0 in (block.first, block.second) for block in self.blocks):
             raise SpaceError("C2 can be left out of a pyramid only when no block reads it.")
-        moved = (
-            Block(b.first - 1, b.second - 1, b.first_op, b.second_op, b.aggregation) for b in self.blocks
-        )
+        moved = (Block(b.first - 1, b.second - 1, b.first_op, b.second_op, b.aggregation) for b in self.blocks)
         return Pyramid(tuple(moved), num_inputs=3)
 
 
@@ -171,9 +169,7 @@ class Decoder:
         """The inverse of `str`: PYRAMID/HEAD, each of them possibly "fcos"."""
         pyramid, slash, head = text.partition("/")
         if not slash:
-            raise SpaceError(
-                f"A decoder has the form PYRAMID/HEAD, each possibly {ORIGINAL!r}, but got {text!r}."
-            )
+            raise SpaceError(f"A decoder has the form PYRAMID/HEAD, each possibly {ORIGINAL!r}, but got {text!r}.")
         return cls(
             None if pyramid == ORIGINAL else Pyramid.parse(pyramid),
             None if head == ORIGINAL else Head.parse(head),
@@ -187,6 +183,4 @@ class Decoder:
 
 FCOS_HEAD = Head((1, 1, 1, 1), 0)  # with biases, which the searched heads' convolutions have not
 # Figs. 3 and 4, the same lists in every released configuration.
-PUBLISHED = Decoder.parse(
-    "3,3,4,4,1:3,3,4,4,1:4,3,4,3,1:1,3,4,3,1:5,3,4,4,1:4,7,4,4,1:7,2,4,4,1/5,1,5,0,4,4|0"
-)
+PUBLISHED = Decoder.parse("3,3,4,4,1:3,3,4,4,1:4,3,4,3,1:1,3,4,3,1:5,3,4,4,1:4,7,4,4,1:7,2,4,4,1/5,1,5,0,4,4|0")

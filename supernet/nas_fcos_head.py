@@ -61,9 +61,7 @@ class Branch(nn.Module):
         super().__init__()
         copies = [len(LEVELS) if index < head.share else 1 for index in range(len(head.ops))]
         self.layers = nn.ModuleList(
-            nn.ModuleList(
-                operation(HEAD_OPS[op], channels, group_norm, conv_bias=conv_bias) for _ in range(count)
-            )
+            nn.ModuleList(operation(HEAD_OPS[op], channels, group_norm, conv_bias=conv_bias) for _ in range(count))
             for op, count in zip(head.ops, copies, strict=True)
         )
 

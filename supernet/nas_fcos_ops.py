@@ -45,9 +45,7 @@ class SeparableConv(nn.Sequential):
     def __init__(self, channels: int, size: int, dilation: int = 1) -> None:
         padding = dilation * (size // 2)
         super().__init__(
-            nn.Conv2d(
-                channels, channels, size, padding=padding, dilation=dilation, groups=channels, bias=False
-            ),
+            nn.Conv2d(channels, channels, size, padding=padding, dilation=dilation, groups=channels, bias=False),
             nn.Conv2d(channels, channels, 1, bias=False),
         )
 

@@ -47,20 +47,12 @@ class FCOS(nn.Module):
         pre_nms: int = 1000,
         detections: int = 100,
     ) -> None:
-        config = {
-            name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")
-        }
+        config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         super().__init__()
         _check_options(config, encoder)
-        self.config: dict[str, Any] = (
-            config  # what the constructor needs to build this detector again, as JSON
-        )
-        self.meta: dict[
-            str, Any
-        ] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(
-            short_side=short_side, long_side=long_side, divisor=encoder.divisor
-        )
+        self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
+        self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
+        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=encoder.divisor)
         self.encoder = encoder
         plan = None if head == ORIGINAL else Head.parse(head)
         self.head = HeadModule(plan, channels=encoder.out_channels, num_classes=num_classes)
@@ -78,9 +70,7 @@ class FCOS(nn.Module):
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
         batch, targets = self.transform(images, targets if self.training else None)
-        features = (
-            self.encoder(batch.tensors) if architecture is None else self.encoder(batch.tensors, architecture)
-        )
+        features = self.encoder(batch.tensors) if architecture is None else self.encoder(batch.tensors, architecture)
         logits, distances, centerness = self.head(features)
         where = self.locations(features, (batch.tensors.shape[-2], batch.tensors.shape[-1]))
         if self.training:
@@ -115,8 +105,7 @@ class FCOS(nn.Module):
         quality = centerness.float().sigmoid()
         probability = logits.float().sigmoid()
         return [
-            self._detect_one(probability[i], quality[i], boxes[i], where, size)
-            for i, size in enumerate(image_sizes)
+            self._detect_one(probability[i], quality[i], boxes[i], where, size) for i, size in enumerate(image_sizes)
         ]
 
     def _detect_one(

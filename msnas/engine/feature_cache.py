@@ -1,9 +1,8 @@
 """Features of a frozen network, computed once for every image: what decoders are searched on.
 
-NAS-FCOS, arXiv 1906.04423, section 3.3: with the backbone's outputs cached, the cost of training one
-decoder does not depend on the backbone. What a cache allows of augmentation is a fixed number of views of
-each image (flipped, rescaled), drawn once, the first of
-them as it is; epochs take the views in turn.
+NAS-FCOS, arXiv 1906.04423, section 3.3: with the backbone's outputs cached, the cost of training one decoder does not
+depend on the backbone. Of augmentation a cache allows a fixed number of views of each image (flipped, rescaled), drawn
+once, the first of them as it is; epochs take the views in turn.
 """
 
 import json
@@ -103,12 +102,10 @@ def cache_features(
     fingerprint: Mapping[str, Any] | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> FeatureCache:
-    """The features of `detector`'s backbone for `views` views of every image; view 0 of one view is the
-    image itself.
+    """The features of `detector`'s backbone for `views` views of every image, the first of them as it is.
 
-    Features larger than `memory_limit` bytes lie in `folder`, mapped into memory; a folder of the same
-    `fingerprint` (weights, data, views) that is complete is used as it is. Raises DataError where they fit
-    nowhere.
+    Features larger than `memory_limit` bytes lie in `folder`, mapped into memory; a folder of the same `fingerprint`
+    (weights, data, views) that is complete is used as it is. Raises DataError where they fit nowhere.
     """
     hardware.place(detector).eval()
     canvas = _canvas(dataset, jitter[1] if views > 1 else 1.0, detector.encoder.divisor)

@@ -36,9 +36,7 @@ class Network(nn.Module):
 
     def __init__(self, decoder, backbone, channels, head_channels, num_classes=80):
         super().__init__()
-        self.encoder = FcosEncoder(
-            decoder.pyramid, backbone=backbone, channels=channels, out_channels=head_channels
-        )
+        self.encoder = FcosEncoder(decoder.pyramid, backbone=backbone, channels=channels, out_channels=head_channels)
         self.head = HeadModule(decoder.head, channels=head_channels, num_classes=num_classes)
 
     def forward(self, images):
@@ -47,16 +45,12 @@ class Network(nn.Module):
 
 @pytest.mark.parametrize(("name", "decoder", "backbone", "channels", "head", "macs", "params"), EXACT)
 def test_costs_are_the_reference_integers(name, decoder, backbone, channels, head, macs, params):
-    cost = detector_cost(
-        decoder, backbone, channels=channels, head_channels=head, num_classes=80, input_size=SIZE
-    )
+    cost = detector_cost(decoder, backbone, channels=channels, head_channels=head, num_classes=80, input_size=SIZE)
     assert cost == Cost(macs, params)
 
 
 @pytest.mark.parametrize(("name", "decoder", "backbone", "channels", "head", "macs", "params"), EXACT[:6])
-def test_the_built_network_counts_the_reference_integers(
-    name, decoder, backbone, channels, head, macs, params
-):
+def test_the_built_network_counts_the_reference_integers(name, decoder, backbone, channels, head, macs, params):
     with torch.device("meta"):
         network = Network(decoder, backbone, channels, head)
         counted = Cost(count_macs(network, torch.empty(1, 3, *SIZE)), count_params(network))
@@ -78,8 +72,7 @@ def test_random_pyramids_cost_what_their_modules_count():
         with torch.device("meta"):
             module = make_pyramid(pyramid, list(widths), 16, out_channels)
             features = [
-                torch.empty(1, w, size[0] // s, size[1] // s)
-                for w, s in zip(widths, (4, 8, 16, 32), strict=True)
+                torch.empty(1, w, size[0] // s, size[1] // s) for w, s in zip(widths, (4, 8, 16, 32), strict=True)
             ]
             counted = Cost(count_macs(module, features), count_params(module))
         assert pyramid_cost(pyramid, widths, 16, out_channels, size) == counted

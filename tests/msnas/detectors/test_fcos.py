@@ -85,9 +85,7 @@ def test_the_losses_of_a_batch_without_boxes_are_finite_and_only_the_class_has_a
     where = grid(64)
     n = len(where.points)
     logits, distances = torch.zeros(1, n, 3, requires_grad=True), torch.ones(1, n, 4, requires_grad=True)
-    parts = losses(
-        logits, distances, torch.zeros(1, n), Targets(torch.zeros(1, n).long(), torch.zeros(1, n, 4)), where
-    )
+    parts = losses(logits, distances, torch.zeros(1, n), Targets(torch.zeros(1, n).long(), torch.zeros(1, n, 4)), where)
     sum(parts.values()).backward()
     assert all(part.isfinite() for part in parts.values())
     assert logits.grad.abs().sum() > 0
@@ -97,9 +95,7 @@ def test_the_losses_of_a_batch_without_boxes_are_finite_and_only_the_class_has_a
 @pytest.fixture
 def tiny():
     torch.manual_seed(0)
-    return FCOS(
-        FcosEncoder(backbone="resnet18", channels=16, width=0.25), num_classes=2, short_side=64, long_side=64
-    )
+    return FCOS(FcosEncoder(backbone="resnet18", channels=16, width=0.25), num_classes=2, short_side=64, long_side=64)
 
 
 def batch():
@@ -109,9 +105,7 @@ def batch():
     return images, [target([10, 10, 40, 40]), target([4, 20, 30, 60], labels=[2])]
 
 
-@pytest.mark.parametrize(
-    ("pyramid", "head"), [("fcos", "fcos"), (str(PUBLISHED.pyramid), str(PUBLISHED.head))]
-)
+@pytest.mark.parametrize(("pyramid", "head"), [("fcos", "fcos"), (str(PUBLISHED.pyramid), str(PUBLISHED.head))])
 def test_a_detector_learns_one_batch(pyramid, head):
     torch.manual_seed(0)
     encoder = FcosEncoder(pyramid, backbone="resnet18", channels=16, width=0.25)
@@ -165,9 +159,7 @@ def test_a_detector_of_frozen_norms_keeps_their_statistics():
     assert torch.equal(encoder.backbone.norms()[0].running_mean, before)
 
 
-@pytest.mark.parametrize(
-    "options", [{"num_classes": 0}, {"short_side": 100, "long_side": 50}, {"center_sampling": -1}]
-)
+@pytest.mark.parametrize("options", [{"num_classes": 0}, {"short_side": 100, "long_side": 50}, {"center_sampling": -1}])
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError):
         FCOS(FcosEncoder(backbone="resnet18", channels=16, width=0.25), **{"num_classes": 2, **options})
