@@ -148,9 +148,7 @@ class Controller(Generational):
         """Go on exactly where `state_dict` was taken. Raises StrategyError for another strategy's state."""
         super().load_state_dict(state)
         tensors = safetensors.torch.load(base64.b64decode(state["tensors"]))
-        weights = {
-            name.removeprefix("policy."): t for name, t in tensors.items() if name.startswith("policy.")
-        }
+        weights = {name.removeprefix("policy."): t for name, t in tensors.items() if name.startswith("policy.")}
         self.policy.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

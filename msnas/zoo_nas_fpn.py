@@ -85,7 +85,5 @@ ENTRIES = [
     PublishedRetinaNet("nas_fpn_mv2_3at256", "mv2", 3, map=36.6, gflops=80),
     PublishedRetinaNet("retinanet_fpn_r50", "r50", gflops=97, million_params=34),
     PublishedRetinaNet("retinanet_fpn_r101", "r101", gflops=127, million_params=53),
-    PublishedRetinaNet(
-        "retinanet_fpn_r152", "r152", gflops=630.5, million_params=68.7, input_size=(1280, 1280)
-    ),
+    PublishedRetinaNet("retinanet_fpn_r152", "r152", gflops=630.5, million_params=68.7, input_size=(1280, 1280)),
 ]

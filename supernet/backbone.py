@@ -37,9 +37,7 @@ class Backbone(nn.Module):
             probe: Any = timm.create_model(timm_name, features_only=True, **options)
         reductions = probe.feature_info.reduction()
         if missing := [level for level in levels if 2**level not in reductions]:
-            raise SpaceError(
-                f"Backbone {name} has features of strides {reductions}, but {2 ** missing[0]} is needed."
-            )
+            raise SpaceError(f"Backbone {name} has features of strides {reductions}, but {2 ** missing[0]} is needed.")
         indices = tuple(reductions.index(2**level) for level in levels)
         self.body = timm.create_model(timm_name, features_only=True, out_indices=indices, **options)
         info: Any = self.body.feature_info
@@ -75,9 +73,7 @@ def load_weights(body: nn.Module, path: str | Path) -> None:
     own = body.state_dict()
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
-            raise SpaceError(
-                f"{path} must hold {key} of shape {tuple(value.shape)}, as this backbone has it."
-            )
+            raise SpaceError(f"{path} must hold {key} of shape {tuple(value.shape)}, as this backbone has it.")
     body.load_state_dict({key: state[key] for key in own})
 
 

@@ -54,8 +54,6 @@ def drop_blocks(x: Tensor, keep: Tensor, block: int) -> Tensor:
     rows, columns = height - block + 1, width - block + 1  # where a whole square can begin
     rate = (1 - keep) / block**2 * height * width / (rows * columns)  # gamma, eq. 1
     begins = (torch.rand((*x.shape[:2], rows, columns), device=x.device) < rate).float()
-    dropped = max_pool2d(
-        pad(begins, [block - 1] * 4), block, stride=1
-    )  # every begin fills its square, [B, C, H, W]
+    dropped = max_pool2d(pad(begins, [block - 1] * 4), block, stride=1)  # every begin fills its square, [B, C, H, W]
     mask = 1 - dropped
     return x * (mask * (mask.numel() / mask.sum().clamp(min=1))).to(x.dtype)

@@ -53,13 +53,10 @@ class CellSpace:
             raise SpaceError(f"`4 <= top_level <= 7` must hold, but got {top_level=}.")
         self.levels = tuple(range(3, top_level + 1))
         if num_cells < len(self.levels):
-            raise SpaceError(
-                f"Levels 3..{top_level} need at least {len(self.levels)} cells, but got {num_cells=}."
-            )
+            raise SpaceError(f"Levels 3..{top_level} need at least {len(self.levels)} cells, but got {num_cells=}.")
         if min(channels, stacks, num_classes) < 1:
             raise SpaceError(
-                f"channels, stacks and num_classes must be at least 1, "
-                f"but got {channels=}, {stacks=}, {num_classes=}."
+                f"channels, stacks and num_classes must be at least 1, but got {channels=}, {stacks=}, {num_classes=}."
             )
         self.config: dict[str, Any] = {
             "num_cells": num_cells,
@@ -108,16 +105,10 @@ class CellSpace:
         """The genome's plan. Raises SpaceError for a genome that breaks a rule."""
         if len(genome) != GENES_PER_CELL * self.num_cells:
             raise SpaceError(f"A genome has {GENES_PER_CELL * self.num_cells} genes, but got {len(genome)}.")
-        if bad := [
-            i for i, (g, n) in enumerate(zip(genome, self.cardinalities, strict=True)) if not 0 <= g < n
-        ]:
-            raise SpaceError(
-                f"Gene {bad[0]} must lie in 0..{self.cardinalities[bad[0]] - 1}, but is {genome[bad[0]]}."
-            )
+        if bad := [i for i, (g, n) in enumerate(zip(genome, self.cardinalities, strict=True)) if not 0 <= g < n]:
+            raise SpaceError(f"Gene {bad[0]} must lie in 0..{self.cardinalities[bad[0]] - 1}, but is {genome[bad[0]]}.")
         parts = (genome[k : k + GENES_PER_CELL] for k in range(0, len(genome), GENES_PER_CELL))
-        return PyramidPlan(
-            tuple(Cell(i, j, self.levels[level], OPS[op]) for i, j, level, op in parts), self.levels
-        )
+        return PyramidPlan(tuple(Cell(i, j, self.levels[level], OPS[op]) for i, j, level, op in parts), self.levels)
 
     def parse(self, text: str) -> PyramidPlan:
         """The plan written as `text`. Raises SpaceError where it is none of this space."""
@@ -150,9 +141,7 @@ class CellSpace:
             return tuple(range(len(OPS)))
         made = prefix[2::GENES_PER_CELL]
         if cell >= self.num_intermediate:
-            return tuple(
-                level for level in range(len(self.levels)) if level not in made[self.num_intermediate :]
-            )
+            return tuple(level for level in range(len(self.levels)) if level not in made[self.num_intermediate :])
         return tuple(level for level in range(1, len(self.levels)) if self._completions((*made, level)))
 
     def count(self, *, ordered: bool = True) -> int:
@@ -188,9 +177,7 @@ class CellSpace:
         """All that `allowed` depends on after `prefix`, here and further on."""
         cell, place = divmod(len(prefix), GENES_PER_CELL)
         made = prefix[2::GENES_PER_CELL]
-        begun = (
-            self._counts(made) if cell < self.num_intermediate else frozenset(made[self.num_intermediate :])
-        )
+        begun = self._counts(made) if cell < self.num_intermediate else frozenset(made[self.num_intermediate :])
         return len(prefix), begun, prefix[-1] if place == 1 else None
 
     def neighbour(
@@ -246,9 +233,7 @@ class CellSpace:
         one = [cell_cost(level, stacks=self.config["stacks"], **shape) for level in self.levels]
         outputs = total([fixed, *one])
         return {
-            spread: total(
-                [outputs, *(cost for cost, n in zip(one[1:], spread, strict=True) for _ in range(n))]
-            )
+            spread: total([outputs, *(cost for cost, n in zip(one[1:], spread, strict=True) for _ in range(n))])
             for spread in self._spreads
         }
 

@@ -99,10 +99,7 @@ class PyramidPlan:
 
     def outputs(self) -> tuple[int, ...]:
         """Candidate ids of the outputs, finest level first."""
-        made = {
-            self.cells[index].level: self.id_of(index)
-            for index in range(self.num_intermediate, len(self.cells))
-        }
+        made = {self.cells[index].level: self.id_of(index) for index in range(self.num_intermediate, len(self.cells))}
         return tuple(made[level] for level in self.levels)
 
 
@@ -111,9 +108,7 @@ def _parse_cell(text: str, number: int) -> Cell:
     numbers_ok = len(parts) == 4 and all(part.isdecimal() for part in parts[:3])
     op = {"0": "sum", "1": "gp"}.get(parts[-1], parts[-1])
     if not numbers_ok or op not in OPS:
-        raise SpaceError(
-            f"A cell is written first,second,level,op with op sum or gp, but cell {number} is {text!r}."
-        )
+        raise SpaceError(f"A cell is written first,second,level,op with op sum or gp, but cell {number} is {text!r}.")
     return Cell(int(parts[0]), int(parts[1]), int(parts[2]), op)
 
 
@@ -123,15 +118,11 @@ def _check(plan: PyramidPlan) -> None:
     if levels != tuple(range(levels[0], levels[0] + inputs)):
         raise SpaceError(f"The levels must be consecutive, but got {levels}.")
     if plan.num_intermediate < 0:
-        raise SpaceError(
-            f"A pyramid of {inputs} levels needs at least {inputs} cells, but got {len(plan.cells)}."
-        )
+        raise SpaceError(f"A pyramid of {inputs} levels needs at least {inputs} cells, but got {len(plan.cells)}.")
     for index, cell in enumerate(plan.cells):
         name, known = f"Cell {index + 1}", plan.id_of(index)
         if not (0 <= cell.first < known and 0 <= cell.second < known):
-            raise SpaceError(
-                f"{name} can read candidates 0..{known - 1}, but reads {cell.first} and {cell.second}."
-            )
+            raise SpaceError(f"{name} can read candidates 0..{known - 1}, but reads {cell.first} and {cell.second}.")
         if cell.first == cell.second:
             raise SpaceError(f"{name} must read two different candidates, but reads {cell.first} twice.")
         if cell.op not in OPS:

@@ -15,9 +15,7 @@ HEAD_DEPTH = 4  # 3x3 convolutions before the prediction, in the class and in th
 FEATURE_LEVELS = (3, 4, 5)  # of the backbone
 
 
-def cell_cost(
-    level: int, *, channels: int, input_size: tuple[int, int], stacks: int = 1, lite: bool = False
-) -> Cost:
+def cell_cost(level: int, *, channels: int, input_size: tuple[int, int], stacks: int = 1, lite: bool = False) -> Cost:
     """The R-C-B of a merging cell at `level` in every stack; merging itself costs nothing."""
     one = _conv(3, channels, channels, _pixels(input_size, level), lite=lite, norms=1)
     return Cost(stacks * one.macs, stacks * one.params)

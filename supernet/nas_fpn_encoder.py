@@ -86,13 +86,11 @@ class NasFpnEncoder(_LevelEncoder):
         self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options}
         self.num_exits = stacks
         self.projections = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, channels, 1), nn.BatchNorm2d(channels))
-            for inputs in self.backbone.channels
+            nn.Sequential(nn.Conv2d(inputs, channels, 1), nn.BatchNorm2d(channels)) for inputs in self.backbone.channels
         )
         make_drop = partial(DropBlock, **dropblock) if dropblock else nn.Identity
         self.pyramids = nn.ModuleList(
-            MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop)
-            for _ in range(stacks)
+            MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop) for _ in range(stacks)
         )
         _initialise([self.projections, self.pyramids])
 
@@ -129,9 +127,7 @@ class FpnLevelEncoder(_LevelEncoder):
         self.config: dict[str, Any] = {"backbone": backbone, **options}
         self.laterals = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in self.backbone.channels)
         self.outputs = nn.ModuleList(conv3x3(channels, channels, lite=lite) for _ in FEATURE_LEVELS)
-        self.extras = nn.ModuleList(
-            conv3x3(channels, channels, lite=lite, stride=2) for _ in range(6, top_level + 1)
-        )
+        self.extras = nn.ModuleList(conv3x3(channels, channels, lite=lite, stride=2) for _ in range(6, top_level + 1))
         _initialise([self.laterals, self.outputs, self.extras])
 
     def exits(self, images: Tensor) -> Iterator[list[Tensor]]:

@@ -37,16 +37,11 @@ class MergingPyramid(nn.Module):
 
     def _merge(self, cell: Cell, known: Sequence[Tensor]) -> Tensor:
         first, second = (
-            resample(known[source], cell.level - self.plan.level_of(source))
-            for source in (cell.first, cell.second)
+            resample(known[source], cell.level - self.plan.level_of(source)) for source in (cell.first, cell.second)
         )
         if cell.op == "sum":
             return first + second
-        return (
-            global_pooling(first, second)
-            if self.plan.carried(cell) == cell.first
-            else global_pooling(second, first)
-        )
+        return global_pooling(first, second) if self.plan.carried(cell) == cell.first else global_pooling(second, first)
 
 
 def resample(x: Tensor, levels: int) -> Tensor:

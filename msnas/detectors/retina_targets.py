@@ -34,9 +34,7 @@ class LossWeights:
     box: float = 50.0
 
 
-def assign(
-    targets: Sequence[Mapping[str, Tensor]], anchors: Tensor, matcher: Matcher, coder: BoxCoder
-) -> Aims:
+def assign(targets: Sequence[Mapping[str, Tensor]], anchors: Tensor, matcher: Matcher, coder: BoxCoder) -> Aims:
     """Give every anchor the box it overlaps most; below the threshold it is background.
 
     targets: `boxes` [n, 4] xyxy pixels and `labels` [n] in 1..K of each image, crowds (`iscrowd`) left out.

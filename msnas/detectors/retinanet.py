@@ -63,32 +63,20 @@ class RetinaNet(nn.Module):
         batch_norm_momentum: float | None = 0.003,
         batch_norm_eps: float = 1e-4,
     ) -> None:
-        config = {
-            name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")
-        }
+        config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         super().__init__()
         _check_options(config)
-        self.config: dict[str, Any] = (
-            config  # what the constructor needs to build this detector again, as JSON
-        )
-        self.meta: dict[
-            str, Any
-        ] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(
-            short_side=short_side, long_side=long_side, divisor=encoder.divisor
-        )
+        self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
+        self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
+        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=encoder.divisor)
         self.encoder: Any = encoder
         last = int(getattr(encoder, "num_exits", 1))
         self.exits = list(range(1, last + 1)) if anytime else [last]  # stacks that have a head
         self.heads = nn.ModuleList(
-            RetinaHead(
-                encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=lite
-            )
+            RetinaHead(encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=lite)
             for _ in self.exits
         )
-        sides = [
-            [side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side)
-        ]
+        sides = [[side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side)]
         self.anchor_generator = AnchorGenerator(sides, [RATIOS] * len(sides))
         self.matcher = Matcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -120,9 +108,7 @@ class RetinaNet(nn.Module):
         exits = list(self.predict(batch.tensors, architecture).values())
         anchors = self._anchors(batch.tensors, exits[0].sizes)
         aims = assign(targets, torch.cat(anchors), self.matcher, self.coder)
-        parts = [
-            losses(torch.cat(e.logits, 1), torch.cat(e.deltas, 1), aims, self.loss_weights) for e in exits
-        ]
+        parts = [losses(torch.cat(e.logits, 1), torch.cat(e.deltas, 1), aims, self.loss_weights) for e in exits]
         return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
 
     @torch.no_grad()
@@ -163,9 +149,7 @@ class RetinaNet(nn.Module):
     def _anchors(self, images: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """The anchors of each level, [N_l, 4] xyxy in pixels of the padded `images`, float32."""
         grids = [torch.empty(1, 1, *size, device=images.device) for size in sizes]
-        everything = self.anchor_generator(
-            ImageList(images[:1], [(images.shape[-2], images.shape[-1])]), grids
-        )[0]
+        everything = self.anchor_generator(ImageList(images[:1], [(images.shape[-2], images.shape[-1])]), grids)[0]
         return list(everything.split([height * width * ANCHORS for height, width in sizes]))
 
     def _detect(
@@ -176,9 +160,7 @@ class RetinaNet(nn.Module):
         found = []
         for number, predictions in self.predict(batch.tensors, architecture, exits).items():
             anchors = self._anchors(batch.tensors, predictions.sizes)
-            raw = [
-                self._detect_one(predictions, i, anchors, size) for i, size in enumerate(batch.image_sizes)
-            ]
+            raw = [self._detect_one(predictions, i, anchors, size) for i, size in enumerate(batch.image_sizes)]
             found.append((number, self.transform.postprocess(raw, batch.image_sizes, originals)))
         return found
 
@@ -233,6 +215,5 @@ def _check_options(config: dict[str, Any]) -> None:
         )
     if not 0 <= config["unmatch_iou"] <= config["match_iou"] <= 1:
         raise ConfigError(
-            f"0 <= unmatch_iou <= match_iou <= 1 must hold, "
-            f"but got {config['unmatch_iou']} and {config['match_iou']}."
+            f"0 <= unmatch_iou <= match_iou <= 1 must hold, but got {config['unmatch_iou']} and {config['match_iou']}."
         )

@@ -72,9 +72,7 @@ def test_stacks_share_no_weights():
 @pytest.mark.parametrize("name", ["nas", "fpn"])
 def test_any_image_size_gives_the_levels_of_the_padded_image(name, size):
     options = {"backbone": "resnet10", "channels": 8, "width": 0.125}
-    encoder = (
-        NasFpnEncoder(DISCOVERED, stacks=1, **options) if name == "nas" else FpnLevelEncoder(**options)
-    ).eval()
+    encoder = (NasFpnEncoder(DISCOVERED, stacks=1, **options) if name == "nas" else FpnLevelEncoder(**options)).eval()
     height, width = (-(-side // 128) * 128 for side in size)
     with torch.no_grad():
         shapes = [tuple(x.shape) for x in encoder(torch.zeros(1, 3, *size))]

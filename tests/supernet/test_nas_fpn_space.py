@@ -86,9 +86,7 @@ def test_draws_are_uniform():
 
 def test_counting_inside_a_budget_equals_filtering(small, bounded):
     pairs = list(product((1, 2), repeat=2))  # level genes of the two intermediate cells; nothing else costs
-    inside = [
-        pair for pair in pairs if small.cost((0, 1, pair[0], 0, 0, 1, pair[1], 0)).macs <= bounded.budget.high
-    ]
+    inside = [pair for pair in pairs if small.cost((0, 1, pair[0], 0, 0, 1, pair[1], 0)).macs <= bounded.budget.high]
     assert len(inside) == 3
     assert bounded.count() * len(pairs) == small.count() * len(inside)
 
@@ -102,9 +100,7 @@ def test_draws_inside_a_budget_are_uniform(bounded):
 def test_a_genome_outside_of_the_budget_is_not_valid(small, bounded):
     rng = np.random.default_rng(1)
     genomes = [small.sample(rng) for _ in range(50)]
-    assert [bounded.is_valid(g) for g in genomes] == [
-        small.cost(g).macs < small.cost_range()[1] for g in genomes
-    ]
+    assert [bounded.is_valid(g) for g in genomes] == [small.cost(g).macs < small.cost_range()[1] for g in genomes]
 
 
 def test_an_empty_budget_names_the_nearest_costs(small):

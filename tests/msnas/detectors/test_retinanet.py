@@ -158,9 +158,7 @@ def test_the_closed_form_equals_a_count_on_the_built_detector(seed, lite):
     )
     genome = space.sample(np.random.default_rng(seed))
     with torch.device("meta"):
-        encoder = NasFpnEncoder(
-            space.decode(genome), backbone="resnet10", channels=24, stacks=1 + seed, lite=lite
-        )
+        encoder = NasFpnEncoder(space.decode(genome), backbone="resnet10", channels=24, stacks=1 + seed, lite=lite)
         macs, params = counted(encoder, (512, 512), lite=lite)
     assert (macs, params) == (space.cost(genome).macs, space.cost(genome).params)
 
@@ -198,9 +196,7 @@ ANCHORS = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 20.0], [50.0, 5
 
 def aims_of(boxes, labels, unmatch=0.5, **extra):
     target = {"boxes": torch.tensor(boxes).view(-1, 4), "labels": torch.tensor(labels), **extra}
-    return assign(
-        [target], ANCHORS, Matcher(0.5, unmatch, allow_low_quality_matches=True), BoxCoder((1.0,) * 4)
-    )
+    return assign([target], ANCHORS, Matcher(0.5, unmatch, allow_low_quality_matches=True), BoxCoder((1.0,) * 4))
 
 
 def test_an_anchor_takes_the_box_it_overlaps_most():
