@@ -21,6 +21,7 @@ _HOME = {
     "StrategyError": "evolution.errors",
     "evaluate_with": "evolution.search",
     "run_search": "evolution.search",
+    "run_steady_state": "evolution.steady_state",
 }
 
 __all__ = sorted(_HOME)

@@ -63,9 +63,7 @@ class HistoryView:
 
     def generations(self) -> list[Record]:
         """The committed generations' records, oldest first."""
-        return [
-            json.loads(text) for (text,) in self._rows("SELECT record FROM generations ORDER BY generation")
-        ]
+        return [json.loads(text) for (text,) in self._rows("SELECT record FROM generations ORDER BY generation")]
 
     def last_generation(self) -> int:
         """The number of the last committed generation; -1 before the first."""
@@ -149,9 +147,7 @@ class History(HistoryView):
     def append(self, evaluation: Evaluation) -> None:
         """Store one evaluation; it is on disk when this returns. A finished one must not come again."""
         attempt = self.attempts(evaluation.genome, evaluation.replicate) + 1
-        assert self.find(evaluation.genome, evaluation.replicate) is None, (
-            "a finished evaluation was repeated"
-        )
+        assert self.find(evaluation.genome, evaluation.replicate) is None, "a finished evaluation was repeated"
         with _plain_errors(self.path):
             self._database.execute(
                 "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)",
@@ -164,12 +160,15 @@ class History(HistoryView):
                 ),
             )
 
-    def commit(self, record: Record, state: Record) -> None:
-        """Store a generation's record (its number is under `generation`) and the state: both or none."""
+    def commit(self, record: Record | None, state: Record) -> None:
+        """Store a generation's record (its number is under `generation`) and the state: both or none.
+
+        Without a record, in mid-generation of a steady-state search, the state alone.
+        """
         with self._transaction():
-            self._database.execute(
-                "INSERT INTO generations VALUES (?, ?)", (record["generation"], _dump(record))
-            )
+            if record is not None:
+                row = record["generation"], _dump(record)
+                self._database.execute("INSERT INTO generations VALUES (?, ?)", row)
             self._database.execute("UPDATE search SET state = ?", (_dump(state),))
 
     def close(self) -> None:
@@ -256,9 +255,7 @@ def _check_format(view: HistoryView) -> None:
         )
     version = view._rows("PRAGMA user_version")[0][0]
     if version != _FORMAT:
-        raise StrategyError(
-            f"{view.path} is a history of format {version}, and this version knows format {_FORMAT}."
-        )
+        raise StrategyError(f"{view.path} is a history of format {version}, and this version knows format {_FORMAT}.")
 
 
 @contextmanager

@@ -106,15 +106,13 @@ def run_search(
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
     finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
-    give_up_after: failures in a row after which the search stops with a StrategyError; it also stops when a
+    give_up_after: candidates failed in a row after which the search stops with a StrategyError; it also stops when a
         generation ends and nothing has succeeded yet.
     on_evaluation: called with each new evaluation, its number and how many its generation has.
     on_generation: called with each record once it is committed.
     """
-    check_positive(top_k=top_k, finalists=finalists, give_up_after=give_up_after)
-    if not isinstance(replicates, int) or replicates < 0:
-        raise StrategyError(f"`replicates` is a whole number of at least 0, but got {replicates!r}.")
-    scorer = _Scorer(evaluate_many, history, give_up_after, on_evaluation)
+    check_options(top_k=top_k, finalists=finalists, replicates=replicates, give_up_after=give_up_after)
+    scorer = Scorer(evaluate_many, history, give_up_after, on_evaluation)
     state = history.state()
     if state is not None:
         strategy.load_state_dict(state)
@@ -124,7 +122,14 @@ def run_search(
         _commit(strategy, history, on_generation)
     if strategy.record and strategy.record["generation"] > history.last_generation():
         _commit(strategy, history, on_generation)  # the search ended before its last generation: say why
-    return _conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
+    return conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
+
+
+def check_options(*, top_k: int, finalists: int, replicates: int, give_up_after: int) -> None:
+    """Raise StrategyError where one of `run_search`'s numbers makes no sense."""
+    check_positive(top_k=top_k, finalists=finalists, give_up_after=give_up_after)
+    if not isinstance(replicates, int) or replicates < 0:
+        raise StrategyError(f"`replicates` is a whole number of at least 0, but got {replicates!r}.")
 
 
 def _commit(strategy: Strategy, history: History, on_generation: Callable[[Record], None] | None) -> None:
@@ -133,8 +138,8 @@ def _commit(strategy: Strategy, history: History, on_generation: Callable[[Recor
         on_generation(strategy.record)
 
 
-def _conclude(
-    strategy: Strategy, scorer: "_Scorer", history: History, top_k: int, finalists: int, replicates: int
+def conclude(
+    strategy: Strategy, scorer: "Scorer", history: History, top_k: int, finalists: int, replicates: int
 ) -> SearchResult:
     """Score the best again, order them by the mean and put the result together."""
     ranked = [Finalist(evaluation) for evaluation in strategy.best(finalists)]
@@ -153,7 +158,7 @@ def _conclude(
     )
 
 
-def _score_again(ranked: list[Finalist], scorer: "_Scorer", replicates: int) -> list[Finalist]:
+def _score_again(ranked: list[Finalist], scorer: "Scorer", replicates: int) -> list[Finalist]:
     """Every finalist on `replicates` other draws of batches; one that fails every time drops out."""
     jobs = [Job(one.genome, replicate) for one in ranked for replicate in range(1, replicates + 1)]
     stamp = {one.genome: (one.selected.generation, RESCORED) for one in ranked}
@@ -163,13 +168,11 @@ def _score_again(ranked: list[Finalist], scorer: "_Scorer", replicates: int) -> 
             again[evaluation.genome].append(evaluation)
     left = [Finalist(one.selected, tuple(again[one.genome])) for one in ranked if again[one.genome]]
     if not left:
-        raise StrategyError(
-            f"All {len(ranked)} finalists failed when they were scored again: see the history."
-        )
+        raise StrategyError(f"All {len(ranked)} finalists failed when they were scored again: see the history.")
     return left
 
 
-class _Scorer:
+class Scorer:
     """Looks up what is finished, has the rest evaluated, and stores each result as it finishes."""
 
     def __init__(
@@ -196,24 +199,32 @@ class _Scorer:
                 waiting.remove(job)
                 generation, origin = stamp[job.genome]
                 evaluation = replace(evaluation, generation=generation, origin=origin)
-                self._store(evaluation, len(jobs) - len(waiting), len(jobs))
+                self.store(evaluation, len(jobs) - len(waiting), len(jobs))
             assert not waiting, f"the engine lost {len(waiting)} of {len(missing)} jobs"
         finished = [found for job in jobs if (found := self.history.find(*job)) is not None]
         assert len(finished) == len(jobs)
-        if self.history.succeeded() == 0:
-            raise StrategyError(
-                f"Every candidate failed, all {len(jobs)} of them; the last: {finished[-1].reason} "
-                f"Remove the cause and {self.history.path}, then start again."
-            )
+        self.check_success()
         return finished
 
-    def _store(self, evaluation: Evaluation, number: int, total: int) -> None:
+    def check_success(self) -> None:
+        """Raise StrategyError where candidates were scored and every one failed."""
+        if self.history.succeeded() == 0 and (failed := self.history.evaluations()):
+            raise StrategyError(
+                f"Every candidate failed, all {len({one.genome for one in failed})} of them; the last: "
+                f"{failed[-1].reason} Remove the cause and {self.history.path}, then start again."
+            )
+
+    def store(self, evaluation: Evaluation, number: int, total: int) -> None:
+        """Store one evaluation and say so; raises StrategyError when too many failed in a row."""
         self.history.append(evaluation)
         if self.on_evaluation is not None:
             self.on_evaluation(evaluation, number, total)
-        self._failures_in_a_row = 0 if evaluation.ok else self._failures_in_a_row + 1
+        if evaluation.ok:
+            self._failures_in_a_row = 0
+        elif self.history.attempts(evaluation.genome, evaluation.replicate) == 1:  # second ones often fail too
+            self._failures_in_a_row += 1
         if self._failures_in_a_row >= self.give_up_after:
             raise StrategyError(
-                f"The last {self._failures_in_a_row} evaluations all failed, so the search stops; the last: "
+                f"The last {self._failures_in_a_row} candidates all failed, so the search stops; the last: "
                 f"{evaluation.reason} Remove the cause, then start again: what succeeded is kept."
             )
