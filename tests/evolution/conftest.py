@@ -1,25 +1,15 @@
 """Every strategy found in conf/strategy, built with its defaults for the toy space."""
 
-import importlib
-from collections.abc import Callable
-from functools import partial
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from strategy_configs import CONFIGS, factory
 from toy_space import ToySpace
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
 SMALL = {"population_size": 12, "children": 10, "iterations": 4}  # quick, and accepted by every strategy
-
-
-def factory(config: Path) -> Callable[..., Any]:
-    """The class of a config with the config's own values bound."""
-    values = yaml.safe_load(config.read_text())
-    assert values.pop("_partial_") is True
-    module, _, name = values.pop("_target_").rpartition(".")
-    return partial(getattr(importlib.import_module(module), name), **values)
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
@@ -36,3 +26,14 @@ def make(strategy_factory: Callable[..., Any]) -> Callable[..., Any]:
         return strategy_factory(ToySpace() if space is None else space, seed=seed, **{**SMALL, **changes})
 
     return build
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is one: a history waits for the disk at every evaluation."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        yield tmp_path_factory.mktemp("history")
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)

@@ -44,9 +44,7 @@ def search(path: Path, kill_at: int = NOTHING, journal: str = "wal") -> int:
                 return Evaluation(genome=genome, replicate=replicate, status="failed", reason="diverged")
             return toy_evaluation(genome, replicate)
 
-        strategy = MultiScaleEvolution(
-            ToySpace(), seed=0, population_size=10, children=8, iterations=4, n_random=2
-        )
+        strategy = MultiScaleEvolution(ToySpace(), seed=0, population_size=10, children=8, iterations=4, n_random=2)
         result = run_search(strategy, evaluate_with(evaluate), history)
         winners = [[one.genome, one.mean, one.standard_error] for one in result.winners]
         path.with_suffix(".json").write_text(json.dumps([winners, strategy.state_dict()]))

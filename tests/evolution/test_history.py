@@ -134,9 +134,7 @@ def test_a_second_writer_in_this_process_is_refused(path):
 
 
 def test_a_second_writer_in_another_process_is_refused_until_the_first_closes(path):
-    attempt = (
-        "try:\n    open_at(path).close(); print('open')\nexcept StrategyError as error:\n    print(error)"
-    )
+    attempt = "try:\n    open_at(path).close(); print('open')\nexcept StrategyError as error:\n    print(error)"
     with open_at(path):
         refusal = in_another_process(attempt, path)
         assert f"process {os.getpid()} on" in refusal
@@ -245,14 +243,14 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(path, journal):
         "except StrategyError as error:\n"
         "    print(error)"
     )
-    limit = 300_000
+    limit = 150_000 if journal == "wal" else 75_000
     *stored, message = in_another_process(
         fill, path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     ).splitlines()
     assert "what is stored stays" in message
     with open_at(path, journal=journal) as history:
         assert [evaluation.genome[0] for evaluation in history.evaluations()] == [int(i) for i in stored]
-        assert len(stored) > 20
+        assert len(stored) > 10
         history.append(toy_evaluation(GENOME))
 
 

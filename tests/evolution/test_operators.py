@@ -61,9 +61,7 @@ def test_same_generator_same_child(first, second, seed):
 
 def test_mutation_changes_a_tenth_of_the_genes_to_all_other_values_alike():
     rng = np.random.default_rng(0)
-    values = Counter(
-        gene for _ in range(400) for gene in mutate((1,) * 100, slice(0, 100), (4,) * 100, 0.1, rng)
-    )
+    values = Counter(gene for _ in range(400) for gene in mutate((1,) * 100, slice(0, 100), (4,) * 100, 0.1, rng))
     changed = 40_000 - values[1]
     assert abs(changed - 4000) < 4 * np.sqrt(40_000 * 0.1 * 0.9)
     assert all(abs(values[value] - changed / 3) < 4 * np.sqrt(changed * 2 / 9) for value in (0, 2, 3))

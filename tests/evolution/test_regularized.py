@@ -18,9 +18,7 @@ def test_the_oldest_die_whatever_their_score():
 
 
 def test_a_tournament_of_the_whole_population_breeds_from_near_its_best():
-    strategy = RegularizedEvolution(
-        ToySpace(), seed=0, population_size=6, sample_size=6, children=1, iterations=9
-    )
+    strategy = RegularizedEvolution(ToySpace(), seed=0, population_size=6, sample_size=6, children=1, iterations=9)
     strategy.tell([toy_evaluation(genome) for genome in strategy.ask()])
     (child,) = strategy.ask()
     parents = [individual.genome for individual in strategy.population]

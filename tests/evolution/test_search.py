@@ -62,7 +62,7 @@ class Interrupted:
 def test_interrupted_anywhere_and_resumed_equals_uninterrupted(search):
     whole = search()
     assert whole.evaluated == TOTAL
-    for count in range(0, TOTAL, 5):
+    for count in range(0, TOTAL, 9):
         with pytest.raises(KeyboardInterrupt):
             search(Interrupted(count), name=f"b{count}")
         calls = []
@@ -163,10 +163,19 @@ def test_a_score_that_is_not_a_number_is_a_failure(search):
 def test_a_search_in_which_everything_fails_stops_early_and_says_why(search):
     calls = Counter()
     evaluate = partial(flaky, fails=lambda *_: True, calls=calls)
-    with pytest.raises(StrategyError, match=r"last 12 evaluations all failed.*MemoryError: no room") as error:
+    with pytest.raises(StrategyError, match=r"last 12 candidates all failed.*MemoryError: no room") as error:
         search(evaluate, strategy=small(population_size=100), give_up_after=12)
     assert calls.total() == 12
     assert "\n" not in str(error.value)
+
+
+def test_many_failures_among_successes_do_not_stop_it(search):
+    """Half of the candidates fail, and so do all second attempts, one after another."""
+    calls = Counter()
+    evaluate = partial(flaky, fails=lambda genome, _: genome[3] != 1, calls=calls)
+    result = search(evaluate, strategy=small(population_size=60), give_up_after=15)
+    assert result.failed > 40
+    assert len(result.winners) == 5
 
 
 def test_a_small_first_generation_in_which_everything_fails_stops_the_search(search):

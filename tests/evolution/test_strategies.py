@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from strategy_configs import CONFIGS, factory
 from toy_space import PlainSpace, ToySpace, toy_evaluation, toy_score
 
 from evolution.errors import StrategyError
@@ -66,7 +67,7 @@ class TestStrategy:
         for _ in range(4):
             step(first)
             second.tell([toy_evaluation(genome) for genome in reversed(second.ask())])
-            assert first.state_dict() == second.state_dict()
+            assert (first.record, first.ask()) == (second.record, second.ask())
 
     def test_resumed_equals_uninterrupted_at_every_generation(self, make):
         strategy = make()
@@ -115,13 +116,13 @@ class TestStrategy:
 
     def test_every_genome_has_an_origin(self, make):
         strategy = make()
-        assert {strategy.origin(genome) for genome in strategy.ask()} == {"random"}
+        assert all(strategy.origin(genome) for genome in strategy.ask())
         step(strategy)
         assert all(strategy.origin(genome) for genome in strategy.ask())
 
     def test_a_space_smaller_than_the_population_is_exhausted_and_said_so(self, make):
         space = ToySpace(low=352, high=352)
-        strategy = make(space=space, population_size=len(space.genomes) + 5)
+        strategy = make(space=space, population_size=len(space.genomes) + 5, max_attempts=300)
         asked = [genome for generation in run(strategy) for genome in generation]
         assert sorted(asked) == sorted(map(tuple, space.genomes.tolist()))
         assert "no new genome" in strategy.record["stopped"]
@@ -141,12 +142,16 @@ class TestStrategy:
         with pytest.raises(StrategyError, match=next(iter(wrong))):
             make(**wrong)
 
-    def test_it_beats_uniform_draws_or_equals_them(self, make, request):
-        """The mean of 12 seeds' best true scores; their spread is 0.017 at random and 0.006 in evolution."""
-        sizes = {"population_size": 16, "children": 16, "iterations": 6}
-        found = [best_score(make(seed=seed, **sizes)) for seed in range(12)]
-        learns = "random" not in request.node.name
-        assert sum(found) / 12 > expected_best_of_draws(16 + 6 * 16) + (0.02 if learns else -0.015)
+
+@pytest.mark.parametrize(
+    ("name", "margin"), [("algorithm1", 0.02), ("nsga2", 0.02), ("regularized", 0.02), ("random", -0.015)]
+)
+def test_evolution_beats_uniform_draws_and_random_search_equals_them(name, margin):
+    """The mean of 12 seeds' best true scores; their spread is 0.017 at random and 0.006 in evolution."""
+    build = factory(CONFIGS[0].with_name(f"{name}.yaml"))
+    sizes = {"population_size": 16, "children": 16, "iterations": 6}
+    found = [best_score(build(ToySpace(), seed=seed, **sizes)) for seed in range(12)]
+    assert sum(found) / 12 > expected_best_of_draws(16 + 6 * 16) + margin
 
 
 def flat(genome):

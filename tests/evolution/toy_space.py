@@ -40,6 +40,11 @@ class ToySpace:
         found = np.flatnonzero(self.is_neighbour(parents, section, radius))
         return self._row(int(rng.choice(found))) if len(found) else None
 
+    def allowed(self, prefix: Genome) -> tuple[int, ...]:
+        """Values of the next gene that still lead to a valid genome, for a controller."""
+        fits = (self.genomes[:, : len(prefix)] == np.array(prefix, dtype=int)).all(axis=1)
+        return tuple(np.unique(self.genomes[fits, len(prefix)]).tolist())
+
     def is_neighbour(self, parents: Sequence[Genome], section: str, radius: int) -> np.ndarray:
         """[n] bool: which of `genomes` are within `radius`."""
         inside = np.zeros(BLOCKS + HEADS, dtype=bool)

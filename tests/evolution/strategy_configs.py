@@ -1,0 +1,19 @@
+"""The strategies found in conf/strategy."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
+
+
+def factory(config: Path) -> Callable[..., Any]:
+    """The class of a config with the config's own values bound."""
+    values = yaml.safe_load(config.read_text())
+    assert values.pop("_partial_") is True
+    module, _, name = values.pop("_target_").rpartition(".")
+    return partial(getattr(importlib.import_module(module), name), **values)
