@@ -26,7 +26,7 @@ from supernet.cost import (
     stem_cost,
 )
 
-PAPER_SHORT_SIDE = 800
+PAPER_INPUT, PAPER_SHORT_SIDE = (832, 1280), 800  # what the paper counts at, and the images that it stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ def draw(
     path: Path,
     *,
     titles: Sequence[str] = (),
-    short_side: int = PAPER_SHORT_SIDE,
+    short_side: int | None = None,
 ) -> None:
     """One picture of all `architectures`, one above the other, what differs from the first one marked.
 
-    path: ends in .svg or .png. short_side: of the images in pixels; the object sizes of the heads follow it.
+    path: ends in .svg or .png. short_side: of the images in pixels, which the heads' object sizes follow; None: the
+    input's, and the paper's 800 at its 832x1280.
     Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the space.
     """
     named = [*titles, *(_title(item) for item in architectures[len(titles) :])]
@@ -70,8 +71,10 @@ def draw(
     )
 
 
-def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, short_side: int = PAPER_SHORT_SIDE) -> Diagram:
-    """The diagram of one network at the space's input size."""
+def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, short_side: int | None = None) -> Diagram:
+    """The diagram of one network at the space's input size; `short_side` as in `draw`."""
+    if short_side is None:
+        short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
     if isinstance(item, Fpn):
         return _fpn_diagram(item, space, title, short_side)
     return _path_diagram(item, space, title, short_side)

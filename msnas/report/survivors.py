@@ -58,23 +58,19 @@ def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list
         for index, position in enumerate(range(*genes.indices(len(counts))))
     }
     return [
-        {
-            "section": names[position][0],
-            "number": names[position][1],
-            "values": _value_names(run, names[position][0], cardinality),
-            "counts": counts[position],
-        }
-        for position, cardinality in enumerate(space.cardinalities)
+        {"section": names[i][0], "number": names[i][1], **_values(run, names[i][0], values), "counts": counts[i]}
+        for i, values in enumerate(space.cardinalities)
     ]
 
 
-def _value_names(run: RunData, section: str, cardinality: int) -> list[str]:
-    """What the values of a gene mean; their numbers in a space that is not of strides."""
+def _values(run: RunData, section: str, cardinality: int) -> Record:
+    """What a gene and its values are called, and how they are coloured: by block stride, or as a sequence."""
     from supernet.architecture import BLOCK_STRIDES, stride_levels
 
     base = run.config.space.get("base_stride")
     if base and section == "encoder" and cardinality == len(BLOCK_STRIDES):
-        return [str(stride) for stride in BLOCK_STRIDES]
+        strides = [f"{stride:g}" for stride in BLOCK_STRIDES]
+        return {"gene": "block", "values": [f"stride {s}" for s in strides], "strides": strides}
     if base and section == "heads" and cardinality == len(stride_levels(base)):
-        return [str(stride) for stride in stride_levels(base)]
-    return [str(value) for value in range(cardinality)]
+        return {"gene": "head", "values": [f"stride {s}" for s in stride_levels(base)], "strides": None}
+    return {"gene": section, "values": [f"choice {value}" for value in range(cardinality)], "strides": None}

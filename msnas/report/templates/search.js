@@ -166,16 +166,16 @@ CHARTS.children = (host, run) => {
 
 CHARTS.choices = (host, run) => {
   const sections = [...new Set(run.choices.map((gene) => gene.section))];
-  const colours = (section, values) => {
-    if (section === "encoder" && values[0] === "0.5") return values.map((value) => COLOURS.blocks[value]);
+  const colours = ({ strides, values }) => {
+    if (strides) return strides.map((stride) => COLOURS.blocks[stride]);
     return values.map((_, i) => COLOURS.strides[Math.round((i * 4) / Math.max(values.length - 1, 1))]);
   };
   host.replaceChildren(...sections.map((section) => {
     const genes = run.choices.filter((gene) => gene.section === section);
-    const palette = colours(section, genes[0].values);
-    const minis = genes.map((gene) => html("figure", { class: "mini" }, choiceArea(gene, palette),
-      html("figcaption", {}, `${section === "encoder" ? "block" : section.replace(/s$/, "")} ${gene.number}`)));
-    const keys = genes[0].values.map((value, i) => [palette[i], `stride ${value === "0.5" ? "½" : value}`]);
+    const largest = genes.reduce((a, b) => (b.values.length > a.values.length ? b : a));
+    const minis = genes.map((gene) => html("figure", { class: "mini" }, choiceArea(gene, colours(gene)),
+      html("figcaption", {}, `${gene.gene} ${gene.number}`)));
+    const keys = colours(largest).map((colour, i) => [colour, largest.values[i]]);
     const group = html("div", { class: "group" }, html("div", { class: "minis" }, minis));
     legend(group, keys);
     return group;
@@ -185,7 +185,7 @@ CHARTS.choices = (host, run) => {
 /** One gene: the share of each value among the survivors (upwards), over the generations (to the right). */
 function choiceArea(gene, palette) {
   const width = 96, height = 54, last = Math.max(gene.counts.length - 1, 1);
-  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "area", role: "img", preserveAspectRatio: "none", "aria-label": `shares of ${gene.section} ${gene.number}` });
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "area", role: "img", preserveAspectRatio: "none", "aria-label": `shares of ${gene.gene} ${gene.number}` });
   const shares = gene.counts.map((counts) => {
     const all = counts.reduce((a, b) => a + b, 0) || 1;
     return counts.map((count) => count / all);
@@ -202,8 +202,8 @@ function choiceArea(gene, palette) {
   root.addEventListener("pointermove", (event) => {
     const place = root.getBoundingClientRect();
     const generation = Math.min(gene.counts.length - 1, Math.max(0, Math.round(((event.clientX - place.left) / place.width) * last)));
-    showTip(event, html("b", {}, `${gene.section} ${gene.number}, generation ${generation}`),
-      ...gene.values.map((value, i) => fact(`stride ${value}`, `${Math.round(100 * shares[generation][i])} %`)).reverse());
+    showTip(event, html("b", {}, `${gene.gene} ${gene.number}, generation ${generation}`),
+      ...gene.values.map((value, i) => fact(value, `${Math.round(100 * shares[generation][i])} %`)).reverse());
   });
   root.addEventListener("pointerleave", hideTip);
   return root;

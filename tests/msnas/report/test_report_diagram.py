@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msnas.cli import main
 from msnas.errors import ConfigError
 from msnas.report import architecture_drawing
 from msnas.report.architecture_drawing import comparable, differing_heads, differing_nodes
@@ -102,3 +103,8 @@ def test_a_missing_extra_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r'pip install "msnas\[report\]"'):
         architecture_drawing.require_matplotlib()
+
+
+def test_the_command_draws_a_published_network_in_its_own_space(tmp_path: Path) -> None:
+    assert main(["draw", "zoo=msnas_r34_1", f"out={tmp_path / 'one.svg'}"]) == 0
+    assert ">180.41 GMACs<" in (tmp_path / "one.svg").read_text()
