@@ -100,6 +100,10 @@ class _DecoderSpace(ABC):
             input_size=self.input_size,
         )
 
+    def described(self) -> dict[str, Any]:
+        """Everything that makes it this space, as JSON values."""
+        return {**self._settings, "input_size": list(self.input_size), "budget": str(self.budget or "")}
+
     def within(self, budget: Budget) -> Self:
         """The same space inside `budget`. Raises SpaceError with the nearest cost seen where none is found
         in it.

@@ -107,12 +107,10 @@ class Pyramid:
             strides.append(min(strides[block.first], strides[block.second]))
         return tuple(strides)
 
-    def without_c2(self) -> "Pyramid":
-        """The same pyramid over C3..C5, where no block reads C2; itself where there is no C2."""
-        if self.num_inputs == 3:
+    def without_unread_c2(self) -> "Pyramid":
+        """The same pyramid over C3..C5 where no block reads C2, which saves its adapter; else itself."""
+        if self.num_inputs == 3 or any(0 in (block.first, block.second) for block in self.blocks):
             return self
-        if any(0 in (block.first, block.second) for block in self.blocks):
-            raise SpaceError("C2 can be left out of a pyramid only when no block reads it.")
         moved = (Block(b.first - 1, b.second - 1, b.first_op, b.second_op, b.aggregation) for b in self.blocks)
         return Pyramid(tuple(moved), num_inputs=3)
 

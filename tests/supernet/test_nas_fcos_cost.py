@@ -18,7 +18,7 @@ from supernet.nas_fcos_head import HeadModule
 
 SIZE = (1088, 800)
 FCOS = Decoder()
-NO_C2 = Decoder(PUBLISHED.pyramid.without_c2(), PUBLISHED.head)
+NO_C2 = Decoder(PUBLISHED.pyramid.without_unread_c2(), PUBLISHED.head)
 EXACT = [
     ("FCOS R-50", FCOS, "resnet50", 256, 256, 169_822_191_104, 32_297_370),
     ("FCOS MobileNetV2", FCOS, "mobilenetv2_100", 256, 256, 104_925_928_704, 9_798_234),

@@ -1,0 +1,200 @@
+"""NAS-FCOS's search, one half after the other: the pyramid under FCOS's head, then the head on the best pyramid.
+
+arXiv 1906.04423, sections 3.3 and 4.1.1. The backbone is frozen and its features are cached; for the head's search the
+best pyramid is trained longer, frozen too, and its outputs are cached in turn. Everything that was finished is on disk.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evolution.history import History
+from evolution.search import SearchResult, evaluate_with, run_search
+from evolution.strategy import Evaluation, Record, Strategy
+from msnas.data.coco import Splits
+from msnas.data.dataset import DetectionDataset
+from msnas.detectors.fcos import FCOS
+from msnas.engine import checkpoint
+from msnas.engine.decoder import DecoderData, DecoderEvaluator, DecoderRecipe, train_decoder
+from msnas.engine.devices import Hardware
+from msnas.engine.feature_cache import FeatureCache, cache_features
+from msnas.errors import ConfigError
+from msnas.seeds import derive
+from supernet.nas_fcos import HeadSpace, PyramidSpace
+from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
+from supernet.nas_fcos_encoder import DecoderNet, make_pyramid
+from supernet.nas_fcos_head import HeadModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How features are cached: augmented views of each training image, and bytes that may lie in memory."""
+
+    views: int = 1
+    flip: float = 0.5
+    jitter: tuple[float, float] = (1.0, 1.0)
+    memory_limit: float = 2e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One half of the search. The best `finalists` are scored again, `replicates` times each; the means decide."""
+
+    space: PyramidSpace | HeadSpace
+    strategy: Strategy
+    recipe: DecoderRecipe
+    top_k: int = 5
+    finalists: int = 8
+    replicates: int = 3
+
+
+@dataclass(frozen=True)
+class Told:
+    """Who is told of progress: of each evaluation (its number, of how many), and of each generation."""
+
+    evaluation: Callable[[Evaluation, int, int], None] | None = None
+    generation: Callable[[Record], None] | None = None
+    images: Callable[[int, str], None] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a progressive search found: both halves, and the best decoder as a whole."""
+
+    pyramids: SearchResult
+    heads: SearchResult | None
+    decoder: Decoder
+
+
+class ProgressiveSearch:
+    """A search on the frozen backbone of `detector`, which has been trained with any decoder.
+
+    folder: gets `pyramid.sqlite`, `head.sqlite`, the trained pyramid, and features that do not fit into memory; the
+    same search in the same folder goes on where it was. weights: what identifies the detector's weights.
+    """
+
+    def __init__(
+        self,
+        detector: FCOS,
+        splits: Splits,
+        *,
+        folder: Path,
+        weights: str,
+        seed: int,
+        hardware: Hardware,
+        cache: Cache | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
+        self.seed, self.hardware = seed, hardware
+        self.cache, self.told = cache or Cache(), told or Told()
+
+    def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> Found:
+        """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first."""
+        assert isinstance(pyramids.space, PyramidSpace)
+        data = self.backbone_data()
+        first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
+        best: Pyramid = pyramids.space.decode(first.winners[0].genome)
+        if heads is None:
+            return Found(first, None, Decoder(best, pyramids.space.head))
+        assert isinstance(heads.space, HeadSpace)
+        on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
+        second = self.search("head", heads, on_pyramid, head_maker(self.detector, heads.space))
+        return Found(first, second, Decoder(best, heads.space.decode(second.winners[0].genome)))
+
+    def backbone_data(self) -> DecoderData:
+        """The backbone's features of meta-train (with its views) and of meta-val."""
+        cache, place = self.cache, self.folder / "features"
+
+        def cached(name: str, dataset: DetectionDataset, views: int) -> FeatureCache:
+            return cache_features(
+                self.detector,
+                dataset,
+                hardware=self.hardware,
+                seed=derive(self.seed, "views"),
+                views=views,
+                flip=cache.flip,
+                jitter=cache.jitter,
+                folder=place / name,
+                memory_limit=cache.memory_limit,
+                fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
+                progress=self.told.images,
+            )
+
+        train = cached("train", self.splits.supernet_train, cache.views)
+        held_out = cached("held_out", self.splits.search_val, 1)
+        return DecoderData(train, held_out, self.splits.search_val, self.detector)
+
+    def pyramid_data(
+        self, data: DecoderData, pyramid: Pyramid, phase: Phase, out_channels: int, training: DecoderRecipe
+    ) -> DecoderData:
+        """The outputs of `pyramid`, trained by `training` with the phase's head and then frozen."""
+        assert isinstance(phase.space, PyramidSpace)
+        channels = phase.space.channels
+        if out_channels % channels:
+            raise ConfigError(
+                f"The head's width must be a multiple of the pyramid's, but got {out_channels} and {channels}."
+            )
+        seed = derive(self.seed, "pyramid", str(pyramid))
+        path = self.folder / f"pyramid-{seed:016x}.safetensors"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            decoder = make_decoder(self.detector, pyramid, phase.space.head, channels, out_channels)
+        if path.exists():
+            checkpoint.load_weights(path, decoder)
+        else:
+            decoder = train_decoder(
+                decoder, data.train, training, seed=seed, hardware=self.hardware, progress=self.told.images
+            )
+            checkpoint.save_weights(path, decoder)
+        assert decoder.pyramid is not None
+        train, held_out = (
+            cache.through(decoder.pyramid, hardware=self.hardware) for cache in (data.train, data.held_out)
+        )
+        return replace(data, train=train, held_out=held_out)
+
+    def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> SearchResult:
+        """One half, on from where its history stands."""
+        evaluator = DecoderEvaluator(
+            data, make, space=phase.space, recipe=phase.recipe, seed=derive(self.seed, name), hardware=self.hardware
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **_described(phase)}
+        with History(self.folder / f"{name}.sqlite", fingerprint=fingerprint) as history:
+            return run_search(
+                phase.strategy,
+                evaluate_with(evaluator),
+                history,
+                top_k=phase.top_k,
+                finalists=phase.finalists,
+                replicates=phase.replicates,
+                on_evaluation=self.told.evaluation,
+                on_generation=self.told.generation,
+            )
+
+
+def _described(phase: Phase) -> Mapping[str, Any]:
+    """What the phase's scores depend on beside the recipe, as JSON values."""
+    return {"space": phase.space.described(), "strategy": type(phase.strategy).__name__}
+
+
+def pyramid_maker(detector: FCOS, space: PyramidSpace) -> Callable[[Pyramid], DecoderNet]:
+    """Pyramid to a fresh decoder with the space's fixed head."""
+    return lambda pyramid: make_decoder(detector, pyramid, space.head, space.channels, space.channels)
+
+
+def head_maker(detector: FCOS, space: HeadSpace) -> Callable[[Head], DecoderNet]:
+    """Head to a fresh one, on features P3..P7."""
+    classes = detector.config["num_classes"]
+    return lambda head: DecoderNet(None, HeadModule(head, channels=space.channels, num_classes=classes))
+
+
+def make_decoder(detector: FCOS, pyramid: Pyramid, head: Head | None, channels: int, out_channels: int) -> DecoderNet:
+    """A fresh decoder on the features of the detector's backbone; C2 is left out where no block reads it."""
+    trimmed = pyramid.without_unread_c2()
+    widths = list(detector.encoder.backbone.channels[-trimmed.num_inputs :])
+    neck = make_pyramid(trimmed, widths, channels, out_channels)
+    return DecoderNet(neck, HeadModule(head, channels=out_channels, num_classes=detector.config["num_classes"]))
