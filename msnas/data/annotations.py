@@ -92,14 +92,10 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
     content: Any = None
     try:
         if not path.is_file():
-            raise FieldError(
-                "", "the annotation file must exist", "a folder" if path.is_dir() else "nothing there"
-            )
+            raise FieldError("", "the annotation file must exist", "a folder" if path.is_dir() else "nothing there")
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
-            raise FieldError(
-                "", "the file must be one object with images, annotations, categories", shown(content)
-            )
+            raise FieldError("", "the file must be one object with images, annotations, categories", shown(content))
         return content
     except FieldError as fault:
         result.note("", "", fault.rule, got=fault.got)
@@ -240,9 +236,7 @@ class _Reader:
         area = self._try(where, fields.area, record)
         return boxed if area is None else area
 
-    def _segmentation(
-        self, where: str, record: dict[str, Any], image: ImageRecord | None, crowd: bool
-    ) -> Any:
+    def _segmentation(self, where: str, record: dict[str, Any], image: ImageRecord | None, crowd: bool) -> Any:
         value = record.get("segmentation")
         fault = segmentation_fault(value, None if image is None else (image.height, image.width))
         if fault is not None:

@@ -44,16 +44,12 @@ class Batches:
         if len(dataset) == 0:
             raise DataError("A batch needs images, but this part of the data set has none; add images.")
         if batch_size < 1 or batch_size % world_size:
-            raise DataError(
-                f"The batch must be a multiple of the {world_size} processes, but got {batch_size}."
-            )
+            raise DataError(f"The batch must be a multiple of the {world_size} processes, but got {batch_size}.")
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.flip, self.jitter = flip, jitter
         self._portrait: np.ndarray[Any, np.dtype[np.bool_]] | None = None
         if group_by_aspect:
-            self._portrait = np.array(
-                [height > width for height, width in map(dataset.size, range(len(dataset)))]
-            )
+            self._portrait = np.array([height > width for height, width in map(dataset.size, range(len(dataset)))])
         self._workers, self._part = (
             workers,
             slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size),

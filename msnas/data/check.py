@@ -161,18 +161,10 @@ def _look(source: Source, workers: int, progress: Callable[[int, int], None] | N
             part, lambda image, path: read_rgb(path, image.width, image.height, (SIDE, SIDE)), workers, tick
         )
         blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        result.append(
-            np.stack([blank if one is None else one for one in small]) if small else blank[None][:0]
-        )
+        result.append(np.stack([blank if one is None else one for one in small]) if small else blank[None][:0])
         for image, one in zip(part.images, small, strict=True):
-            if (
-                one is not None
-                and int(one.max()) - int(one.min()) < _BLANK
-                and image.width * image.height > 1
-            ):
-                part.note(
-                    image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name)
-                )
+            if one is not None and int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
+                part.note(image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name))
     return result
 
 
@@ -189,9 +181,7 @@ def _classes(source: Source) -> tuple[ClassCount, ...]:
         for part in source.parts
     ]
     val = counts[1] if len(counts) > 1 else Counter[int]()
-    return tuple(
-        ClassCount(id_, name, counts[0][id_], val[id_]) for id_, name in source.train.categories.items()
-    )
+    return tuple(ClassCount(id_, name, counts[0][id_], val[id_]) for id_, name in source.train.categories.items())
 
 
 def _sizes(source: Source, resized_areas: Any) -> SizeQuantiles:
@@ -223,9 +213,7 @@ def _shared(source: Source, thumbnails: list[Thumbnails]) -> tuple[SharedPicture
 def _notes(source: Source, settings: DataSettings) -> tuple[str, ...]:
     notes: list[str] = []
     if source.val is None:
-        notes.append(
-            f"There is no validation file: training will split {settings.val_fraction:.0%} of the images off."
-        )
+        notes.append(f"There is no validation file: training will split {settings.val_fraction:.0%} of the images off.")
     idle = [item.name for item in _classes(source) if item.train == 0]
     if idle and source.train.images:
         notes.append(f"{len(idle)} of {len(source.train.categories)} classes have no box to learn from.")

@@ -37,9 +37,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _counts(report: CheckReport) -> Table:
-    table = _table(
-        f"\nData in {report.root}", "split", "file", "images", "boxes", "crowds", "images without boxes"
-    )
+    table = _table(f"\nData in {report.root}", "split", "file", "images", "boxes", "crowds", "images without boxes")
     for split in report.splits:
         numbers = (split.images, split.boxes, split.crowds, split.empty)
         table.add_row(split.name, Text(split.file), *(f"{number:,}" for number in numbers))
@@ -60,9 +58,7 @@ def _classes(report: CheckReport) -> Table:
 
 def _sizes(report: CheckReport) -> Group:
     assert report.sizes is not None
-    sizes = _table(
-        "\nBox sides, square root of the area, pixels", "", *(f"{q:.0%}" for q in report.sizes.quantiles)
-    )
+    sizes = _table("\nBox sides, square root of the area, pixels", "", *(f"{q:.0%}" for q in report.sizes.quantiles))
     sizes.add_row("original", *(f"{side:.1f}" for side in report.sizes.original))
     resized = f"resized to {report.short_side} (long side at most {report.long_side})"
     sizes.add_row(resized, *(f"{side:.1f}" for side in report.sizes.resized))
@@ -71,9 +67,7 @@ def _sizes(report: CheckReport) -> Group:
     for group in report.groups:
         high = "" if group.high is None else f"{group.high:.0f}"
         bar = Text("█" * round(30 * group.share), style="blue")
-        groups.add_row(
-            str(group.group), f"{group.low:.0f}", high, f"{group.boxes:,}", f"{group.share:.1%}", bar
-        )
+        groups.add_row(str(group.group), f"{group.low:.0f}", high, f"{group.boxes:,}", f"{group.share:.1%}", bar)
     return Group(sizes, groups)
 
 
@@ -94,9 +88,7 @@ def _recalls(report: CheckReport) -> Table:
     for name in ("best", "worst"):
         chosen = [getattr(recall, name) for recall in report.recalls]
         written = " | ".join(",".join(map(str, heads)) for heads in chosen)
-        values = [
-            f"{recall.choices[heads]:.3f}" for recall, heads in zip(report.recalls, chosen, strict=True)
-        ]
+        values = [f"{recall.choices[heads]:.3f}" for recall, heads in zip(report.recalls, chosen, strict=True)]
         table.add_row(f"{written}  ({name})", *values)
     count = len(report.recalls[0].choices)
     table.add_row(f"mean of all {count} choices", *(f"{recall.mean:.3f}" for recall in report.recalls))
@@ -118,9 +110,7 @@ def _suggestion(report: CheckReport) -> Table:
 def _duplicates(report: CheckReport) -> Group:
     if not report.duplicates:
         return Group()
-    lines = [
-        Text(f"\nPictures of val that are nearly in train too: {len(report.duplicates)}", style="bold yellow")
-    ]
+    lines = [Text(f"\nPictures of val that are nearly in train too: {len(report.duplicates)}", style="bold yellow")]
     for pair in report.duplicates[:_SHOWN]:
         lines.append(Text(f"  {pair.val}  is like  {pair.train}  ({pair.similarity:.3f})"))
     return Group(*lines, *_more(len(report.duplicates)))
@@ -144,9 +134,7 @@ def _faults(report: CheckReport) -> Group:
 
 
 def _more(count: int) -> list[Text]:
-    return (
-        [Text(f"  ... and {count - _SHOWN} more (--json lists all)", style="dim")] if count > _SHOWN else []
-    )
+    return [Text(f"  ... and {count - _SHOWN} more (--json lists all)", style="dim")] if count > _SHOWN else []
 
 
 def _verdict(report: CheckReport) -> Text:

@@ -50,20 +50,14 @@ def open_data(settings: DataSettings, *, seed: int = 0) -> Splits:
         )
     else:
         train, val = _test_split(everything, settings.val_fraction, seed)
-        notes.append(
-            f"There is no validation file: {len(val)} of {len(everything)} images (seed {seed}) are it."
-        )
+        notes.append(f"There is no validation file: {len(val)} of {len(everything)} images (seed {seed}) are it.")
     return _search_split(settings, train, val, seed, notes)
 
 
-def _test_split(
-    everything: DetectionDataset, fraction: float, seed: int
-) -> tuple[DetectionDataset, DetectionDataset]:
+def _test_split(everything: DetectionDataset, fraction: float, seed: int) -> tuple[DetectionDataset, DetectionDataset]:
     kept, held = hold_out(everything.images, max(1, round(fraction * len(everything))), seed, "val")
     if not held:
-        raise DataError(
-            f"A test part must be split off, but there are only {len(kept)} images; give data.val_json."
-        )
+        raise DataError(f"A test part must be split off, but there are only {len(kept)} images; give data.val_json.")
     return everything.subset(kept), everything.subset(held)
 
 
@@ -78,9 +72,7 @@ def _search_split(
     wanted = search_val_size(len(train), settings.search_val)
     kept, held = hold_out(train.images, wanted, seed, "search_val")
     if wanted < settings.search_val.minimum:
-        notes.append(
-            f"Only {len(held)} of {len(train)} training images can score candidates: scores will be noisy."
-        )
+        notes.append(f"Only {len(held)} of {len(train)} training images can score candidates: scores will be noisy.")
     supernet_train, search_val = train.subset(kept), train.subset(held)
     if not settings.keep_empty:
         train, supernet_train = _with_boxes(train), _with_boxes(supernet_train)
@@ -114,6 +106,4 @@ def _repairs(faults: Sequence[Fault]) -> list[str]:
     groups: dict[tuple[str, str], list[Fault]] = {}
     for fault in faults:
         groups.setdefault((fault.file, fault.rule), []).append(fault)
-    return [
-        f"{file}: {rule} ({len(group)} x, first {group[0].record})" for (file, rule), group in groups.items()
-    ]
+    return [f"{file}: {rule} ({len(group)} x, first {group[0].record})" for (file, rule), group in groups.items()]

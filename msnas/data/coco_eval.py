@@ -119,9 +119,7 @@ def _places(ids: Iterable[int]) -> dict[int, int]:
     return {id_: place for place, id_ in enumerate(sorted(ids), start=1)}
 
 
-def _dense(
-    records: Sequence[dict[str, Any]], images: dict[int, int], classes: dict[int, int]
-) -> list[dict[str, Any]]:
+def _dense(records: Sequence[dict[str, Any]], images: dict[int, int], classes: dict[int, int]) -> list[dict[str, Any]]:
     """Copies of the records with small ids; the evaluators write into what they are given."""
     return [
         {

@@ -119,17 +119,13 @@ class DetectionDataset:
         if "masks" in output:
             size = [record.height, record.width]
             for row, mask in zip(found, output["masks"].detach().float().cpu(), strict=True):
-                whole = torch.nn.functional.interpolate(
-                    mask[None], size, mode="bilinear", align_corners=False
-                )
+                whole = torch.nn.functional.interpolate(mask[None], size, mode="bilinear", align_corners=False)
                 row["segmentation"] = encode((whole[0, 0] > 0.5).numpy().astype(np.uint8))
         return found
 
     def subset(self, indices: Sequence[int]) -> "DetectionDataset":
         """These images of the data set, sharing its pixels."""
-        return DetectionDataset(
-            [self.images[i] for i in indices], self.categories, self._store, masks=self.masks
-        )
+        return DetectionDataset([self.images[i] for i in indices], self.categories, self._store, masks=self.masks)
 
     def _scale(self, record: ImageRecord) -> tuple[float, float]:
         """Factors in x and y from the file's pixels to the resized image's."""

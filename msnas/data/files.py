@@ -48,9 +48,7 @@ def find_files(settings: DataSettings, root: Path | None = None) -> DataFiles:
     root = root or (Path(settings.root) if settings.root is not None else Path())
     if not root.is_dir():
         raise ConfigError(f"data.root must be a folder that exists, but got {str(root)!r}.")
-    train, val = next(
-        (pair for pair in _LAYOUTS if any((root / part[0]).exists() for part in pair)), _LAYOUTS[0]
-    )
+    train, val = next((pair for pair in _LAYOUTS if any((root / part[0]).exists() for part in pair)), _LAYOUTS[0])
     images = _override(root, "images", settings.images)
     train_json = _override(root, "train_json", settings.train_json)
     val_json = _override(root, "val_json", settings.val_json)

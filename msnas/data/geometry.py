@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 GROUPS = 5
 ASPECT_RATIOS = (0.5, 1.0, 2.0)  # height / width of the anchors
-REFERENCE_SHORT_SIDE = (
-    800  # the image size of the paper, which the published anchors and base scale belong to
-)
+REFERENCE_SHORT_SIDE = 800  # the image size of the paper, which the published anchors and base scale belong to
 ANCHOR_SIZES = (32, 64, 128, 256, 512)  # one a group, pixels at the reference size
 BASE_SCALE, K0 = 224, 4  # the RoI rule at the reference size
 Floats = NDArray[np.float64]
@@ -31,9 +29,7 @@ def padded_size(height: int, width: int, divisor: int = 64) -> tuple[int, int]:
     return ceil(height / divisor) * divisor, ceil(width / divisor) * divisor
 
 
-def typical_input(
-    sizes: Iterable[tuple[int, int]], short_side: int, long_side: int, divisor: int
-) -> tuple[int, int]:
+def typical_input(sizes: Iterable[tuple[int, int]], short_side: int, long_side: int, divisor: int) -> tuple[int, int]:
     """(height, width) that most images are padded to; portrait and landscape count as one, landscape is
     given.
 

@@ -56,13 +56,9 @@ def locate(folder: Path, file_name: str) -> Path:
     try:
         state = path.stat()
     except OSError as error:
-        raise ImageError(
-            "file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})"
-        ) from error
+        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})") from error
     except ValueError as error:
-        raise ImageError(
-            "file_name", "the name must be one that a file can have", shown(file_name)
-        ) from error
+        raise ImageError("file_name", "the name must be one that a file can have", shown(file_name)) from error
     if not stat.S_ISREG(state.st_mode):
         raise ImageError("file_name", "the image must be a regular file", shown(file_name))
     if state.st_size == 0:
@@ -93,6 +89,7 @@ def read_rgb(path: Path, width: int, height: int, target: tuple[int, int] | None
 def check_header(path: Path, width: int, height: int) -> None:
     """Open the file without decoding it: raises ImageError where it is no image or not of the stated size."""
     with _opened(path) as image:
+        _refuse_floats(image)
         _orientation(image, width, height)
 
 
@@ -135,9 +132,7 @@ def _orientation(image: Image.Image, width: int, height: int) -> Image.Transpose
     tag = _exif_orientation(image)
     if stored == (height, width) and tag in _SIDEWAYS:
         return _TRANSPOSE[tag]
-    found = f"{stored[0]} x {stored[1]}" + (
-        f", {stored[1]} x {stored[0]} by EXIF" if tag in _SIDEWAYS else ""
-    )
+    found = f"{stored[0]} x {stored[1]}" + (f", {stored[1]} x {stored[0]} by EXIF" if tag in _SIDEWAYS else "")
     got = f"{width} x {height} in the record and {found} in the file"
     raise ImageError("width, height", "the record's size must be the image's", got)
 
@@ -174,11 +169,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         deep = np.asarray(image).astype(np.int64)
         image = Image.fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8))
     if image.mode in ("P", "PA"):
-        image = image.convert(
-            "RGBA"
-        )  # a palette's transparency may be bytes, which convert("RGB") warns about
-    if image.mode == "F":
-        raise ImageError(
-            "file_name", "the image must have whole numbers for pixels", "floating point (mode F)"
-        )
+        image = image.convert("RGBA")  # a palette's transparency may be bytes, which convert("RGB") warns about
+    _refuse_floats(image)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _refuse_floats(image: Image.Image) -> None:
+    if image.mode == "F":  # nothing says which of its values are black and white
+        raise ImageError("file_name", "the image must have whole numbers for pixels", "floating point (mode F)")

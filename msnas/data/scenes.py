@@ -38,18 +38,14 @@ class Shape:
 def draw_scene(size: int, rng: np.random.Generator) -> tuple[Image.Image, list[Shape]]:
     """A square picture of `size` pixels and its objects, the hindmost first."""
     canvas = _ground(size, rng)
-    placed: list[
-        tuple[int, Mask, int, NDArray[np.float64]]
-    ] = []  # label, visible, pixels when whole, outline
+    placed: list[tuple[int, Mask, int, NDArray[np.float64]]] = []  # label, visible, pixels when whole, outline
     for side in _sides(size, rng):
         for _ in range(8):  # places to try; a crowded scene simply holds one object fewer
             label, outline = _outline(side, size, rng)
             alpha = _coverage(outline, label, size)
             mask = alpha > 0.5
             whole = max(int(mask.sum()), 1)
-            inside = whole >= 9 and bool(
-                (outline > -0.25 * side).all() and (outline < size + 0.25 * side).all()
-            )
+            inside = whole >= 9 and bool((outline > -0.25 * side).all() and (outline < size + 0.25 * side).all())
             if inside and all((seen & ~mask).sum() >= _MIN_VISIBLE * full for _, seen, full, _ in placed):
                 _painted(canvas, alpha, outline, rng)
                 placed = [(other, seen & ~mask, full, line) for other, seen, full, line in placed]
@@ -71,9 +67,7 @@ def _shape(size: int, label: int, visible: Mask, whole: int, outline: NDArray[np
 def _sides(size: int, rng: np.random.Generator) -> list[float]:
     """Object sides in pixels, log-uniform, the large ones first so that they lie behind."""
     number = int(rng.integers(2, 11))
-    return sorted(
-        (size * np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), number))).tolist(), reverse=True
-    )
+    return sorted((size * np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), number))).tolist(), reverse=True)
 
 
 def _outline(side: float, size: int, rng: np.random.Generator) -> tuple[int, NDArray[np.float64]]:
@@ -150,9 +144,7 @@ def _scratched(ground: Floats, rng: np.random.Generator) -> Floats:
     draw = ImageDraw.Draw(lines)
     for _ in range(int(rng.integers(0, 5))):
         start, end = rng.uniform(-0.2, 1.2, (2, 2)) * size
-        draw.line(
-            [*start.tolist(), *end.tolist()], fill=255, width=max(1, round(size / 128 * rng.uniform(1, 3)))
-        )
+        draw.line([*start.tolist(), *end.tolist()], fill=255, width=max(1, round(size / 128 * rng.uniform(1, 3))))
     strength = np.asarray(lines.filter(ImageFilter.GaussianBlur(0.6)), np.float32)[..., None] / 255
     return ground + (_colour(rng, 0.6) - ground) * strength * 0.5
 
@@ -169,9 +161,7 @@ def _painted(canvas: Floats, alpha: Floats, outline: NDArray[np.float64], rng: n
     shadow[depth:, depth:] = _blurred(cover, depth)[:-depth, :-depth]
     patch = patch * (1 - 0.45 * shadow)[..., None]
     surface = _surface(outline - low, cover.shape, patch[cover > 0.5].mean(axis=0), rng)
-    surface *= (0.55 + 0.45 * np.clip(_blurred(cover, max(0.7, side * 0.03)) * 2 - 1, 0, 1))[
-        ..., None
-    ]  # the rim
+    surface *= (0.55 + 0.45 * np.clip(_blurred(cover, max(0.7, side * 0.03)) * 2 - 1, 0, 1))[..., None]  # the rim
     canvas[window] = patch + (surface - patch) * cover[..., None]
 
 
@@ -186,9 +176,7 @@ def _surface(outline: Any, shape: tuple[int, ...], behind: Floats, rng: np.rando
     surface: Floats = (colour * np.clip(1.2 - 0.45 * ramp, 0.5, 1.3)[..., None]).astype(np.float32)
     kind, square = rng.random(), max(shape)
     if kind < 0.6:
-        stripes = (
-            _stripes(square, rng, max(3.0, float(extent.max()) / rng.uniform(3, 6))) if kind < 0.3 else None
-        )
+        stripes = _stripes(square, rng, max(3.0, float(extent.max()) / rng.uniform(3, 6))) if kind < 0.3 else None
         mix = _clouds(square, rng, (3, 6)) if stripes is None else stripes
         surface += (other - surface) * 0.55 * mix[: shape[0], : shape[1], None]
     return surface

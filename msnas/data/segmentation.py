@@ -41,17 +41,12 @@ def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
     from pycocotools import mask as coco_mask
 
     if isinstance(value, dict):
-        counts = value["counts"]
-        rle = coco_mask.frPyObjects(value, *size) if isinstance(counts, list) else value
-        return _resized(coco_mask.decode(rle), target)
+        return _resized(_decoded(value), target)
     scale = np.array([target[1] / size[1], target[0] / size[0]])
-    polygons = [
-        (np.reshape(polygon, (-1, 2)) * scale).ravel().tolist() for polygon in value if len(polygon) >= 6
-    ]
+    polygons = [(np.reshape(polygon, (-1, 2)) * scale).ravel().tolist() for polygon in value if len(polygon) >= 6]
     if not polygons:
         return np.zeros(target, np.uint8)
-    mask: NDArray[np.uint8] = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *target)))
-    return mask
+    return _decoded(coco_mask.merge(coco_mask.frPyObjects(polygons, *target)))
 
 
 def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
@@ -62,12 +57,19 @@ def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
+def _decoded(rle: dict[str, Any]) -> NDArray[np.uint8]:
+    """The 0/1 mask [h, w] of faultless run lengths, which go down the columns and begin with zeros."""
+    counts = rle["counts"].decode("ascii") if isinstance(rle["counts"], bytes) else rle["counts"]
+    runs = _decompressed(counts) if isinstance(counts, str) else np.array(counts)
+    assert runs is not None, "faultless"
+    height, width = rle["size"]
+    return np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
+
+
 def _resized(mask: NDArray[np.uint8], target: Size) -> NDArray[np.uint8]:
     if mask.shape == target:
         return mask
-    image = Image.fromarray(np.ascontiguousarray(mask)).resize(
-        (target[1], target[0]), Image.Resampling.NEAREST
-    )
+    image = Image.fromarray(np.ascontiguousarray(mask)).resize((target[1], target[0]), Image.Resampling.NEAREST)
     return np.asarray(image)
 
 
@@ -89,11 +91,7 @@ def _polygon_fault(polygon: Any) -> str | None:
 
 def _run_length_fault(value: dict[str, Any], size: Size | None) -> str | None:
     stated, counts = value.get("size"), value.get("counts")
-    if (
-        not isinstance(stated, list)
-        or len(stated) != 2
-        or not all(type(side) is int and side > 0 for side in stated)
-    ):
+    if not isinstance(stated, list) or len(stated) != 2 or not all(type(side) is int and side > 0 for side in stated):
         return "an RLE must have size [height, width]"
     if size is not None and 0 not in size and tuple(stated) != size:
         return f"the RLE's size must be its image's [height, width] = {list(size)}"
@@ -125,9 +123,7 @@ def _decompressed(text: str) -> NDArray[np.int64] | None:
     if place.max() > 7:
         return None
     runs = np.add.reduceat((letters & 0x1F) << (5 * place), first)
-    runs -= np.where(
-        letters[last] & 0x10, 1 << (5 * (last - first + 1)), 0
-    )  # the last letter's top bit is the sign
+    runs -= np.where(letters[last] & 0x10, 1 << (5 * (last - first + 1)), 0)  # the last letter's top bit is the sign
     runs[2::2] = np.cumsum(runs[2::2])
     runs[1::2] = np.cumsum(runs[1::2])
     return runs

@@ -92,9 +92,7 @@ class DataSettings:
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
         if self.shapes is None and self.root is None and self.train_json is None:
-            raise ConfigError(
-                "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER."
-            )
+            raise ConfigError("data.root must name a folder in COCO format, but it is null; give data.root=FOLDER.")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":
@@ -115,9 +113,7 @@ class DataSettings:
             _refuse_unknown("data.search_val", held_out, {item.name for item in fields(SearchVal)})
             values["search_val"] = SearchVal(**held_out)
         elif held_out is not None and not isinstance(held_out, SearchVal):
-            raise ConfigError(
-                f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}."
-            )
+            raise ConfigError(f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}.")
         return cls(**{"masks": masks, **values})
 
 
@@ -152,9 +148,7 @@ def _text_or_none(name: str, value: object) -> None:
 
 def _jitter(value: object) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(
-            f"data.jitter must be [lowest, highest] factor, such as [0.8, 1.2], but got {value!r}."
-        )
+        raise ConfigError(f"data.jitter must be [lowest, highest] factor, such as [0.8, 1.2], but got {value!r}.")
     low, high = value
     _number("data.jitter[0]", low, 0.1, 10)
     _number("data.jitter[1]", high, 0.1, 10)

@@ -85,9 +85,7 @@ def _write_split(folder: Path, split: str, number: int, drawing: ShapesSettings)
         images.append({"id": index + 1, "file_name": name, "width": drawing.size, "height": drawing.size})
         for shape in shapes:
             annotations.append(_annotation(len(annotations) + 1, index + 1, shape))
-    categories = [
-        {"id": id_, "name": name, "supercategory": "shape"} for id_, name in enumerate(CLASSES, start=1)
-    ]
+    categories = [{"id": id_, "name": name, "supercategory": "shape"} for id_, name in enumerate(CLASSES, start=1)]
     content = {
         "info": {"description": "Drawn shapes", **{key: getattr(drawing, key) for key in ("size", "seed")}},
         "images": images,
@@ -105,8 +103,6 @@ def _annotation(id_: int, image_id: int, shape: Shape) -> dict[str, Any]:
     top, left = int(rows[0]), int(columns[0])
     box = [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
     outline = shape.outline
-    segmentation = (
-        encode(shape.visible.astype(np.uint8)) if outline is None else [outline.round(2).ravel().tolist()]
-    )
+    segmentation = encode(shape.visible.astype(np.uint8)) if outline is None else [outline.round(2).ravel().tolist()]
     record: dict[str, Any] = {"id": id_, "image_id": image_id, "category_id": shape.label + 1, "bbox": box}
     return record | {"area": int(shape.visible.sum()), "iscrowd": 0, "segmentation": segmentation}

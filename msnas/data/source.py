@@ -87,9 +87,7 @@ def open_images(
     results: list[T | None] = []
     for record, answer in zip(part.images, answers, strict=True):
         if isinstance(answer, ImageError):
-            part.faults.append(
-                Fault(part.files.label, record.name, answer.field, answer.rule, "refused", answer.got)
-            )
+            part.faults.append(Fault(part.files.label, record.name, answer.field, answer.rule, "refused", answer.got))
             results.append(None)
         else:
             results.append(answer)
@@ -117,6 +115,4 @@ def _note_shared_files(train: AnnotationFile, val: AnnotationFile) -> None:
     for image in val.images:
         if (val.files.images, image.file_name) in known:
             rule = f"the file is also in {train.files.label}: its score will be too good"
-            val.faults.append(
-                Fault(val.files.label, image.name, "file_name", rule, "noted", shown(image.file_name))
-            )
+            val.faults.append(Fault(val.files.label, image.name, "file_name", rule, "noted", shown(image.file_name)))

@@ -7,9 +7,7 @@ from msnas.data.settings import SearchVal
 from msnas.seeds import derive
 
 
-def hold_out(
-    images: Sequence[ImageRecord], number: int, seed: int, purpose: str
-) -> tuple[list[int], list[int]]:
+def hold_out(images: Sequence[ImageRecord], number: int, seed: int, purpose: str) -> tuple[list[int], list[int]]:
     """(kept, held out): indices into `images`, each in file order; about `number` are held out.
 
     An image's rank depends on (seed, purpose, its id) alone, so images that are added or reordered move no

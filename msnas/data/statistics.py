@@ -117,15 +117,10 @@ def group_shares(boxes: Boxes, short_side: int) -> list[Group]:
     total = max(int(number.sum()), 1)
     limits = [base_scale * 2.0**k for k in (-2, -1, 0, 1)]
     ranges = zip([0.0, *limits], [*limits, None], strict=True)
-    return [
-        Group(i + 1, low, high, int(number[i]), float(number[i] / total))
-        for i, (low, high) in enumerate(ranges)
-    ]
+    return [Group(i + 1, low, high, int(number[i]), float(number[i] / total)) for i, (low, high) in enumerate(ranges)]
 
 
-def anchor_recall(
-    boxes: Boxes, short_side: int, base_stride: int, anchor_scale: float | None = None
-) -> AnchorRecall:
+def anchor_recall(boxes: Boxes, short_side: int, base_stride: int, anchor_scale: float | None = None) -> AnchorRecall:
     """The recall of every head choice; `anchor_scale` None: short side / 800."""
     strides = tuple(stride * base_stride // 4 for stride in STRIDES)
     scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
@@ -137,9 +132,7 @@ def anchor_recall(
         for heads in head_choices(base_stride)
     }
     best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
-    return AnchorRecall(
-        base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall
-    )
+    return AnchorRecall(base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall)
 
 
 def suggest(boxes: Boxes, short_side: int, recalls: dict[int, AnchorRecall]) -> Suggestion:
@@ -159,17 +152,15 @@ def suggest(boxes: Boxes, short_side: int, recalls: dict[int, AnchorRecall]) -> 
             f"with {coarse} {recalls[coarse].mean:.2f}"
         )
     default = short_side / REFERENCE_SHORT_SIDE
-    means = {
-        factor: anchor_recall(boxes, short_side, base_stride, default * factor).mean for factor in _FACTORS
-    }
+    means = {float(f): anchor_recall(boxes, short_side, base_stride, default * f).mean for f in _FACTORS}
     factor = max(means, key=means.__getitem__)
-    if means[factor] - recalls[base_stride].mean <= _WORTH:
-        factor = 1.0
-    else:
+    if means[factor] - recalls[base_stride].mean > _WORTH:
         reasons.append(f"anchor_scale x {factor:.2f}: mean anchor recall {means[factor]:.2f}")
-    scale, even = _most_even_scale(boxes.areas, BASE_SCALE * default)
-    if scale != BASE_SCALE * default:
-        reasons.append(f"base_scale {scale:.0f}: the largest group then holds {even:.0%} of the boxes")
+    else:
+        factor = 1.0
+    scale, largest = _most_even_scale(boxes.areas, BASE_SCALE * default * factor)
+    if scale != BASE_SCALE * default * factor:
+        reasons.append(f"base_scale {scale:.0f}: the largest group then holds {largest:.0%} of the boxes")
     return Suggestion(base_stride, default * factor, default, scale, BASE_SCALE * default, tuple(reasons))
 
 
