@@ -49,9 +49,7 @@ class Architecture:
         if not self.strides:
             raise SpaceError("An architecture has at least one block, but got none.")
         if len(self.heads) != NUM_GROUPS:
-            raise SpaceError(
-                f"An architecture has {NUM_GROUPS} heads, but got {len(self.heads)}: {self.heads}."
-            )
+            raise SpaceError(f"An architecture has {NUM_GROUPS} heads, but got {len(self.heads)}: {self.heads}.")
 
     def __str__(self) -> str:
         return f"{','.join(map(str, self.strides))}|{','.join(map(str, self.heads))}"
@@ -64,9 +62,7 @@ class Architecture:
         else.
         """
         if not isinstance(text, str):
-            raise SpaceError(
-                f"An architecture is written as text such as '1,2|4,4,4,8,8', but got {_short(text)}."
-            )
+            raise SpaceError(f"An architecture is written as text such as '1,2|4,4,4,8,8', but got {_short(text)}.")
         parts = text.split("|")
         if len(parts) != 2:
             raise SpaceError(
@@ -125,9 +121,7 @@ def _head_stride(index: int, stride: object) -> int:
     except (TypeError, ValueError, OverflowError):
         whole = 0
     if whole < 1 or whole != stride or isinstance(stride, bool):
-        raise SpaceError(
-            f"Head {index + 1}: the stride must be a positive integer, but got {_short(stride)}."
-        )
+        raise SpaceError(f"Head {index + 1}: the stride must be a positive integer, but got {_short(stride)}.")
     return int(whole)
 
 

@@ -41,9 +41,7 @@ def total(parts: Iterable[Cost]) -> Cost:
     return sum(parts, Cost(0, 0))
 
 
-def conv_cost(
-    inputs: int, outputs: int, kernel: int, pixels: int, *, bias: bool = False, norm: bool = False
-) -> Cost:
+def conv_cost(inputs: int, outputs: int, kernel: int, pixels: int, *, bias: bool = False, norm: bool = False) -> Cost:
     """A square convolution that writes `pixels` positions, with a bias or a batch norm behind it."""
     weights = inputs * outputs * kernel**2
     return Cost(weights * pixels, weights + bias * outputs + norm * 2 * outputs)
@@ -122,9 +120,7 @@ def first_stage_parts(
         inputs, stride_before = width, after
     for stage in architecture.stages(base_stride):
         if stage.lateral is not None:
-            parts[f"lateral {stage.lateral + 1}"] = conv_cost(
-                width, width, 1, image // stage.stride**2, bias=True
-            )
+            parts[f"lateral {stage.lateral + 1}"] = conv_cost(width, width, 1, image // stage.stride**2, bias=True)
     for head in sorted(set(architecture.heads)):
         parts[f"output {head}"] = conv_cost(width, channels, 3, image // head**2, bias=True)
     for group, head in enumerate(architecture.heads):
@@ -151,9 +147,7 @@ def resnet_channels(width: float) -> tuple[int, int, int, int]:
     """Inner channels of a ResNet's four stages: `width` times 64..512, multiples of 8; the stem keeps 64."""
     if not 0 < width <= 16:
         raise SpaceError(f"0 < width <= 16 must hold for a backbone's width, but got {width=}.")
-    first, second, third, fourth = (
-        max(8, round(width * published / 8) * 8) for published in (64, 128, 256, 512)
-    )
+    first, second, third, fourth = (max(8, round(width * published / 8) * 8) for published in (64, 128, 256, 512))
     return first, second, third, fourth
 
 
@@ -171,13 +165,9 @@ def fpn_cost(
     stride 2.
     """
     if backbone not in RESNETS:
-        raise SpaceError(
-            f"The baseline's backbone must be one of {', '.join(RESNETS)}, but got {backbone!r}."
-        )
+        raise SpaceError(f"The baseline's backbone must be one of {', '.join(RESNETS)}, but got {backbone!r}.")
     if channels < 1 or base_stride not in (2, 4):
-        raise SpaceError(
-            f"channels >= 1 and base_stride 2 or 4 must hold, but got {channels=}, {base_stride=}."
-        )
+        raise SpaceError(f"channels >= 1 and base_stride 2 or 4 must hold, but got {channels=}, {base_stride=}.")
     check_input_size(input_size, base_stride)
     block, depths = RESNETS[backbone]
     pixels = [input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(5)]
@@ -195,9 +185,7 @@ def fpn_cost(
     return total(parts)
 
 
-def scale_fpn(
-    backbone: str, *, macs: int, base_stride: int = 4, input_size: tuple[int, int]
-) -> tuple[float, int]:
+def scale_fpn(backbone: str, *, macs: int, base_stride: int = 4, input_size: tuple[int, int]) -> tuple[float, int]:
     """The `width` and `channels` of `fpn_cost` that bring the baseline nearest to `macs`.
 
     Widths are multiples of 1/64; the FPN's channels, a multiple of 8, stay within an eighth of 256 * width,
@@ -206,9 +194,7 @@ def scale_fpn(
 
     def distance(choice: tuple[float, int]) -> int:
         width, channels = choice
-        cost = fpn_cost(
-            backbone, width=width, channels=channels, base_stride=base_stride, input_size=input_size
-        )
+        cost = fpn_cost(backbone, width=width, channels=channels, base_stride=base_stride, input_size=input_size)
         return abs(cost.macs - macs)
 
     widths = [step / 64 for step in range(8, 257)]

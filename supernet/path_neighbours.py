@@ -13,9 +13,7 @@ from supernet.path_table import PathTable, Restriction
 from supernet.path_window import Genome, Window
 
 
-def encoder_child(
-    window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator
-) -> Genome | None:
+def encoder_child(window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator) -> Genome | None:
     """A child whose path varies and whose heads are the first parent's; None where the window has none."""
     depth, heads = window.table.depth, window.heads
     paths, tails = [p[:depth] for p in parents], [tuple(p[depth:]) for p in parents]
@@ -28,15 +26,12 @@ def encoder_child(
         restriction = crossovers(paths[0], paths[1], radius, second_too=tails[0] != tails[1])
     fixed = window.table.rules.stem[window.metric] + int(heads.cost[window.metric][code])
     bounds = window.low - fixed, window.high - fixed
-    counts = window.table.layers[0].counts.dtype
-    table = PathTable(window.table.costs, restriction, bounds=bounds, counts=counts)
+    table = PathTable(window.table.costs, restriction, bounds=bounds, needs=int(heads.needs[code]))
     children = Window(table, heads, window.low, window.high, np.array([code]))
     return children.draw(rng) if children.total else None
 
 
-def heads_child(
-    window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator
-) -> Genome | None:
+def heads_child(window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator) -> Genome | None:
     """A child whose heads vary and whose path is the first parent's; None where the window has none."""
     depth = window.table.depth
     paths, tails = [tuple(p[:depth]) for p in parents], [p[depth:] for p in parents]

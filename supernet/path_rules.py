@@ -132,9 +132,7 @@ def path_rules(*, block: str, channels: int, base_stride: int, input_size: tuple
     return PathRules(follow, step, finish, {COUNT: 0, "macs": stem.macs, "params": stem.params}, visited)
 
 
-_State = (
-    tuple[int, int, bool] | None
-)  # (level, visited levels, whether a lateral is owed); None before block 1
+_State = tuple[int, int, bool] | None  # (level, visited levels, whether a lateral is owed); None before block 1
 
 
 def _after(state: _State, gene: int) -> _State:
@@ -167,9 +165,7 @@ def head_rules(
 ) -> HeadRules:
     """Every choice of heads. rules: eq. 7's bounds (the order always holds). fixed: the one choice."""
     genes = np.array(list(product(range(NUM_LEVELS), repeat=NUM_GROUPS)), np.int64)
-    pixels = np.array(
-        [input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)]
-    )
+    pixels = np.array([input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)])
     needs = np.bitwise_or.reduce(1 << genes, axis=1)
     allowed: Bools = np.all(np.diff(genes, axis=1) >= 0, axis=1)
     if rules:
@@ -177,9 +173,7 @@ def head_rules(
         allowed &= (finest <= 1) & (coarsest >= 1) & (finest != coarsest)  # eq. 7; level 1 is stride 8
     if fixed is not None:
         allowed &= np.all(genes == np.array(fixed), axis=1)
-    reads = (
-        needs[:, None] >> np.arange(NUM_LEVELS)
-    ) & 1  # [3125, 5]: the levels that have an output convolution
+    reads = (needs[:, None] >> np.arange(NUM_LEVELS)) & 1  # [3125, 5]: the levels that have an output convolution
     output, rpn = (
         conv_cost(EXPANSIONS[block] * channels, channels, 3, 1, bias=True),
         rpn_head_cost(channels, 1),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from supernet.path_rules import START, Bools, Ints, PathRules
 
-Counts = npt.NDArray[Any]  # int64, or Python integers (dtype object) where they would not fit
+_FAR = 2**61  # more than anything costs
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Layer:
     """
 
     keys: Ints
-    counts: Counts
+    counts: Ints
     starts: npt.NDArray[np.int32]
     parents: npt.NDArray[np.int32]
     genes: npt.NDArray[np.int8]
@@ -56,8 +56,7 @@ class Layer:
 class UnitCosts:
     """Costs of one metric over their greatest common divisor `unit`, which keeps keys small.
 
-    step, finish: as in the rules. least, most [N + 1][S + 1]: what a path can still cost after n blocks, by
-    state. span: more than any path costs.
+    step, finish: as in the rules. span: more than any path of `depth` blocks costs.
     """
 
     def __init__(self, rules: PathRules, metric: str, depth: int) -> None:
@@ -65,45 +64,53 @@ class UnitCosts:
         self.rules, self.metric, self.depth = rules, metric, depth
         self.unit = int(np.gcd.reduce(np.concatenate([step.ravel(), finish]))) or 1
         self.step, self.finish = step // self.unit, finish // self.unit
-        self.least, self.most = self._to_go(np.min, 2**61), self._to_go(np.max, -(2**61))
-        self.span = int(self.most[0][START]) + 2
+        self.span = int(self.to_go(everything(depth), 0, np.max, -_FAR)[0][START, 0]) + 2
 
-    def _to_go(self, pick: Callable[..., Ints], never: int) -> list[Ints]:
-        ends = self.rules.follow == self.rules.dead
-        costs = [self.finish]
-        for _ in range(self.depth):
-            costs.append(pick(np.where(ends, never, self.step + costs[-1][self.rules.follow]), axis=1))
+    def to_go(self, restriction: Restriction, needs: int, pick: Callable[..., Ints], never: int) -> list[Ints]:
+        """[N + 1][S + 1, T]: the least or most that a wanted path can still cost after n blocks, by state and tag.
+
+        needs: mask of the levels that it must have produced. pick: np.min or np.max. never: where no path is wanted.
+        """
+        rules = self.rules
+        ready = rules.visited & needs == needs
+        ready[rules.dead] = False
+        costs = [np.where(ready[:, None] & restriction.accept, self.finish[:, None], never)]
+        for tag_after in restriction.follow[::-1]:  # [T, 3]
+            after = costs[-1][rules.follow[:, None], tag_after] + self.step[:, None]  # [S + 1, T, 3]
+            costs.append(pick(np.where(tag_after < 0, never, after), axis=2))
         return costs[::-1]
 
 
 class PathTable:
     """The graph for one metric: `layers[n]` after n blocks, costs without stem and heads.
 
-    bounds: complete paths outside of low..high are not wanted, and what cannot end inside is left out early;
-    None keeps all. counts: the type that counts are held in.
+    bounds: only paths that cost low..high are wanted, and nodes from which none can be reached are left out early,
+    as far as the least and the most still to come tell; None keeps all. needs: mask of the levels that a path must
+    have produced, with bounds.
     """
 
     def __init__(
-        self,
-        costs: UnitCosts,
-        restriction: Restriction,
-        *,
-        bounds: tuple[int, int] | None = None,
-        counts: npt.DTypeLike = np.int64,
+        self, costs: UnitCosts, restriction: Restriction, *, bounds: tuple[int, int] | None = None, needs: int = 0
     ) -> None:
         self.costs, self.rules = costs, costs.rules
         self.unit, self.span = costs.unit, costs.span
         self.restriction = restriction
         self.depth, self.tags, _ = restriction.follow.shape
         assert (self.rules.dead + 1) * self.tags * self.span < 2**63, "keys must fit 64 bits"
-        if bounds is not None:
-            bounds = (-(-bounds[0] // self.unit), bounds[1] // self.unit)
+        rooms = [None] * self.depth if bounds is None else self._rooms(bounds, needs)
         edges = np.zeros(2, np.int32), np.empty(0, np.int32), np.empty(0, np.int8)
-        self.layers = [Layer(np.array([restriction.first * self.span]), np.ones(1, counts), *edges)]
-        for block in range(self.depth):
-            self.layers.append(self._next(block, bounds))
+        self.layers = [Layer(np.array([restriction.first * self.span]), np.ones(1, np.int64), *edges)]
+        for block, room in enumerate(rooms):
+            self.layers.append(self._next(block, room))
 
-    def _next(self, block: int, bounds: tuple[int, int] | None) -> Layer:
+    def _rooms(self, bounds: tuple[int, int], needs: int) -> list[tuple[Ints, Ints]]:
+        """For each block: what a path may have cost after it, from and to, by state and tag [S + 1, T]."""
+        low, high = -(-bounds[0] // self.unit), bounds[1] // self.unit
+        least = self.costs.to_go(self.restriction, needs, np.min, _FAR)
+        most = self.costs.to_go(self.restriction, needs, np.max, -_FAR)
+        return [(low - dear, high - cheap) for dear, cheap in zip(most[1:], least[1:], strict=True)]
+
+    def _next(self, block: int, room: tuple[Ints, Ints] | None) -> Layer:
         """Every node followed by every gene; nodes that meet are merged, their counts added."""
         before = self.layers[block]
         code, cost = np.divmod(before.keys, self.span)
@@ -112,9 +119,9 @@ class PathTable:
         tag_after = self.restriction.follow[block, tag]
         cost_after = cost[:, None] + self.costs.step[state]
         wanted = (state_after != self.rules.dead) & (tag_after >= 0)
-        if bounds is not None:
-            wanted &= cost_after + self.costs.least[block + 1][state_after] <= bounds[1]
-            wanted &= cost_after + self.costs.most[block + 1][state_after] >= bounds[0]
+        if room is not None:
+            lowest, highest = room
+            wanted &= (lowest[state_after, tag_after] <= cost_after) & (cost_after <= highest[state_after, tag_after])
         if block == self.depth - 1:
             wanted &= self.restriction.accept[tag_after]
             cost_after += self.costs.finish[state_after]
@@ -168,6 +175,6 @@ class PathTable:
 
 def as_view(array: npt.NDArray[Any]) -> Sequence[int]:
     """The array for reading single numbers as Python integers, which numpy itself is slow at."""
-    numbers: Any = array.tolist() if array.dtype == object else array.data
-    view: Sequence[int] = numbers
-    return view
+    view: Any = array.data
+    numbers: Sequence[int] = view
+    return numbers

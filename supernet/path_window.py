@@ -25,9 +25,7 @@ class Window:
     codes [K]: rows of `heads` to choose from. `total` is the exact number of architectures inside.
     """
 
-    def __init__(
-        self, table: PathTable, heads: HeadRules, low: int, high: int, codes: Ints | None = None
-    ) -> None:
+    def __init__(self, table: PathTable, heads: HeadRules, low: int, high: int, codes: Ints | None = None) -> None:
         self.table, self.heads, self.metric, self.low, self.high = table, heads, table.costs.metric, low, high
         self.codes = np.flatnonzero(heads.allowed) if codes is None else codes
         self._stem = table.rules.stem[self.metric]
@@ -37,9 +35,7 @@ class Window:
         chosen = np.flatnonzero(numbers)
         self._ends = as_view(np.cumsum(numbers[chosen]))
         self._starts = as_view(self._sums[first].ravel()[chosen])
-        self._rows = as_view(
-            np.resize(self.codes, numbers.shape)[chosen]
-        )  # pairs lie state by state, head by head
+        self._rows = as_view(np.resize(self.codes, numbers.shape)[chosen])  # pairs lie state by state, head by head
         self.total = int(self._ends[-1]) if len(chosen) else 0
 
     @cached_property
@@ -63,7 +59,7 @@ class Window:
 
     def draw(self, rng: np.random.Generator) -> Genome:
         """One architecture, each with the same probability. The window must not be empty."""
-        number = below(rng, self.total)
+        number = int(rng.integers(self.total))
         pair = bisect_right(self._ends, number)
         number += self._starts[pair] - (self._ends[pair - 1] if pair else 0)
         node = bisect_right(self._sums_view, number) - 1
@@ -140,20 +136,7 @@ class Window:
         """Codes of the heads that make of a whole path an architecture inside."""
         rules = self.table.rules
         state, cost = rules.read(path, self.metric)
-        costs = (
-            self._stem + cost + rules.finish[self.metric][state] + self.heads.cost[self.metric][self.codes]
-        )
+        costs = self._stem + cost + rules.finish[self.metric][state] + self.heads.cost[self.metric][self.codes]
         inside = self._serves(rules.visited[state]) & (self.low <= costs) & (costs <= self.high)
         codes: list[int] = self.codes[inside].tolist()
         return codes
-
-
-def below(rng: np.random.Generator, total: int) -> int:
-    """A uniform integer in 0..total - 1, of any size."""
-    if total <= 2**63:
-        return int(rng.integers(total))
-    while (
-        number := int.from_bytes(rng.bytes(-(-total.bit_length() // 8))) >> -total.bit_length() % 8
-    ) >= total:
-        pass  # fewer than every second draw is too large
-    return number

@@ -65,9 +65,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
-            raise SpaceError(
-                f"A budget's metric must be one of {', '.join(METRICS)}, but got {self.metric!r}."
-            )
+            raise SpaceError(f"A budget's metric must be one of {', '.join(METRICS)}, but got {self.metric!r}.")
         if self.mode not in MODES:
             raise SpaceError(f"A budget's mode must be one of {', '.join(MODES)}, but got {self.mode!r}.")
         if not _is_number(self.target) or self.target <= 0:

@@ -7,7 +7,7 @@ from supernet.architecture import NUM_GROUPS, Architecture, stride_levels
 from supernet.cost import EXPANSIONS, check_input_size
 from supernet.errors import SpaceError
 
-MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 64, 4096, 16384  # keep every cost below 2**62 and tables in memory
+MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 38, 4096, 16384  # keep counts and costs below 2**63
 
 
 def check_settings(
@@ -21,16 +21,12 @@ def check_settings(
     if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
         raise SpaceError(f"channels must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
     if not _is_integer(base_stride) or base_stride not in (2, 4):
-        raise SpaceError(
-            f"base_stride must be 4 (as published) or 2 (small images), but got {base_stride!r}."
-        )
+        raise SpaceError(f"base_stride must be 4 (as published) or 2 (small images), but got {base_stride!r}.")
     if not isinstance(head_rules, bool):
         raise SpaceError(f"head_rules must be true or false, but got {head_rules!r}.")
     sides = tuple(input_size) if isinstance(input_size, list | tuple) else ()
     if len(sides) != 2 or not all(_is_integer(side) and side <= MAX_SIDE for side in sides):
-        raise SpaceError(
-            f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}."
-        )
+        raise SpaceError(f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}.")
     check_input_size((sides[0], sides[1]), base_stride)
 
 
@@ -75,9 +71,7 @@ def check_architecture(
     check_heads(architecture.heads, base_stride, head_rules=head_rules)
     for index, stride in enumerate(architecture.heads):
         if fixed_heads is not None and stride != fixed_heads[index]:
-            raise SpaceError(
-                f"Head {index + 1}: the heads of this space are fixed to {fixed_heads}, but got {stride}."
-            )
+            raise SpaceError(f"Head {index + 1}: the heads of this space are fixed to {fixed_heads}, but got {stride}.")
         if stride not in produced:
             raise SpaceError(
                 f"Head {index + 1}: some block must produce the stride that it reads, "
@@ -89,8 +83,7 @@ def check_depth(architecture: Architecture, depth: int) -> None:
     """Raises SpaceError unless the architecture has `depth` blocks."""
     if len(architecture.strides) != depth:
         raise SpaceError(
-            f"An architecture of this space has {depth} blocks, "
-            f"but got {len(architecture.strides)}: {architecture}."
+            f"An architecture of this space has {depth} blocks, but got {len(architecture.strides)}: {architecture}."
         )
 
 

@@ -60,9 +60,7 @@ class StrideSpace:
         )
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         if self._tables.count() == 0:
-            raise SpaceError(
-                f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}."
-            )
+            raise SpaceError(f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(StrideSpace, **self.config), ()
@@ -96,18 +94,14 @@ class StrideSpace:
         check_depth(architecture, self.depth)
         for index, stride in enumerate(architecture.heads):
             if stride not in self.levels:
-                raise SpaceError(
-                    f"Head {index + 1}: the stride must be one of {self.levels}, but got {stride}."
-                )
+                raise SpaceError(f"Head {index + 1}: the stride must be one of {self.levels}, but got {stride}.")
         blocks = map(BLOCK_STRIDES.index, architecture.strides)
         return (*blocks, *map(self.levels.index, architecture.heads))
 
     def decode(self, genome: Sequence[int]) -> Architecture:
         """The architecture of `genome`, valid or not. Raises SpaceError where a gene has no meaning."""
         if not self._tables.is_genome(genome):
-            raise SpaceError(
-                f"A genome here is {self.depth} genes in 0..2, then five in 0..4, but got {genome!r}."
-            )
+            raise SpaceError(f"A genome here is {self.depth} genes in 0..2, then five in 0..4, but got {genome!r}.")
         strides = tuple(BLOCK_STRIDES[gene] for gene in genome[: self.depth])
         return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
 
@@ -203,9 +197,7 @@ class StrideSpace:
 
     def _check_neighbourhood(self, parents: Sequence[Genome], section: str, radius: int) -> None:
         if section not in self.sections:
-            raise SpaceError(
-                f"The sections of this space are {', '.join(self.sections)}, but got {section!r}."
-            )
+            raise SpaceError(f"The sections of this space are {', '.join(self.sections)}, but got {section!r}.")
         if len(parents) not in (1, 2):
             raise SpaceError(f"A child has one parent (mutation) or two (crossover), but got {len(parents)}.")
         if radius < 2 - len(parents):
@@ -254,8 +246,7 @@ class BudgetedSpace(StrideSpace):
         if self._window.total == 0:
             nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
             raise SpaceError(
-                f"No architecture has {budget}; the nearest have {nearest}. "
-                "Widen the tolerance or move the target."
+                f"No architecture has {budget}; the nearest have {nearest}. Widen the tolerance or move the target."
             )
 
     def __reduce__(self) -> tuple[Any, ...]:

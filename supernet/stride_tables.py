@@ -94,9 +94,7 @@ class StrideTables:
     def count_encoders(self, *, with_heads: bool) -> int:
         """Encoders with valid feature strides; with_heads: only those that serve a valid choice of heads."""
         return sum(
-            paths
-            for paths, choices in zip(self._paths, self._choices, strict=True)
-            if choices or not with_heads
+            paths for paths, choices in zip(self._paths, self._choices, strict=True) if choices or not with_heads
         )
 
     def count(self) -> int:
@@ -126,6 +124,4 @@ def _path_table(
 ) -> PathTable:
     """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
     rules = _path_rules(block, channels, base_stride, input_size)
-    largest = sum(rules.count_paths(depth)) * NUM_LEVELS**NUM_GROUPS
-    counts = np.dtype(np.int64 if largest < 2**62 else object)
-    return PathTable(UnitCosts(rules, metric, depth), everything(depth), counts=counts)
+    return PathTable(UnitCosts(rules, metric, depth), everything(depth))

@@ -110,9 +110,7 @@ def test_the_parts_make_the_whole(seed, depth, base_stride, size):
 
 
 def test_parts_name_the_block_that_owns_a_lateral():
-    parts = first_stage_parts(
-        Architecture.parse("1,2,0.5|4,4,4,8,8"), block="basic", channels=10, input_size=(64, 64)
-    )
+    parts = first_stage_parts(Architecture.parse("1,2,0.5|4,4,4,8,8"), block="basic", channels=10, input_size=(64, 64))
     assert parts["lateral 1"] == Cost(16 * 16 * 100, 110)
     assert [name for name in parts if name.startswith("output")] == ["output 4", "output 8"]
 
