@@ -27,12 +27,12 @@ class _LevelEncoder(nn.Module, ABC):
     num_exits = 1
 
     def __init__(
-        self, backbone: str, levels: tuple[int, ...], channels: int, width: float, weights: str | None
+        self, backbone: str, levels: tuple[int, ...], channels: int, lite: bool, width: float, weights: str | None
     ) -> None:
         super().__init__()
         if channels < 1:
             raise SpaceError(f"`channels >= 1` must hold, but got {channels=}.")
-        self.levels, self.out_channels, self.num_groups = levels, channels, len(levels)
+        self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
         self.divisor = 2 ** max(levels)
         self.backbone = Backbone(backbone, FEATURE_LEVELS, width=width, weights=weights)
 
@@ -78,7 +78,7 @@ class NasFpnEncoder(_LevelEncoder):
         weights: str | None = None,
     ) -> None:
         self.plan = PyramidPlan.parse(plan) if isinstance(plan, str) else plan
-        super().__init__(backbone, self.plan.levels, channels, width, weights)
+        super().__init__(backbone, self.plan.levels, channels, lite, width, weights)
         if stacks < 1:
             raise SpaceError(f"`stacks >= 1` must hold, but got {stacks=}.")
         drop = dict(dropblock) if dropblock else None
@@ -122,7 +122,7 @@ class FpnLevelEncoder(_LevelEncoder):
     ) -> None:
         if top_level not in (5, 6, 7):
             raise SpaceError(f"top_level must be 5, 6 or 7, but got {top_level=}.")
-        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, width, weights)
+        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, lite, width, weights)
         options = {"channels": channels, "top_level": top_level, "lite": lite, "width": width}
         self.config: dict[str, Any] = {"backbone": backbone, **options}
         self.laterals = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in self.backbone.channels)

@@ -49,7 +49,7 @@ class RetinaNet(nn.Module):
         long_side: int = 640,
         anchor_scale: float = 4.0,
         anytime: bool = False,
-        lite: bool = False,
+        lite: bool | None = None,
         focal_alpha: float = 0.25,
         focal_gamma: float = 1.5,
         huber_delta: float = 0.1,
@@ -72,8 +72,9 @@ class RetinaNet(nn.Module):
         self.encoder: Any = encoder
         last = int(getattr(encoder, "num_exits", 1))
         self.exits = list(range(1, last + 1)) if anytime else [last]  # stacks that have a head
+        separable = bool(getattr(encoder, "lite", False)) if lite is None else lite
         self.heads = nn.ModuleList(
-            RetinaHead(encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=lite)
+            RetinaHead(encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=separable)
             for _ in self.exits
         )
         sides = [[side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side)]

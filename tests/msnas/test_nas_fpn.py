@@ -1,0 +1,137 @@
+"""NAS-FPN end to end at its smallest: plans proposed, trained from scratch, scored, retrained, at every exit."""
+
+import numpy as np
+import pytest
+import torch
+
+from evolution.history import History
+from evolution.multi_scale import MultiScaleEvolution
+from evolution.search import evaluate_with, run_search
+from msnas import nas_fpn
+from msnas.config import build, compose, groups
+from msnas.controller import Controller
+from msnas.data.batches import Batches
+from msnas.data.coco import open_data
+from msnas.data.settings import DataSettings
+from msnas.engine.anytime import evaluate_exits
+from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.evaluate import evaluate
+from msnas.engine.scratch import FreshNetworks, ScratchRecipe
+from supernet.mac_counter import count_macs, count_params
+from supernet.nas_fpn_architecture import DISCOVERED
+
+WORDS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "input=64x64"]
+WORDS += ["space.top_level=6", "space.num_cells=5", "space.width=0.125", "space.channels=8", "space.stacks=2"]
+WORDS += ["data.short_side=64", "data.long_side=64", "detector.score_threshold=0", "baseline.channels=8"]
+SIZES = {"population_size": 2, "children": 2, "iterations": 1}
+STRATEGIES = {
+    "controller": lambda space: Controller(space, seed=0, **SIZES, hidden=8, max_attempts=50),
+    "evolution": lambda space: MultiScaleEvolution(space, seed=0, **SIZES, n_random=1),
+}
+
+
+@pytest.fixture(scope="module")
+def config():
+    return compose(WORDS)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("shapes"))
+    drawing = {"name": "shapes", "root": folder, "size": 64, "train": 20, "val": 6, "workers": 0}
+    search_val = {"minimum": 4, "maximum": 4}
+    settings = {**drawing, "short_side": 64, "long_side": 64, "search_val": search_val}
+    return open_data(DataSettings.from_mapping(settings), seed=0)
+
+
+@pytest.fixture(scope="module")
+def space(config):
+    return build(config.space, input_size=(64, 64))
+
+
+def detector(config, encoder, classes, **changes):
+    return build({**config.detector, **changes}, encoder=encoder, num_classes=classes, short_side=64, long_side=64)
+
+
+def evaluator(config, data, space):
+    def fresh(plan):
+        return detector(config, nas_fpn.candidate_encoder(config, plan), len(data.train.classes))
+
+    return CandidateEvaluator(
+        FreshNetworks(fresh, seed=3),
+        lambda size, seed: Batches(data.supernet_train, size, seed=seed),
+        data.search_val,
+        space=space,
+        recipe=ScratchRecipe(iterations=3, batch=4, lr=0.1),
+        seed=5,
+    )
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_search_runs_to_its_end(name, config, data, space, tmp_path):
+    with History(tmp_path / "history.sqlite", fingerprint={"test": 1}) as history:
+        result = run_search(
+            STRATEGIES[name](space), evaluate_with(evaluator(config, data, space)), history, top_k=1, replicates=1
+        )
+    assert (result.failed, len(result.winners)) == (0, 1)
+    assert space.is_valid(result.winners[0].genome)
+
+
+def test_the_same_candidate_gets_the_same_score(config, data, space):
+    rng = np.random.default_rng(0)
+    first, other = space.sample(rng), space.sample(rng)
+    score = evaluator(config, data, space)
+    scores = [score(genome) for genome in (first, other, first)]
+    assert [one.status for one in scores] == ["ok"] * 3
+    assert scores[0].metrics == scores[2].metrics
+
+
+def test_all_candidates_start_from_the_same_weights(config, data, space):
+    rng, networks = np.random.default_rng(1), evaluator(config, data, space).supernet
+    first, second = (networks.extract(space.decode(space.sample(rng))).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_every_exit_gets_its_numbers_from_one_pass(config, data, space):
+    plan = space.decode(space.sample(np.random.default_rng(2)))
+    model = detector(config, nas_fpn.encoder(config, plan), len(data.train.classes), anytime=True)
+    numbers = evaluate_exits(model, data.val)
+    assert list(numbers) == [1, 2]
+    assert numbers[2] == evaluate(model, data.val).numbers
+
+
+def test_costs_are_those_of_the_built_detectors():
+    config = compose(["space=nas_fpn", "detector=retinanet", "network.backbone=resnet18", "network.stacks=2"])
+    with torch.device("meta"):
+        built = (
+            detector(config, nas_fpn.encoder(config, DISCOVERED), 91),
+            detector(config, nas_fpn.baseline_encoder(config), 91),
+        )
+        counted = [(count_macs(_Predict(m.eval()), torch.empty(1, 3, 128, 128)), count_params(m)) for m in built]
+    costs = nas_fpn.cost(config, DISCOVERED, (128, 128)), nas_fpn.baseline_cost(config, (128, 128))
+    assert [(cost.macs, cost.params) for cost in costs] == counted
+
+
+class _Predict(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return [x for found in self.model.predict(images).values() for x in found.logits]
+
+
+def test_the_proxy_schedule_is_the_papers_shortened():
+    schedule = ScratchRecipe(iterations=1000).schedule()
+    assert (schedule.lr, schedule.warmup_start, schedule.milestones) == (0.08, 0.008, (800,))
+
+
+@pytest.mark.parametrize("name", [name for name in groups()["space"] if name.startswith("nas_fpn")])
+def test_every_space_of_the_family_builds_what_it_samples(name):
+    config = compose([f"space={name}", "detector=retinanet"])
+    space = build(config.space, input_size=(128, 128))
+    plan = space.decode(space.sample(np.random.default_rng(0)))
+    with torch.device("meta"):
+        encoders = nas_fpn.candidate_encoder(config, plan), nas_fpn.encoder(config, plan)
+        assert [encoder.plan for encoder in encoders] == [plan, plan]
+        assert nas_fpn.baseline_encoder(config).levels == space.levels
