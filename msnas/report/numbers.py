@@ -7,7 +7,7 @@ MINUS = "\N{MINUS SIGN}"
 
 def number(value: float | None, digits: int = 3) -> str:
     """`0.312`."""
-    return DASH if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+    return DASH if value is None else f"{value:z.{digits}f}".replace("-", MINUS)
 
 
 def ap(value: float | None, digits: int = 1) -> str:
@@ -17,7 +17,7 @@ def ap(value: float | None, digits: int = 1) -> str:
 
 def signed(value: float | None) -> str:
     """`+2.1`, from a difference of 0.021."""
-    return DASH if value is None else f"{100 * value:+.1f}".replace("-", MINUS)
+    return DASH if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)
 
 
 def macs(value: float | None) -> str:

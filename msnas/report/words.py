@@ -1,5 +1,6 @@
 """The sentences, cards and bars of a page, from its data alone: question, answer, and how sure it is."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from msnas.report import palette
 from msnas.report.numbers import ap, duration, macs, number, signed
 from msnas.report.run_data import DONE, Record
 from msnas.report.statistics import deviation, mean, standard_error
+from msnas.tables import tau_line
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ def run_context(data: Record) -> Record:
     fpn = next((row for row in data["networks"] if row["fpn"]), None)
     return {
         "data": data,
-        "question": _question(data),
-        "answer": _answer(data, winner, fpn),
+        "question": _unbroken(_question(data)),
+        "answer": _unbroken(_answer(data, winner, fpn)),
         "cards": _cards(data, winner, fpn),
         "missing": [stage for stage in data["stages"] if stage["state"] != DONE],
         "mean": _mean(winners),
@@ -66,13 +68,20 @@ def _question(data: Record) -> str:
     return f"Which detector {around} finds the objects of {data['data']} best?"
 
 
+def _unbroken(text: str) -> str:
+    """The same with numbers and units kept on one line."""
+    return re.sub(r"(?<=[\d±]) (?=%|[GM]MACs|M param|\d)", "\N{NO-BREAK SPACE}", text)
+
+
 def _amount(value: float, metric: str) -> str:
     return f"{macs(value)}MACs" if metric == "macs" else f"{value / 1e6:.2f} M parameters"
 
 
 def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
     if winner is None and not data["winners"]:
-        return "Not known yet: the search has not finished."
+        rows = data["best_so_far"]
+        so_far = f" The best candidate so far has a one-shot AP of {ap(rows[-1]['best'], 2)}." if rows else ""
+        return f"Not known yet: the search has not finished.{so_far}"
     if winner is None:
         best = data["winners"][0]
         return (
@@ -106,9 +115,9 @@ def _verdict(difference: float, interval: Record | None) -> str:
 def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card]:
     cards = []
     if winner is not None:
-        cards.append(Card("winner, AP", ap(winner["ap"]), _spread(winner), palette.DOWN))
+        cards.append(Card("winner, AP in %", ap(winner["ap"]), _spread(winner), palette.DOWN))
     if fpn is not None:
-        cards.append(Card("FPN baseline, AP", ap(fpn["ap"]), _spread(fpn), palette.BASELINE))
+        cards.append(Card("FPN baseline, AP in %", ap(fpn["ap"]), _spread(fpn), palette.BASELINE))
     if winner is not None and fpn is not None:
         found = winner["intervals"].get("difference")
         under = f"95 %: {signed(found['low'])} to {signed(found['high'])}" if found else "no interval"
@@ -118,7 +127,7 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
     elif data["best_so_far"]:
         last = data["best_so_far"][-1]
         words = f"after generation {last['generation']}"
-        cards.append(Card("best one-shot AP", ap(last["best"], 2), words, palette.DOWN))
+        cards.append(Card("best one-shot AP in %", ap(last["best"], 2), words, palette.DOWN))
         scored = sum(e["ap"] is not None for e in data["evaluations"])
         cards.append(Card("candidates scored", f"{scored:,}", "each briefly finetuned", palette.HEAD))
     return cards
@@ -187,13 +196,11 @@ def _inside(data: Record) -> int | None:
 
 
 def _tau(tau: Record) -> str:
-    if tau["value"] is None:
-        return "Kendall's tau is not defined: all scores on one side are equal."
-    text = f"Kendall's tau between one-shot score and stand-alone AP is {number(tau['value'], 2)}"
+    text = tau_line(tau["value"], len(tau["pairs"]))
     if tau["interval"] is None:
-        return f"{text}, over {len(tau['pairs'])} networks: too few for an interval, so it says little."
+        return text
     low, high = (number(bound, 2) for bound in tau["interval"])
-    return f"{text} (95 % by bootstrap over the {len(tau['pairs'])} networks: {low} to {high})."
+    return f"{text} 95 % by bootstrap over the networks: {low} to {high}."
 
 
 def _times(data: Record) -> list[Record]:

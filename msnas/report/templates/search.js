@@ -1,17 +1,22 @@
 // The search: generations (MSNAS Fig. 3), scores against cost, choices of each block and head, where children came from.
 "use strict";
 
+/** The operators that made a run's candidates with their colours; the usual ones look the same in every report. */
 const originColours = (run) => {
-  const hues = ["#0b5fa5", "#56a3d9", "#00795c", "#6cc3a6", "#e07b1a", "#8a3f8f", "#66717f", "#d1495b"];
+  const usual = { "encoder crossover": "#0b5fa5", "encoder mutation": "#56a3d9", "heads crossover": "#00795c",
+    "heads mutation": "#6cc3a6", random: "#e07b1a" };
+  const others = ["#8a3f8f", "#66717f", "#d1495b", "#b8860b", "#3d3a8c", "#7a5230"];
   const names = [...new Set(run.evaluations.map((e) => e.origin || "first draw"))].sort();
-  return new Map(names.map((name, i) => [name, hues[i % hues.length]]));
+  const unusual = names.filter((name) => !usual[name]);
+  return new Map(names.map((name) => [name, usual[name] || others[unusual.indexOf(name) % others.length]]));
 };
 
 CHARTS.evolution = (host, run) => {
   const rows = run.best_so_far.filter((row) => row.best !== null);
   const scored = run.evaluations.filter((e) => e.ap !== null);
   const chart = frame(host, {
-    x: [-0.4, Math.max(1, rows.at(-1).generation) + 0.4], y: extent(scored.map((e) => e.ap)), whole: true, yFormat: percent,
+    x: [-0.4, Math.max(1, rows.at(-1).generation) + 0.4], whole: true, yFormat: percent,
+    y: extent([...scored.map((e) => e.ap), ...rows.flatMap((r) => [r.mean - (r.spread || 0), r.mean + (r.spread || 0)])]),
     xLabel: "generation", yLabel: "one-shot AP", label: "Best, mean and spread of the one-shot AP by generation",
   });
   const { sx, sy, plot } = chart;
