@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from supernet.path_rules import START, Bools, Ints, PathRules
 
-_FAR = 2**61  # more than anything costs
+FAR = 2**61  # more than anything costs
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class UnitCosts:
         self.rules, self.metric, self.depth = rules, metric, depth
         self.unit = int(np.gcd.reduce(np.concatenate([step.ravel(), finish]))) or 1
         self.step, self.finish = step // self.unit, finish // self.unit
-        self.span = int(self.to_go(everything(depth), 0, np.max, -_FAR)[0][START, 0]) + 2
+        self.span = int(self.to_go(everything(depth), 0, np.max, -FAR)[0][START, 0]) + 2
 
     def to_go(self, restriction: Restriction, needs: int, pick: Callable[..., Ints], never: int) -> list[Ints]:
         """[N + 1][S + 1, T]: the least or most that a wanted path can still cost after n blocks, by state and tag.
@@ -106,8 +106,8 @@ class PathTable:
     def _rooms(self, bounds: tuple[int, int], needs: int) -> list[tuple[Ints, Ints]]:
         """For each block: what a path may have cost after it, from and to, by state and tag [S + 1, T]."""
         low, high = -(-bounds[0] // self.unit), bounds[1] // self.unit
-        least = self.costs.to_go(self.restriction, needs, np.min, _FAR)
-        most = self.costs.to_go(self.restriction, needs, np.max, -_FAR)
+        least = self.costs.to_go(self.restriction, needs, np.min, FAR)
+        most = self.costs.to_go(self.restriction, needs, np.max, -FAR)
         return [(low - dear, high - cheap) for dear, cheap in zip(most[1:], least[1:], strict=True)]
 
     def _next(self, block: int, room: tuple[Ints, Ints] | None) -> Layer:

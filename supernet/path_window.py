@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from supernet.path_rules import Bools, HeadRules, Ints
-from supernet.path_table import PathTable, as_view
+from supernet.path_table import FAR, PathTable, as_view
 
 Genome = tuple[int, ...]
 
@@ -26,7 +26,8 @@ class Window:
     """
 
     def __init__(self, table: PathTable, heads: HeadRules, low: int, high: int, codes: Ints | None = None) -> None:
-        self.table, self.heads, self.metric, self.low, self.high = table, heads, table.costs.metric, low, high
+        self.table, self.heads, self.metric = table, heads, table.costs.metric
+        self.low, self.high = min(low, FAR), min(high, FAR)
         self.codes = np.flatnonzero(heads.allowed) if codes is None else codes
         self._stem = table.rules.stem[self.metric]
         self._sums = np.append(0, np.cumsum(table.layers[-1].counts))  # paths before each final node

@@ -17,13 +17,13 @@ from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.path_neighbours import encoder_child, heads_child
 from supernet.path_rules import COUNT, Bools, Ints
+from supernet.path_table import FAR
 from supernet.path_window import Window
 from supernet.space import METRICS, Budget, Genome
 from supernet.stride_rules import check_architecture, check_depth, check_heads, check_settings
 from supernet.stride_tables import StrideTables
 
 SAMPLINGS = ("uniform", "walk")
-_BEYOND = 2**62  # more than anything costs
 
 
 class StrideSpace:
@@ -146,7 +146,7 @@ class StrideSpace:
         if metric not in METRICS:
             raise SpaceError(f"metric must be one of {', '.join(METRICS)}, but got {metric!r}.")
         _, least = self._tables.window(metric, 0, -1).nearest()
-        most, _ = self._tables.window(metric, _BEYOND, _BEYOND).nearest()
+        most, _ = self._tables.window(metric, FAR, FAR).nearest()
         assert least is not None, "a space holds at least one architecture"
         assert most is not None, "a space holds at least one architecture"
         return least, most
@@ -226,9 +226,9 @@ class StrideSpace:
         np.put_along_axis(genomes, halving, 2, axis=1)
         genomes[:, self.depth :] = np.arange(NUM_LEVELS)
         costs = self.costs(genomes)[METRICS.index(budget.metric)]
-        distance = np.abs(costs - round(budget.target))
+        distance = np.abs(costs - min(round(budget.target), FAR))
         if budget.mode == "ceiling" and (costs <= budget.high).any():
-            distance = np.where(costs <= budget.high, distance, _BEYOND)
+            distance = np.where(costs <= budget.high, distance, FAR)
         return self.decode(genomes[distance.argmin()].tolist())
 
     @cached_property
