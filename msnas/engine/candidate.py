@@ -31,13 +31,6 @@ KINDS: tuple[Kind, ...] = ("finetune", "bn", "bn+finetune")
 STAGE = "candidate"
 
 
-class Supernet(Protocol):
-    """A weight-sharing detector that gives one path of itself as an ordinary detector."""
-
-    def extract(self, architecture: Any, /) -> nn.Module:
-        """Copies of the path's weights alone."""
-
-
 class CostedSpace(Protocol):
     """A search space: what a genome stands for, and what it costs."""
 
@@ -75,7 +68,7 @@ class Recipe:
             raise ConfigError(f"candidate.recipe must be one of {', '.join(KINDS)}, but got {self.kind!r}.")
         if self.iterations < 0:
             raise ConfigError(f"`candidate.iterations >= 0` must hold, but got {self.iterations}.")
-        if not 16 <= self.bn_batch <= self.bn_images:
+        if self.estimates and not 16 <= self.bn_batch <= self.bn_images:
             came = f"bn_batch={self.bn_batch}, bn_images={self.bn_images}"
             raise ConfigError(f"`16 <= bn_batch <= bn_images` must hold for a candidate, but got {came}.")
         if self.finetunes:
@@ -106,7 +99,8 @@ class Recipe:
 class CandidateEvaluator:
     """`evaluator(genome, replicate)` scores one candidate.
 
-    supernet: trained, never changed here. make_batches: (batch size, seed) to batches of the finetuning
+    supernet: trained; `extract(architecture)` gives copies of one path's weights as an ordinary detector, so
+    that it is never changed here. make_batches: (batch size, seed) to batches of the finetuning
     images. score_data: the held-out images. space: knows a genome's architecture and exact cost. seed: the
     run's; with the replicate it decides every random draw.
 
@@ -115,7 +109,7 @@ class CandidateEvaluator:
 
     def __init__(
         self,
-        supernet: Supernet,
+        supernet: nn.Module,
         make_batches: Callable[[int, int], BatchSource],
         score_data: Judgeable,
         *,
@@ -124,9 +118,10 @@ class CandidateEvaluator:
         seed: int,
         hardware: Hardware | None = None,
     ) -> None:
-        self.supernet, self.make_batches, self.score_data = supernet, make_batches, score_data
-        self.space, self.recipe, self.seed = space, recipe, seed
         self.hardware = hardware or Hardware(threads=1)
+        self.supernet: Any = self.hardware.place(supernet)
+        self.make_batches, self.score_data = make_batches, score_data
+        self.space, self.recipe, self.seed = space, recipe, seed
         self.times: dict[str, float] = {}
         self._made: dict[tuple[int, int], BatchSource] = {}
 
@@ -172,7 +167,7 @@ class CandidateEvaluator:
     def _score(self, architecture: Hashable, replicate: int) -> dict[str, float]:
         """The twelve COCO numbers."""
         recipe, hardware, began = self.recipe, self.hardware, time.perf_counter()
-        model = hardware.place(self.supernet.extract(architecture))
+        model: nn.Module = self.supernet.extract(architecture)
         self.times = {"finetune": 0.0, "statistics": 0.0}
         if recipe.finetunes:
             batches = self._batches(recipe.batch, replicate, "finetune")

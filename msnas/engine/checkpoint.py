@@ -72,9 +72,7 @@ def load(path: Path, *, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None
     return state
 
 
-def save_parts(
-    path: Path, step: int, parts: Mapping[str, Stateful], *, fingerprint: Mapping[str, Any]
-) -> None:
+def save_parts(path: Path, step: int, parts: Mapping[str, Stateful], *, fingerprint: Mapping[str, Any]) -> None:
     """`save` for the `state_dict` of every part (model, optimizer, ...) after `step` steps."""
     states = {name: part.state_dict() for name, part in parts.items()}
     save(path, {"step": step, **states}, fingerprint=fingerprint)

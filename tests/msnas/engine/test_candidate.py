@@ -155,7 +155,7 @@ def test_workers_give_the_scores_of_this_process_bit_for_bit(tiny, scored):
     [
         ({"kind": "none"}, "one of finetune, bn, bn\\+finetune, but got 'none'"),
         ({"iterations": -1}, "iterations >= 0"),
-        ({"bn_images": 8}, "16 <= bn_batch <= bn_images"),
+        ({"kind": "bn", "bn_images": 8}, "16 <= bn_batch <= bn_images"),
         ({"lr": -1.0}, "lr"),
     ],
 )

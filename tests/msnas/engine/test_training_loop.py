@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 
@@ -178,6 +179,20 @@ def test_bfloat16_trains_on_the_cpu_with_weights_kept_in_full_precision():
     assert trained.losses[-1] < trained.losses[0]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert state_bits(model) != state_bits(exact)
+
+
+def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp_path):
+    half = {"hardware": Hardware(precision="fp16"), "steps": 12}  # the device check is in `choose`
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole, trained = run(folder=tmp_path / "whole", **half)
+    scale = torch.load(tmp_path / "whole" / "checkpoint.pt", weights_only=True)["scaler"]["scale"]
+    assert scale < 65536  # it began there, so some steps overflowed
+    assert all(map(math.isfinite, trained.losses))
+    with pytest.raises(SystemExit):
+        run(folder=tmp_path / "killed", progress=killed_at(7), **half)
+    resumed, _ = run(folder=tmp_path / "killed", **half)
+    assert state_bits(resumed) == state_bits(whole)
 
 
 def test_channels_last_changes_the_memory_layout_and_not_the_result():
