@@ -5,7 +5,6 @@ plotly, whose bundle alone weighs 4.9 MB: the page stays small enough to be mail
 """
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 from msnas import __version__
 from msnas.errors import ConfigError
 from msnas.report import numbers, palette
-from msnas.report.page_data import page_data, space_of
+from msnas.report.found import drawings
+from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
 from msnas.report.words import comparison, run_context
 
@@ -57,39 +57,7 @@ def _context(run: RunData) -> Record:
 
     intervals, pictures, note = evidence(run)
     data = page_data(run, intervals=intervals, pictures=pictures, note=note)
-    return {**run_context(data), **_drawings(run, data), "config": run.config_text}
-
-
-def _drawings(run: RunData, data: Record) -> Record:
-    """The best architecture known so far as SVG, and beside the baseline; nothing for other spaces' runs."""
-    from msnas.report.networks import Fpn, draw
-    from supernet.architecture import Architecture
-
-    trained = next((row for row in data["networks"] if not row["baseline"]), None)
-    best = trained or next(iter(data["winners"]), None)
-    space = space_of(run)
-    if best is None or not hasattr(space, "base_stride") or "|" not in str(best.get("architecture")):
-        return {"drawing": None}
-    architecture = Architecture.parse(best["architecture"])
-    side, settings = run.config.data.short_side, run.config.baseline
-    fpn = Fpn(settings.backbone, settings.width, settings.channels)
-    words = "The winner" if trained else "The search's first choice"
-    with tempfile.TemporaryDirectory() as folder:
-        one, two = Path(folder) / "one.svg", Path(folder) / "two.svg"
-        draw([architecture], space, one, titles=[words], short_side=side)
-        draw([architecture, fpn], space, two, titles=[words, "FPN baseline"], short_side=side)
-        return {"drawing": _inline(one), "compared": _inline(two), "drawing_title": "What was found"}
-
-
-def _inline(path: Path) -> Any:
-    """An SVG file's element, without the file's own head, its ids made unlike those of any other drawing."""
-    from markupsafe import Markup
-
-    text = path.read_text()
-    text = text[text.index("<svg") :]
-    for mark in ('id="', "#"):
-        text = text.replace(f"{mark}m", f"{mark}{path.stem}-m").replace(f"{mark}p", f"{mark}{path.stem}-p")
-    return Markup(text)
+    return {**run_context(data), **drawings(run, data), "config": run.config_text}
 
 
 def _environment() -> Any:

@@ -96,7 +96,8 @@ CHARTS.scatter = (host, run) => {
     thumbnail(e.architecture, run.space.base_stride) || "", archText(e.architecture),
   ]);
   host.prepend(scatterControls(run, filter, colours, update, count));
-  legend(host, [[COLOURS.head, "Pareto front", "line"], [COLOURS.budgetBand, "inside the budget"], [COLOURS.ink, "winners", "star"]]);
+  const band = budget ? [[COLOURS.budgetBand, "inside the budget"]] : [];
+  legend(host, [[COLOURS.head, "Pareto front", "line"], ...band, [COLOURS.ink, "winners", "star"]]);
   update();
 };
 
@@ -181,7 +182,7 @@ CHARTS.choices = (host, run) => {
     const minis = genes.map((gene) => html("figure", { class: "mini" }, choiceArea(gene, colours(gene)),
       html("figcaption", {}, `${gene.gene} ${gene.number}`)));
     const keys = colours(largest).map((colour, i) => [colour, largest.values[i]]);
-    const group = html("div", { class: "group" }, html("div", { class: "minis" }, minis));
+    const group = html("div", { class: "group" }, html("div", { class: genes[0].gene.length > 6 ? "minis wide" : "minis" }, minis));
     legend(group, keys);
     return group;
   }));

@@ -188,3 +188,10 @@ def test_a_missing_template_engine_is_told_in_one_line(monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     with pytest.raises(ConfigError, match=r'pip install "msnas\[report\]"'):
         page_module.page([])
+
+
+def test_a_run_over_pyramid_cells_shows_its_pyramid(tmp_path: Path, embedded: Embedded) -> None:
+    words = ("space=nas_fpn", "budget=none", "input=128x128")
+    page = report([make_run(tmp_path, "cells", upto="search", words=words)])
+    assert embedded(page)["runs"][0]["choices"][0]["values"][0] == "choice 0"
+    assert "R-C-B" in Text(page).words

@@ -1,0 +1,60 @@
+"""What a run found, as drawings inside its page: each family of networks has its own."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msnas.report.nas_fpn_drawing import draw_plan
+from msnas.report.networks import Fpn, draw
+from msnas.report.page_data import space_of
+from msnas.report.run_data import Record, RunData
+from supernet.architecture import Architecture
+from supernet.nas_fpn_architecture import PyramidPlan
+
+NOTHING = {"drawing": None, "compared": None, "drawing_title": ""}
+
+
+def drawings(run: RunData, data: Record) -> Record:
+    """The winner's `drawing` and, of an MSNAS run, `compared`: beside the FPN baseline. None where there is none.
+
+    data: the run's `page_data`.
+    """
+    trained = next((row for row in data["networks"] if not row["baseline"]), None)
+    text = (trained or next(iter(data["winners"]), {"architecture": None}))["architecture"]
+    genome = next((winner["genome"] for winner in data["winners"] if winner["architecture"] == text), None)
+    if genome is None:
+        return NOTHING
+    title = "The winner" if trained else "The search's first choice"
+    space = space_of(run)
+    found = space.decode(tuple(genome))
+    words = {**NOTHING, "drawing_title": "What was found"}
+    if isinstance(found, Architecture):
+        return {**words, **_strides(run, found, space, title)}
+    if isinstance(found, PyramidPlan):
+        return {**words, "drawing": _inline("pyramid", lambda path: draw_plan(found, path, title=title))}
+    return NOTHING
+
+
+def _strides(run: RunData, found: Architecture, space: Any, title: str) -> Record:
+    side, baseline = run.config.data.short_side, run.config.baseline
+    fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
+    both = [title, "FPN baseline"]
+    return {
+        "drawing": _inline("one", lambda path: draw([found], space, path, titles=[title], short_side=side)),
+        "compared": _inline("two", lambda path: draw([found, fpn], space, path, titles=both, short_side=side)),
+    }
+
+
+def _inline(name: str, write: Callable[[Path], None]) -> Any:
+    """The element of the SVG that `write` makes, its ids unlike those of any other drawing on the page."""
+    from markupsafe import Markup
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.svg"
+        write(path)
+        text = path.read_text()
+    text = text[text.index("<svg") :]
+    for mark in ('id="', "#"):
+        text = text.replace(f"{mark}m", f"{mark}{name}-m").replace(f"{mark}p", f"{mark}{name}-p")
+    return Markup(text)
