@@ -21,14 +21,17 @@ def main(call: Call) -> int:
     began = time.monotonic()
     run = open_new(words)
     call = Call("demo", (), words)
-    with run.locked():
-        report = check(run.config)
-        if not report.sound:
-            return 1
-        for stage in (train_supernet, search, retrain):
-            print(f"--- {stage.__name__.replace('_', ' ')}", file=sys.stderr)
-            stage(run, call)
-        page = write_report([run.folder])
+    try:
+        with run.locked():
+            report = check(run.config)
+            if not report.sound:
+                return 1
+            for stage in (train_supernet, search, retrain):
+                print(f"--- {stage.__name__.replace('_', ' ')}", file=sys.stderr)
+                stage(run, call)
+            page = write_report([run.folder])
+    finally:
+        run.forget_unless_begun()
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")
     return 0
 

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,11 @@ class Run:
             command = f"msnas {COMMANDS[name]} run={self.name}"
             raise RunError(f"Stage {name!r} of run {self.name} is not complete; finish it with `{command}`.")
         return done
+
+    def forget_unless_begun(self) -> None:
+        """Remove the folder of a run that no stage has begun: a wrong option leaves nothing behind."""
+        if not any((self.folder / name).exists() for name in OWNED):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -95,7 +95,7 @@ def train_json(data: DictConfig) -> Path:
         return Path(data.train_json)
     if data.root is None:
         raise ConfigError(
-            "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER."
+            "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes."
         )
     root = Path(data.root)
     for path in (root / "train.json", root / "annotations" / "instances_train2017.json"):

@@ -26,8 +26,11 @@ STAGE = "supernet"
 def main(call: Call) -> int:
     """Train, or go on training, the run that the call's words name."""
     run = open_new(call.words)
-    with run.locked():
-        train_supernet(run, call)
+    try:
+        with run.locked():
+            train_supernet(run, call)
+    finally:
+        run.forget_unless_begun()
     return 0
 
 
@@ -49,6 +52,8 @@ def train_supernet(run: Run, call: Call) -> None:
         folder = run.stage(STAGE)
         if group.writes:
             record_start(run, call, hardware)
+            if config.scale_name == "paper" and hardware.device.type == "cpu":
+                print("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.", file=sys.stderr)
             print(
                 f"Run {run.name}: supernet, {schedule.steps} steps of {schedule.batch} images.",
                 file=sys.stderr,

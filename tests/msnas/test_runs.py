@@ -14,7 +14,7 @@ def root(tmp_path):
 
 
 def test_a_new_run_is_named_after_data_and_space(root):
-    assert open_new([root]).name == "shapes-msnas_r18-001"
+    assert open_new([root]).name == "coco-msnas_r18-001"
 
 
 def test_the_same_configuration_finds_its_run_again(root):
@@ -90,3 +90,16 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
     assert read_json(path) == {"a": 1}
+
+
+def test_a_run_that_no_stage_has_begun_leaves_nothing_behind(root):
+    run = open_new([root, "run=a"])
+    run.forget_unless_begun()
+    assert not run.folder.exists()
+
+
+def test_a_run_that_has_begun_is_kept(root):
+    run = open_new([root, "run=a"])
+    run.stage("supernet")
+    run.forget_unless_begun()
+    assert run.folder.exists()
