@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msnas.report.nas_fcos_drawing import draw_decoder
 from msnas.report.nas_fpn_drawing import draw_plan
 from msnas.report.networks import Fpn, draw
 from msnas.report.page_data import space_of
 from msnas.report.run_data import Record, RunData
 from supernet.architecture import Architecture
+from supernet.nas_fcos_architecture import Head, Pyramid
 from supernet.nas_fpn_architecture import PyramidPlan
 
 NOTHING = {"drawing": None, "compared": None, "drawing_title": ""}
@@ -33,6 +35,9 @@ def drawings(run: RunData, data: Record) -> Record:
         return {**words, **_strides(run, found, space, title)}
     if isinstance(found, PyramidPlan):
         return {**words, "drawing": _inline("pyramid", lambda path: draw_plan(found, path, title=title))}
+    if isinstance(found, Pyramid | Head):  # searched one after the other; the other part is fixed
+        whole = space.decoder(found)
+        return {**words, "drawing": _inline("decoder", lambda path: draw_decoder(whole, path, title=title))}
     return NOTHING
 
 
