@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any, Self
 
@@ -15,13 +16,18 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopSignal:
-    """Inside `with StopSignal() as stop`, the first signal sets `stop.requested`, a second one ends at once.
+    """Inside `with StopSignal() as stop`, the first signal sets `stop.requested`; an impatient Ctrl-C ends at once.
 
-    Off where `enabled` is false and outside of the main thread, which alone may have signal handlers.
+    Impatient is one that comes `PATIENCE` seconds or more after the first signal: on one Ctrl-C, a process under
+    torchrun gets a signal from the terminal and another from torchrun. Off where `enabled` is false and outside of
+    the main thread, which alone may have signal handlers.
     """
+
+    PATIENCE = 2.0
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.requested = False
+        self._first = 0.0
         self._enabled = enabled and threading.current_thread() is threading.main_thread()
         self._before: dict[signal.Signals, Any] = {}
 
@@ -35,6 +41,8 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        now = time.monotonic()
+        if not self.requested:
+            self.requested, self._first = True, now
+        elif number == signal.SIGINT and now - self._first >= self.PATIENCE:
             raise KeyboardInterrupt
-        self.requested = True

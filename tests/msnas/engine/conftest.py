@@ -27,20 +27,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     data, space = tiny_pipeline.splits(str(folder)), tiny_pipeline.space()
-
-    def path_of_step(step):
-        return space.decode(space.sample(np.random.default_rng(step)))
-
     model = tiny_pipeline.supernet(len(data.train.classes))
     recipe = Schedule(steps=40, batch=4, lr=0.05, clip=10.0)
-    train(
-        model,
-        Batches(data.supernet_train, 4, seed=1),
-        recipe,
-        seed=1,
-        stage="tiny",
-        path_of_step=path_of_step,
-    )
+    batches = Batches(data.supernet_train, 4, seed=1)
+    train(model, batches, recipe, seed=1, stage="tiny", path_of_step=tiny_pipeline.path)
     checkpoint.save_weights(folder / "weights.safetensors", model)
     torch.set_num_threads(threads)
     genomes = tuple(space.sample(np.random.default_rng(seed)) for seed in range(3))

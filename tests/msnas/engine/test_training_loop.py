@@ -4,12 +4,14 @@ import os
 import signal
 
 import pytest
+import tiny_pipeline
 import torch
 from engine_fakes import TinyBatches, TinySupernet, random_path, schedule, state_bits
 
+from msnas.data.batches import Batches
 from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware
-from msnas.engine.interrupt import Interrupted
+from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.loop import train
 from msnas.errors import RunError, TrainingError
 
@@ -114,6 +116,18 @@ def test_a_signal_lets_the_step_finish_saves_and_the_run_goes_on_as_if_nothing_w
     assert signal.getsignal(number) is handler
     resumed, _ = run(folder=tmp_path / "stopped")
     assert state_bits(resumed) == state_bits(whole)
+
+
+def test_a_second_signal_right_after_the_first_changes_nothing_and_a_later_ctrl_c_ends_at_once(monkeypatch):
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        monkeypatch.setattr(StopSignal, "PATIENCE", 0.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def checkpoint_step(folder):
@@ -225,3 +239,30 @@ def test_weights_alone_come_back_memory_mapped_and_equal(tmp_path):
     again = TinySupernet(seed=6)
     checkpoint.load_weights(tmp_path / "weights.safetensors", again)
     assert state_bits(again) == state_bits(model) != state_bits(other)
+
+
+def test_the_real_detector_killed_and_resumed_equals_the_uninterrupted_one_bit_for_bit(tiny, tmp_path):
+    data = tiny_pipeline.splits(tiny.folder)
+
+    def run_real(folder, progress=None):
+        folder.mkdir(exist_ok=True)
+        model = tiny_pipeline.supernet(len(data.train.classes))
+        batches = Batches(data.supernet_train, 4, seed=3)
+        options = {"seed": 3, "stage": "real", "path_of_step": tiny_pipeline.path, "save_every": 3}
+        train(model, batches, schedule(steps=7), folder=folder, progress=progress, **options)
+        return model
+
+    whole = run_real(tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        run_real(tmp_path / "killed", progress=killed_at(5))
+    assert state_bits(run_real(tmp_path / "killed")) == state_bits(whole)
+    assert momentum(tmp_path / "killed") == momentum(tmp_path / "whole")
+
+
+def test_the_real_detector_trains_in_bfloat16(tiny):
+    data = tiny_pipeline.splits(tiny.folder)
+    model = tiny_pipeline.supernet(len(data.train.classes))
+    options = {"seed": 3, "stage": "real", "path_of_step": tiny_pipeline.path}
+    batches = Batches(data.supernet_train, 4, seed=3)
+    trained = train(model, batches, schedule(steps=3), hardware=Hardware(precision="bf16"), **options)
+    assert all(map(math.isfinite, trained.losses))

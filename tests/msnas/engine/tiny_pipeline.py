@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from msnas.data.batches import Batches
@@ -16,6 +17,7 @@ from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine import checkpoint
 from msnas.engine.candidate import CandidateEvaluator, Recipe
 from msnas.engine.devices import Hardware
+from supernet.architecture import Architecture
 from supernet.stride_encoder import MixedEncoder
 from supernet.stride_space import StrideSpace
 
@@ -34,6 +36,10 @@ def splits(folder: str) -> Splits:
 @cache
 def space() -> StrideSpace:
     return StrideSpace(**SHAPE, input_size=(64, 64))
+
+
+def path(seed: int) -> Architecture:
+    return space().decode(space().sample(np.random.default_rng(seed)))
 
 
 def supernet(classes: int, seed: int = 0) -> FasterRCNN:
