@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from paths import shake
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models import resnet
@@ -47,14 +48,14 @@ def test_shortcut_is_the_identity_only_where_the_shape_stays():
 
 
 def test_a_doubling_block_is_the_projecting_block_on_the_interpolated_map():
-    doubling, x = BasicBlock(16, 16, 0.5).eval(), torch.rand(1, 16, 4, 6)
+    doubling, x = shake(BasicBlock(16, 16, 0.5)).eval(), torch.rand(1, 16, 4, 6)
     large = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.equal(doubling(x), F.relu(doubling.residual(large) + doubling.shortcut(large)))
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("basic", resnet.BasicBlock), ("bottleneck", resnet.Bottleneck)])
 def test_a_halving_block_equals_that_of_a_resnet(ours, theirs):
-    width, planes, made = 32, 16, BLOCKS[ours](32, 16, 2)
+    width, planes, made = 32, 16, shake(BLOCKS[ours](32, 16, 2))
     outputs = planes * made.expansion
     shortcut = nn.Sequential(nn.Conv2d(width, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
     reference = theirs(width, planes, 2, shortcut)
@@ -72,3 +73,9 @@ def test_branches_of_a_mixed_block_share_no_weight():
 def test_convolutions_start_with_the_variance_of_their_outputs_fan():
     conv = BasicBlock(64, 64, 1).residual[0]
     assert conv.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_starts_as_its_shortcut(block):
+    made, x = BLOCKS[block](32, 8, 2), torch.rand(2, 32, 8, 8)
+    assert torch.equal(made(x), F.relu(made.shortcut(x)))

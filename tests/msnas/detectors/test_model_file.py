@@ -32,6 +32,8 @@ def test_loaded_detector_equals_the_saved_one_bitwise(tmp_path, kind, mask):
     detector, (images, _) = make_detector(kind, mask=mask, score_threshold=0.0).eval(), scene()
     model_file.save(tmp_path, detector, META)
     loaded = msnas.load(tmp_path)
+    for name, tensor in detector.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
     path = {"architecture": PATH} if kind == "supernet" else {}
     with torch.no_grad():
         for ours, theirs in zip(loaded(images, **path), detector(images, **path), strict=True):
