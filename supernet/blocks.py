@@ -32,8 +32,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: float, residual: nn.Sequential) -> None:
         super().__init__()
-        # The last norm starts at 0, a block as its shortcut, as in timm's ResNets and so in the baseline: paths of a
-        # supernet, each seldom drawn, then learn sooner than through branches of random weights.
+        # The last norm starts at 0 and so a block as its shortcut, as in timm's ResNets: one recipe with the baseline.
         nn.init.zeros_(residual[-1].weight)  # type: ignore[arg-type]
         self.doubles = stride == 0.5
         self.residual = residual
