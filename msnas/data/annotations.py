@@ -7,7 +7,7 @@ too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size);
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from msnas.data import fields
 from msnas.data.faults import Fault, Severity, shown
@@ -69,9 +69,9 @@ class AnnotationFile:
         """Whether training must not start on this file."""
         return any(fault.severity == "refused" for fault in self.faults)
 
-    def note(self, record: str, field: str, rule: str, severity: Severity = "refused", got: str = "") -> None:
-        """Add a fault of this file."""
-        self.faults.append(Fault(self.files.label, record, field, rule, severity, got))
+    def note(self, record: object, field: str, rule: str, severity: Severity = "refused", got: str = "") -> None:
+        """Add a fault of this file; `record` is named by its text."""
+        self.faults.append(Fault(self.files.label, str(record), field, rule, severity, got))
 
 
 def read_annotations(files: SplitFiles, *, masks: bool = False) -> AnnotationFile:
@@ -106,6 +106,18 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
     return None
 
 
+class _Place(NamedTuple):
+    """An entry of a list in the file; its name is only made where a fault needs it."""
+
+    key: str
+    row: int
+    entry: Any
+
+    def __str__(self) -> str:
+        has_id = isinstance(self.entry, dict) and "id" in self.entry
+        return f"{self.key}[{self.row}]" + (f" (id {shown(self.entry['id'])})" if has_id else "")
+
+
 class _Reader:
     """Walks one parsed file and fills an AnnotationFile."""
 
@@ -123,7 +135,7 @@ class _Reader:
 
     def _read_categories(self) -> None:
         found: dict[int, str] = {}
-        for where, _, record in self._records("categories"):
+        for where, record in self._records("categories"):
             id_ = self._unique_id(where, record, found)
             name = self._try(where, fields.text, record, "name")
             if id_ is None or name is None:
@@ -136,7 +148,7 @@ class _Reader:
 
     def _read_images(self) -> None:
         file_names: set[str] = set()
-        for where, row, record in self._records("images"):
+        for where, record in self._records("images"):
             id_ = self._unique_id(where, record, self._images)
             name = self._try(where, fields.text, record, "file_name")
             width = self._try(where, fields.integer, record, "width", 1)
@@ -146,13 +158,13 @@ class _Reader:
             file_names.add(name or "")
             if id_ is None:
                 continue
-            self._images[id_] = ImageRecord(id_, name or "", width or 0, height or 0, row)
+            self._images[id_] = ImageRecord(id_, name or "", width or 0, height or 0, where.row)
             if name is not None and width is not None and height is not None:
                 self.result.images.append(self._images[id_])
 
     def _read_objects(self) -> None:
         seen: dict[int, None] = {}
-        for where, _, record in self._records("annotations"):
+        for where, record in self._records("annotations"):
             id_ = self._unique_id(where, record, seen)
             if id_ is not None:
                 seen[id_] = None
@@ -169,8 +181,8 @@ class _Reader:
                 area = self._area(where, record, xyxy)
                 image.annotations.append(Annotation(id_, category, bbox, xyxy, area, crowd, segmentation))
 
-    def _records(self, key: str) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """(name, row, record) of every entry of a list that must be there; entries that are no object are
+    def _records(self, key: str) -> Iterator[tuple[_Place, dict[str, Any]]]:
+        """(place, record) of every entry of a list that must be there; entries that are no object are
         noted.
         """
         entries = self._try("", fields.present, self.content, key)
@@ -182,13 +194,13 @@ class _Reader:
         if not entries:
             self.result.note("", key, "the list must not be empty")
         for row, record in enumerate(entries):
+            place = _Place(key, row, record)
             if isinstance(record, dict):
-                id_ = f" (id {shown(record['id'])})" if "id" in record else ""
-                yield f"{key}[{row}]{id_}", row, record
+                yield place, record
             else:
-                self.result.note(f"{key}[{row}]", "", "the record must be an object", got=shown(record))
+                self.result.note(place, "", "the record must be an object", got=shown(record))
 
-    def _try(self, where: str, read: Callable[..., T], *arguments: Any) -> T | None:
+    def _try(self, where: object, read: Callable[..., T], *arguments: Any) -> T | None:
         """A field, or None with its fault noted."""
         try:
             return read(*arguments)
@@ -196,7 +208,7 @@ class _Reader:
             self.result.note(where, fault.field, fault.rule, got=fault.got)
             return None
 
-    def _unique_id(self, where: str, record: dict[str, Any], taken: dict[int, Any]) -> int | None:
+    def _unique_id(self, where: object, record: dict[str, Any], taken: dict[int, Any]) -> int | None:
         id_ = self._try(where, fields.integer, record, "id")
         if id_ is not None and id_ in taken:
             self.result.note(where, "id", "ids must be unique", got=shown(id_))
@@ -204,7 +216,7 @@ class _Reader:
         return id_
 
     def _reference(
-        self, where: str, record: dict[str, Any], key: str, known: dict[int, Any], target: str
+        self, where: object, record: dict[str, Any], key: str, known: dict[int, Any], target: str
     ) -> int | None:
         id_ = self._try(where, fields.integer, record, key)
         if id_ is not None and id_ not in known:
@@ -212,23 +224,26 @@ class _Reader:
             return None
         return id_
 
-    def _clipped(self, where: str, bbox: Box, image: ImageRecord) -> Box | None:
+    def _clipped(self, where: object, bbox: Box, image: ImageRecord) -> Box | None:
         """The box as xyxy inside its image; None where nothing of it is left. Both are noted."""
         x, y, width, height = bbox
         x0, y0 = max(x, 0.0), max(y, 0.0)
         x1, y1 = min(x + width, float(image.width)), min(y + height, float(image.height))
-        size = f"{shown(list(bbox))} in an image of {image.width} x {image.height}"
+        lost = x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE
+        over = max(-x, -y, x + width - image.width, y + height - image.height) > MIN_SIDE
         if width < MIN_SIDE or height < MIN_SIDE:
-            self.result.note(where, "bbox", "the box has no area: dropped", "repaired", shown(list(bbox)))
-            return None
-        if x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE:
-            self.result.note(where, "bbox", "the box lies outside its image: dropped", "repaired", size)
-            return None
-        if max(-x, -y, x + width - image.width, y + height - image.height) > MIN_SIDE:
-            self.result.note(where, "bbox", "the box reaches over the border: clipped", "repaired", size)
-        return x0, y0, x1, y1
+            rule = "the box has no area: dropped"
+        elif lost:
+            rule = "the box lies outside its image: dropped"
+        elif over:
+            rule = "the box reaches over the border: clipped"
+        else:
+            return x0, y0, x1, y1
+        got = f"{shown(list(bbox))} in an image of {image.width} x {image.height}"
+        self.result.note(where, "bbox", rule, "repaired", got)
+        return None if lost else (x0, y0, x1, y1)
 
-    def _area(self, where: str, record: dict[str, Any], xyxy: Box) -> float:
+    def _area(self, where: object, record: dict[str, Any], xyxy: Box) -> float:
         boxed = (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
         if "area" not in record:
             self.result.note(where, "area", "the key is missing: width x height is taken", "repaired")
@@ -236,7 +251,7 @@ class _Reader:
         area = self._try(where, fields.area, record)
         return boxed if area is None else area
 
-    def _segmentation(self, where: str, record: dict[str, Any], image: ImageRecord | None, crowd: bool) -> Any:
+    def _segmentation(self, where: object, record: dict[str, Any], image: ImageRecord | None, crowd: bool) -> Any:
         value = record.get("segmentation")
         fault = segmentation_fault(value, None if image is None else (image.height, image.width))
         if fault is not None:
