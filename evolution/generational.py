@@ -140,9 +140,7 @@ class Generational(ABC):
     def load_state_dict(self, state: Record) -> None:
         """Raises StrategyError if the state is another strategy's."""
         if state["strategy"] != type(self).__name__:
-            raise StrategyError(
-                f"A state of {state['strategy']} cannot be loaded into {type(self).__name__}."
-            )
+            raise StrategyError(f"A state of {state['strategy']} cannot be loaded into {type(self).__name__}.")
         self.generation = state["generation"]
         self.stopped = state["stopped"]
         self.record = state["record"]

@@ -77,18 +77,19 @@ class HistoryView:
 
     def find(self, genome: Genome, replicate: int) -> Evaluation | None:
         """The finished evaluation: it succeeded, or failed for good; None while it is still to be tried."""
-        rows = self._rows(
-            "SELECT status, record FROM evaluations WHERE genome = ? AND replicate = ? ORDER BY attempt",
-            _key(genome),
-            replicate,
-        )
-        finished = rows and (rows[-1][0] == OK or len(rows) >= MAX_ATTEMPTS)
-        return Evaluation.from_json(rows[-1][1]) if finished else None
+        if not self.is_finished(genome, replicate):
+            return None
+        query = "SELECT record FROM evaluations WHERE genome = ? AND replicate = ? ORDER BY attempt DESC LIMIT 1"
+        return Evaluation.from_json(self._rows(query, _key(genome), replicate)[0][0])
+
+    def is_finished(self, genome: Genome, replicate: int) -> bool:
+        """Whether this candidate is not to be tried any more."""
+        outcomes = self._outcomes(genome, replicate)
+        return OK in outcomes or len(outcomes) >= MAX_ATTEMPTS
 
     def attempts(self, genome: Genome, replicate: int) -> int:
         """How often this candidate was tried."""
-        query = "SELECT COUNT(*) FROM evaluations WHERE genome = ? AND replicate = ?"
-        return int(self._rows(query, _key(genome), replicate)[0][0])
+        return len(self._outcomes(genome, replicate))
 
     def succeeded(self) -> int:
         """How many evaluations did not fail."""
@@ -102,6 +103,11 @@ class HistoryView:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _outcomes(self, genome: Genome, replicate: int) -> list[str]:
+        """The status of every attempt."""
+        query = "SELECT status FROM evaluations WHERE genome = ? AND replicate = ?"
+        return [status for (status,) in self._rows(query, _key(genome), replicate)]
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         with _plain_errors(self.path):
@@ -146,18 +152,12 @@ class History(HistoryView):
 
     def append(self, evaluation: Evaluation) -> None:
         """Store one evaluation; it is on disk when this returns. A finished one must not come again."""
-        attempt = self.attempts(evaluation.genome, evaluation.replicate) + 1
-        assert self.find(evaluation.genome, evaluation.replicate) is None, "a finished evaluation was repeated"
+        genome, replicate, status = evaluation.genome, evaluation.replicate, evaluation.status
+        assert not self.is_finished(genome, replicate), "a finished evaluation was repeated"
+        row = _key(genome), replicate, self.attempts(genome, replicate) + 1, status, evaluation.to_json()
         with _plain_errors(self.path):
             self._database.execute(
-                "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)",
-                (
-                    _key(evaluation.genome),
-                    evaluation.replicate,
-                    attempt,
-                    evaluation.status,
-                    evaluation.to_json(),
-                ),
+                "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)", row
             )
 
     def commit(self, record: Record | None, state: Record) -> None:

@@ -20,15 +20,11 @@ class WriterLock:
     def __init__(self, path: Path) -> None:
         self._key = (os.getpid(), path.resolve())
         if self._key in self._held:
-            raise StrategyError(
-                f"One writer at a time may hold {path}, and this process has it open already."
-            )
+            raise StrategyError(f"One writer at a time may hold {path}, and this process has it open already.")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StrategyError(
-                f"A search needs a folder to write in, but {path}: {error.strerror}."
-            ) from None
+            raise StrategyError(f"A search needs a folder to write in, but {path}: {error.strerror}.") from None
         try:
             self._take(path)
         except BaseException:
@@ -50,9 +46,7 @@ class WriterLock:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         except OSError as error:
-            raise StrategyError(
-                f"A search needs a folder to write in, but {path}: {error.strerror}."
-            ) from None
+            raise StrategyError(f"A search needs a folder to write in, but {path}: {error.strerror}.") from None
 
     def release(self) -> None:
         """Let the next writer in; a second call does nothing."""

@@ -50,9 +50,7 @@ class MultiScaleEvolution(Generational):
             raise StrategyError(f"`n_random` is a whole number of at least 0, but got {n_random!r}.")
         self.n_random = n_random
         self.operators = operators_of(space)
-        self.variation = make_variation(
-            variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience
-        )
+        self.variation = make_variation(variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience)
 
     def _breed(self, taken: set[Genome]) -> Brood:
         brood = breed(  # Alg. 1, lines 3-10
@@ -78,7 +76,5 @@ class MultiScaleEvolution(Generational):
         return parents * (operator.parents // count)
 
     def _select(self, newcomers: list[Individual]) -> list[Individual]:
-        best: list[Individual] = tools.selBest(
-            self.population + newcomers, self.population_size
-        )  # Alg. 1, line 14
+        best: list[Individual] = tools.selBest(self.population + newcomers, self.population_size)  # Alg. 1, line 14
         return best

@@ -50,9 +50,7 @@ class NSGA2(Generational):
         )
         check_positive(draws=draws, patience=patience)
         if isinstance(minimise, str) or not minimise:
-            raise StrategyError(
-                f"`minimise` is a list of names of costs, such as [macs], but got {minimise!r}."
-            )
+            raise StrategyError(f"`minimise` is a list of names of costs, such as [macs], but got {minimise!r}.")
         if reference is not None and len(reference) != 1 + len(minimise):
             raise StrategyError(
                 f"`reference` has an AP and one number for each of {list(minimise)}, but got {reference}."
@@ -60,9 +58,7 @@ class NSGA2(Generational):
         self.minimise = tuple(minimise)
         self.reference = None if reference is None else self._to_maximise(reference[0], reference[1:])
         self.operators = operators_of(space)
-        self.variation = make_variation(
-            variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience
-        )
+        self.variation = make_variation(variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience)
         self._front = tools.ParetoFront(similar=same_genome)
 
     def front(self) -> list[Evaluation]:
@@ -104,10 +100,7 @@ class NSGA2(Generational):
         )
 
     def _attempt(self) -> list[tuple[Operator, Sequence[Genome]]]:
-        return [
-            (operator, [self._tournament_winner() for _ in range(operator.parents)])
-            for operator in self.operators
-        ]
+        return [(operator, [self._tournament_winner() for _ in range(operator.parents)]) for operator in self.operators]
 
     def _tournament_winner(self) -> Genome:
         """The better of two by dominance, then the less crowded (DEAP's draws from a global generator)."""
@@ -136,9 +129,7 @@ class NSGA2(Generational):
         return record
 
     def state_dict(self) -> Record:
-        crowding = [
-            repr(individual.fitness.crowding_dist) for individual in self.population
-        ]  # may be infinite
+        crowding = [repr(individual.fitness.crowding_dist) for individual in self.population]  # may be infinite
         front = [evaluation.to_dict() for evaluation in self.front()]
         reference = None if self.reference is None else list(self.reference)
         return {**super().state_dict(), "crowding": crowding, "front": front, "reference": reference}

@@ -63,9 +63,7 @@ class Brood:
             "attempts": self.attempts,
             "draws": dict(self.draws),
             "accepted": dict(self.accepted),
-            "grown": {
-                name: {str(r): n for r, n in sorted(radii.items())} for name, radii in self.grown.items()
-            },
+            "grown": {name: {str(r): n for r, n in sorted(radii.items())} for name, radii in self.grown.items()},
         }
 
 

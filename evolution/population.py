@@ -38,9 +38,7 @@ class Individual:
         return self.evaluation.genome
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Individual":
-        copy = Individual(
-            self.evaluation, self.fitness.values
-        )  # the evaluation is immutable: shared, not copied
+        copy = Individual(self.evaluation, self.fitness.values)  # the evaluation is immutable: shared, not copied
         copy.fitness.crowding_dist = self.fitness.crowding_dist
         return copy
 

@@ -191,7 +191,7 @@ class Scorer:
     def score(self, jobs: Sequence[Job], stamp: Mapping[Genome, tuple[int, str]]) -> list[Evaluation]:
         """A finished evaluation for each job, in their order. `stamp`: a genome's generation and origin."""
         for _ in range(MAX_ATTEMPTS):  # the second time only those that failed the first
-            missing = [job for job in jobs if self.history.find(*job) is None]
+            missing = [job for job in jobs if not self.history.is_finished(*job)]
             waiting = set(missing)
             for evaluation in self.evaluate_many(missing) if missing else ():
                 job = Job(evaluation.genome, evaluation.replicate)

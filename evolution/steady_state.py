@@ -101,10 +101,10 @@ class _Flow:
         genome = evaluation.genome
         evaluation = replace(evaluation, generation=self.strategy.generation, origin=self.strategy.origin(genome))
         self.scorer.store(evaluation, self.strategy.told + 1, self.strategy.total)
-        if self.history.find(genome, 0) is None:
-            self._again.append(genome)
-        else:
+        if self.history.is_finished(genome, 0):
             self._tell(evaluation)
+        else:
+            self._again.append(genome)
 
     def _tell(self, evaluation: Evaluation) -> None:
         is_new = self.strategy.tell_one(evaluation)

@@ -7,7 +7,7 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -63,9 +63,7 @@ class Evaluation:
     score: tuple[float, ...] = ()  # larger is better; the first is the AP
     metrics: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, int | float] = field(default_factory=dict)  # exact: macs, params, ...
-    recipe: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # how it was scored: iterations, lr, images, threads, ...
+    recipe: Mapping[str, Any] = field(default_factory=dict)  # how it was scored: iterations, lr, images, threads, ...
     seed: int = 0
     replicate: int = 0  # 0: the search's own score; 1, 2, ...: scored again on other batches
     seconds: float = 0.0
@@ -78,9 +76,7 @@ class Evaluation:
         put = object.__setattr__  # the dataclass is frozen; here values are only brought to their plain types
         put(self, "genome", as_genome(self.genome))
         put(self, "score", tuple(_finite("score", value) for value in self.score))
-        put(
-            self, "metrics", {name: _finite(f"metrics.{name}", value) for name, value in self.metrics.items()}
-        )
+        put(self, "metrics", {name: _finite(f"metrics.{name}", value) for name, value in self.metrics.items()})
         put(self, "cost", {name: _number(f"cost.{name}", value) for name, value in self.cost.items()})
         put(self, "recipe", _as_json("recipe", self.recipe))
         put(self, "seconds", _finite("seconds", self.seconds))
@@ -107,8 +103,9 @@ class Evaluation:
         return self.status == OK
 
     def to_dict(self) -> Record:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values, by field."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # `asdict` takes half a millisecond
+        return {**values, "genome": list(self.genome), "score": list(self.score)}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
