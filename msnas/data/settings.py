@@ -92,7 +92,9 @@ class DataSettings:
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
         if self.shapes is None and self.root is None and self.train_json is None:
-            raise ConfigError("data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes.")
+            raise ConfigError(
+                "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes."
+            )
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":
