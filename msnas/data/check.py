@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -148,12 +149,12 @@ def check_data(settings: DataSettings, *, progress: Callable[[int, int], None] |
 
 def _look(source: Source, workers: int, progress: Callable[[int, int], None] | None) -> list[Thumbnails]:
     """A small copy of every image that can be read (zeros for the rest), by split; faults are noted."""
-    total, done = sum(len(part.images) for part in source.parts), Counter[str]()
+    total, numbers = sum(len(part.images) for part in source.parts), count(1)
 
     def tick() -> None:
-        done["images"] += 1
+        number = next(numbers)  # one step, so that threads cannot count an image twice
         if progress is not None:
-            progress(done["images"], total)
+            progress(number, total)
 
     result: list[Thumbnails] = []
     for part in source.parts:

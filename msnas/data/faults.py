@@ -51,5 +51,5 @@ def refusal(faults: Sequence[Fault], root: str) -> DataError:
     """
     refused = [fault for fault in faults if fault.severity == "refused"]
     assert refused, "nothing to refuse"
-    more = f" ({len(refused) - 1} more like it or worse)" if len(refused) > 1 else ""
+    more = f" (and at least {len(refused) - 1} more)" if len(refused) > 1 else ""
     return DataError(f"{refused[0]}{more}. Run `msnas check data=coco data.root={root}` for the whole list.")
