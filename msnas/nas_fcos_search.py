@@ -25,6 +25,7 @@ from msnas.errors import ConfigError
 from msnas.seeds import derive
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
+from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
 from supernet.nas_fcos_encoder import DecoderNet, make_pyramid
 from supernet.nas_fcos_head import HeadModule
 
@@ -105,6 +106,15 @@ class ProgressiveSearch:
         second = self.search("head", heads, on_pyramid, head_maker(self.detector, heads.space))
         return Found(first, second, Decoder(best, heads.space.decode(second.winners[0].genome)))
 
+    def run_heads(self, heads: Phase) -> SearchResult:
+        """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
+        width = self.detector.encoder.out_channels
+        if heads.space.channels != width:
+            raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
+        assert isinstance(heads.space, HeadSpace)
+        data = self._through(self.backbone_data(), self.detector.encoder.neck)
+        return self.search("head", heads, data, head_maker(self.detector, heads.space))
+
     def backbone_data(self) -> DecoderData:
         """The backbone's features of meta-train (with its views) and of meta-val."""
         cache, place = self.cache, self.folder / "features"
@@ -151,9 +161,11 @@ class ProgressiveSearch:
             )
             checkpoint.save_weights(path, decoder)
         assert decoder.pyramid is not None
-        train, held_out = (
-            cache.through(decoder.pyramid, hardware=self.hardware) for cache in (data.train, data.held_out)
-        )
+        return self._through(data, decoder.pyramid)
+
+    def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck) -> DecoderData:
+        """The outputs of a frozen pyramid on all of `data`."""
+        train, held_out = (cache.through(pyramid, hardware=self.hardware) for cache in (data.train, data.held_out))
         return replace(data, train=train, held_out=held_out)
 
     def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> SearchResult:
@@ -195,6 +207,5 @@ def head_maker(detector: FCOS, space: HeadSpace) -> Callable[[Head], DecoderNet]
 def make_decoder(detector: FCOS, pyramid: Pyramid, head: Head | None, channels: int, out_channels: int) -> DecoderNet:
     """A fresh decoder on the features of the detector's backbone; C2 is left out where no block reads it."""
     trimmed = pyramid.without_unread_c2()
-    widths = list(detector.encoder.backbone.channels[-trimmed.num_inputs :])
-    neck = make_pyramid(trimmed, widths, channels, out_channels)
+    neck = make_pyramid(trimmed, detector.encoder.backbone.channels, channels, out_channels)
     return DecoderNet(neck, HeadModule(head, channels=out_channels, num_classes=detector.config["num_classes"]))

@@ -86,10 +86,12 @@ class BackboneCost:
 
 
 @lru_cache
-def caffe_backbone_cost(name: str, levels: tuple[int, ...], input_size: tuple[int, int]) -> BackboneCost:
-    """Counted at `input_size` (height, width) on the meta device."""
+def caffe_backbone_cost(
+    name: str, levels: tuple[int, ...], input_size: tuple[int, int], width: float = 1.0
+) -> BackboneCost:
+    """Counted at `input_size` (height, width) on the meta device; `width` as `CaffeBackbone` has it."""
     with torch.device("meta"):
-        backbone = CaffeBackbone(name, levels, frozen=True).eval()
+        backbone = CaffeBackbone(name, levels, frozen=True, width=width).eval()
         macs = count_macs(backbone, torch.empty(1, 3, *input_size))
     trainable = count_params(backbone, trainable=True)
     return BackboneCost(Cost(macs, count_params(backbone)), trainable, tuple(backbone.channels))

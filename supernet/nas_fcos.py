@@ -37,7 +37,7 @@ TRIES = 20_000  # draws that are made to find one genome inside a budget
 
 
 class _DecoderSpace(ABC):
-    """What both spaces share; a cost is the whole detector's: backbone, pyramid and head.
+    """What both spaces share; a cost is the whole detector's: backbone (`width` times as wide), pyramid, head.
 
     Inside a budget genomes are drawn by rejection, which keeps a draw uniform but knows no number of them.
     """
@@ -53,6 +53,7 @@ class _DecoderSpace(ABC):
         self._settings = settings
         self.budget = budget
         self.backbone: str = settings["backbone"]
+        self.width: float = settings["width"]
         self.channels: int = settings["channels"]
         self.num_classes: int = settings["num_classes"]
         height, width = settings["input_size"]
@@ -98,6 +99,7 @@ class _DecoderSpace(ABC):
             channels=self.channels,
             num_classes=self.num_classes,
             input_size=self.input_size,
+            width=self.width,
         )
 
     def described(self) -> dict[str, Any]:
@@ -165,6 +167,7 @@ class PyramidSpace(_DecoderSpace):
         self,
         *,
         backbone: str = "resnet50",
+        width: float = 1.0,
         channels: int = 64,
         blocks: int = 7,
         lowest_level: int = 2,
@@ -290,6 +293,7 @@ class HeadSpace(_DecoderSpace):
         self,
         *,
         backbone: str = "resnet50",
+        width: float = 1.0,
         channels: int = 128,
         layers: int = 6,
         pyramid: str = str(PUBLISHED.pyramid),

@@ -31,11 +31,12 @@ def detector_cost(
     head_channels: int | None = None,
     num_classes: int,
     input_size: tuple[int, int],
+    width: float = 1.0,
 ) -> Cost:
-    """Backbone, pyramid of `channels`, head of `head_channels` (None: the same) at (height, width)."""
+    """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid)."""
     from supernet.caffe_backbone import caffe_backbone_cost
 
-    body = caffe_backbone_cost(backbone, decoder.levels, input_size)
+    body = caffe_backbone_cost(backbone, decoder.levels, input_size, width)
     head_channels = head_channels or channels
     return (
         body.cost

@@ -43,9 +43,11 @@ class PyramidModule(nn.Module):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """features: C2..C5 or C3..C5, each [B, C_i, H/2^i, W/2^i]. Returns P3..P7, each [B, out_channels,
-        ., .].
+        """features: up to C5, each [B, C_i, H/2^i, W/2^i]; the last `num_inputs` are read.
+
+        Returns P3..P7, each [B, out_channels, ., .].
         """
+        features = features[-self.num_inputs :]
         pool = [adapter(feature) for adapter, feature in zip(self.adapters, features, strict=True)]
         for block, plan in zip(self.blocks, self.pyramid.blocks, strict=True):
             pool.append(block(pool[plan.first], pool[plan.second]))
@@ -123,7 +125,8 @@ class FpnNeck(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """features: C3..C5, each [B, C_i, ., .]. Returns P3..P7, each [B, channels, ., .]."""
+        """features: up to C5, each [B, C_i, ., .]; C3..C5 are read. Returns P3..P7, each [B, channels, ., .]."""
+        features = features[-self.num_inputs :]
         lateral = [conv(feature) for conv, feature in zip(self.laterals, features, strict=True)]
         merged = [lateral[-1]]
         for finer in reversed(lateral[:-1]):

@@ -1,5 +1,6 @@
 """Backbone and pyramid of an FCOS-like detector: five features P3..P7 of one width."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from supernet.errors import SpaceError
 from supernet.nas_fcos_architecture import LEVELS, ORIGINAL, Decoder, Pyramid
 from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
 from supernet.nas_fcos_head import HeadModule
+
+BACKBONE_LEVELS = (2, 3, 4, 5)
 
 
 class FcosEncoder(nn.Module):
@@ -47,8 +50,8 @@ class FcosEncoder(nn.Module):
             "pyramid": str(pyramid or ORIGINAL), "backbone": backbone, "channels": channels,
             "out_channels": self.out_channels, "caffe": caffe, "frozen": frozen, "width": width,
         }  # fmt: skip
-        self.backbone = CaffeBackbone(
-            backbone, Decoder(pyramid).levels, caffe=caffe, frozen=frozen, width=width, weights=weights
+        self.backbone = CaffeBackbone(  # C2, too, which costs nothing: another pyramid may read it
+            backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
         )
         self.neck = make_pyramid(pyramid, self.backbone.channels, channels, self.out_channels)
 
@@ -79,9 +82,10 @@ class DecoderNet(nn.Module):
 
 
 def make_pyramid(
-    pyramid: Pyramid | None, in_channels: list[int], channels: int, out_channels: int
+    pyramid: Pyramid | None, in_channels: Sequence[int], channels: int, out_channels: int
 ) -> PyramidModule | FpnNeck:
-    """The module of a pyramid over features of `in_channels`; None: FCOS's own."""
+    """The module of a pyramid; None: FCOS's own. `in_channels`: of C2..C5, of which it reads the coarsest it needs."""
+    widths = in_channels[-len(Decoder(pyramid).levels) :]
     if pyramid is None:
-        return FpnNeck(in_channels, out_channels)
-    return PyramidModule(pyramid, channels=channels, in_channels=in_channels, out_channels=out_channels)
+        return FpnNeck(widths, out_channels)
+    return PyramidModule(pyramid, channels=channels, in_channels=widths, out_channels=out_channels)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
@@ -24,6 +24,7 @@ from msnas.errors import DataError
 from msnas.runs import read_json, write_json
 from msnas.seeds import derive
 from supernet.nas_fcos_architecture import LEVELS
+from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
 
 STORED = torch.float16  # half the memory; features of a trained network lie well inside its range
 DONE = "done.json"
@@ -73,16 +74,16 @@ class FeatureCache:
         order = np.resize(order, steps * batch) + epoch % self.views * self.images
         return [int(row) for row in order[place * batch : (place + 1) * batch]]
 
-    def through(self, module: nn.Module, *, hardware: Hardware, batch: int = BATCH) -> "FeatureCache":
+    def through(self, module: PyramidModule | FpnNeck, *, hardware: Hardware, batch: int = BATCH) -> "FeatureCache":
         """A cache of `module`'s outputs on these features, in evaluation mode: a pyramid's, for the head's
         search.
         """
         parts: list[list[Tensor]] = []
-        module = hardware.place(module).eval()
+        hardware.place(module).eval()
         with torch.inference_mode():
             for start in range(0, len(self.labels), batch):
                 rows = range(start, min(start + batch, len(self.labels)))
-                features, _ = self.batch(rows, hardware.device)
+                features, _ = self.batch(rows, hardware.device, module.num_inputs)
                 parts.append([feature.to("cpu", STORED) for feature in module(features)])
         levels = zip(*parts, strict=True)
         return replace(self, features=tuple(torch.cat(level).clone() for level in levels))

@@ -128,6 +128,11 @@ def test_a_head_that_is_no_multiple_of_the_pyramids_width_is_refused(detector, s
         search(detector, splits, tmp_path).run(phase(PYRAMIDS), phase(heads))
 
 
+def test_heads_alone_are_searched_on_the_detectors_own_pyramid(detector, splits, tmp_path):
+    heads = HeadSpace(channels=8, layers=2, **SMALL)
+    assert search(detector, splits, tmp_path).run_heads(phase(heads)).failed == 0
+
+
 def test_a_decoder_leaves_c2_out_where_no_block_reads_it(detector):
     reads, does_not = Pyramid.parse("0,1,0,0,0:1,1,0,0,0:2,2,0,0,0"), Pyramid.parse("1,1,0,0,0:1,1,0,0,0:2,2,0,0,0")
     assert [make_decoder(detector, p, None, 8, 8).num_inputs for p in (reads, does_not)] == [4, 3]

@@ -151,6 +151,22 @@ def test_fcos_runs_over_a_searched_encoder():
     assert all(part.isfinite() for part in parts.values())
 
 
+def test_a_pyramid_over_c3_detects_as_the_same_pyramid_over_c2_that_reads_none_of_it():
+    pyramids = (PUBLISHED.pyramid, PUBLISHED.pyramid.without_unread_c2())
+    four, three = (FcosEncoder(p, backbone="resnet18", channels=16, width=0.25).eval() for p in pyramids)
+    weights = {k: v for k, v in four.state_dict().items() if not k.startswith("neck.adapters.0.")}
+    three.load_state_dict(
+        {k.replace(f"adapters.{i}", f"adapters.{i - 1}"): v for k, v in weights.items() for i in [_adapter(k)]}
+    )
+    images = torch.rand(1, 3, 64, 64)
+    for a, b in zip(four(images), three(images), strict=True):
+        assert torch.equal(a, b)
+
+
+def _adapter(key):
+    return int(key.split(".")[2]) if key.startswith("neck.adapters.") else 0
+
+
 def test_a_detector_of_frozen_norms_keeps_their_statistics():
     encoder = FcosEncoder(backbone="resnet18", channels=16, width=0.25, frozen=True)
     detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64).train()

@@ -208,11 +208,12 @@ def test_the_average_moves_by_a_tenth_of_the_way(data, make_decoder):
 def test_a_pyramid_over_c3_reads_the_last_three_features(data, detector):
     pyramid = Pyramid.parse("c3:0,1,0,0,0:1,1,0,0,0:2,2,0,0,0")
     head = HeadModule(None, channels=8, num_classes=2)
-    decoder = DecoderNet(make_pyramid(pyramid, detector.encoder.backbone.channels[1:], 8, 8), head).eval()
+    decoder = DecoderNet(make_pyramid(pyramid, detector.encoder.backbone.channels, 8, 8), head).eval()
     four, _ = data.held_out.batch([0], torch.device("cpu"))
     three, _ = data.held_out.batch([0], torch.device("cpu"), coarsest=decoder.num_inputs)
     assert len(three) == 3
     assert torch.equal(decoder(four)[0], decoder(three)[0])
+    assert len(data.held_out.through(decoder.pyramid, hardware=HARDWARE).features) == 5
 
 
 @pytest.mark.parametrize("changes", [{"reward": "recall"}, {"iterations": 0}, {"batch": 1}, {"polyak": 1.0}])
