@@ -16,13 +16,13 @@ from msnas.cli import Call
 from msnas.data.coco import Splits
 from msnas.detectors import model_file
 from msnas.engine.devices import Hardware
-from msnas.engine.distributed import Group, joined
-from msnas.engine.evaluate import evaluate
+from msnas.engine.distributed import ALONE, Group, joined
+from msnas.engine.evaluate import Judged, evaluate
 from msnas.engine.loop import train
 from msnas.networks import fpn_baseline, network
 from msnas.progress import Progress
 from msnas.ranking import kendall_tau
-from msnas.runs import Run, open_existing, read_json, write_json
+from msnas.runs import Run, open_existing, read_json, shared, write_json, write_text
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import baseline_cost, budget_of, plain_space
@@ -50,36 +50,33 @@ class Entry:
 
 def main(call: Call) -> int:
     """Retrain, or go on retraining, the winners of the run that the call's words name."""
-    run = open_existing(call.words, stage=STAGE)
-    with run.locked():
-        retrain(run, call)
+    hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
+    with joined(hardware.device) as group, shared(lambda: open_existing(call.words, stage=STAGE), group) as run:
+        retrain(run, call, group)
     return 0
 
 
-def retrain(run: Run, call: Call) -> None:
+def retrain(run: Run, call: Call, group: Group = ALONE) -> None:
     """The stage: reads `search/result.json`, leaves a model and its 12 COCO numbers for every network."""
     run.require("search")
-    if run.done(STAGE) is not None:
-        print(render(read_json(run.folder / STAGE / "table.json")))
-        print(f"The networks of run {run.name} are retrained. Next: msnas report run={run.name}")
-        return
     config = run.config
+    if run.done(STAGE) is not None:
+        if group.writes:
+            print(render(read_json(run.folder / STAGE / "table.json")))
+            print(f"The networks of run {run.name} are retrained. Next: msnas report run={run.name}")
+        return
     hardware = hardware_of(config, threads=config.hardware.train_threads)
-    with joined(hardware.device) as group:
-        splits = open_splits(config, say=group.writes)
-        entries = list(_entries(run, config, splits))
-        if group.writes:
-            record_start(run, call, hardware)
-        for number, entry in enumerate(entries, start=1):
-            if not (run.stage(STAGE) / entry.folder / "result.json").exists():
-                if group.writes:
-                    print(
-                        f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}",
-                        file=sys.stderr,
-                    )
-                _train_one(run, entry, splits, hardware, group)
-        if group.writes:
-            _finish(run, entries)
+    splits = open_splits(config, say=group.writes)
+    entries = list(_entries(run, config, splits))
+    if group.writes:
+        record_start(run, call, hardware)
+    for number, entry in enumerate(entries, start=1):
+        if not (run.stage(STAGE) / entry.folder / "result.json").exists():
+            if group.writes:
+                print(f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}", file=sys.stderr)
+            _train_one(run, entry, splits, hardware, group)
+    if group.writes:
+        _finish(run, entries)
 
 
 def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
@@ -104,16 +101,12 @@ def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
             cost = baseline_cost(config)
             name = f"{config.baseline.backbone}-FPN, width {config.baseline.width:g}"
             build = lambda: fpn_baseline(config, classes)  # noqa: E731
-            yield Entry(
-                f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed
-            )
+            yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
         if config.retrain.point:
             point = space.fpn_like(budget_of(config) or Budget("macs", baseline_cost(config).macs))
             cost = space.cost(space.encode(point))
             build = lambda p=point: network(config, p, classes)  # type: ignore[misc]  # noqa: E731
-            yield Entry(
-                f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed
-            )
+            yield Entry(f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed)
 
 
 def identity(architecture: str) -> str:
@@ -126,20 +119,13 @@ def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group
     config = run.config
     folder = run.stage(STAGE) / entry.folder
     folder.mkdir(exist_ok=True)
-    if config.retrain.steps is None:
-        schedule = schedule_of(config, images=len(splits.train), steps=None, factor=config.retrain.factor)
-    else:
-        schedule = schedule_of(
-            config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor
-        )
     seed = derive(config.seed, STAGE, entry.seed)
+    schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
     model = entry.build()
-    with Progress(
-        entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes
-    ) as progress:
+    with Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
         trained = train(
             model,
-            batches_of(config, splits.train, batch=schedule.batch, seed=seed),
+            batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group),
             schedule,
             seed=seed,
             stage=STAGE,
@@ -150,14 +136,12 @@ def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group
             save_every=config.retrain.checkpoint_every,
             progress=progress.update,
         )
+    judged = evaluate(model, splits.val, hardware=hardware, group=group)
     if group.writes:
-        _judge(model, entry, splits, hardware, folder, trained.seconds)
+        _save(model, entry, splits, judged, folder, trained.seconds)
 
 
-def _judge(
-    model: nn.Module, entry: Entry, splits: Splits, hardware: Hardware, folder: Path, seconds: float
-) -> None:
-    result = evaluate(model, splits.val, hardware=hardware)
+def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder: Path, seconds: float) -> None:
     meta = {
         "classes": list(splits.train.classes),
         "category_ids": list(splits.train.category_ids),
@@ -165,9 +149,9 @@ def _judge(
         "architecture": entry.architecture,
     }
     model_file.save(folder, model, meta)
-    (folder / "detections.json").write_text(json.dumps(result.detections))
+    write_text(folder / "detections.json", json.dumps(judged.detections))
     row = {"name": entry.name, "architecture": entry.architecture, "macs": entry.macs, "params": entry.params}
-    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    row |= {**judged.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
     write_json(folder / "result.json", row)
 
 

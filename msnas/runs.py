@@ -11,11 +11,11 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -82,10 +82,32 @@ class Run:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(
-                    f"Another process works on run {self.name}; wait for it, or end it first."
-                ) from None
+                raise RunError(f"Another process works on run {self.name}; wait for it, or end it first.") from None
             yield
+
+
+class Processes(Protocol):
+    """What is asked of a data-parallel group; `msnas.engine.distributed` has the real one."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+
+    def gather(self, value: str | None, /) -> list[str | None]:
+        """The values of all processes."""
+
+
+@contextmanager
+def shared(open_run: Callable[[], Run], group: Processes) -> Iterator[Run]:
+    """The run that all processes of `group` work on: one opens and holds it, the others are told which it is."""
+    if group.writes:
+        run = open_run()
+        with run.locked():
+            group.gather(str(run.folder))
+            yield run
+    else:
+        folder = Path(str(group.gather(None)[0]))
+        yield Run(folder, compose(_stored_words(folder)))
 
 
 def read_json(path: Path) -> Any:
@@ -139,9 +161,7 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
             names = ", ".join(f.name for f in folders[:5]) or "none"
             raise RunError(f"There is no run {asked.run!r} in {root}/; there are: {names}.")
     elif not folders:
-        raise RunError(
-            f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages."
-        )
+        raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
     else:
         folder = folders[0]
     merged = [*_stored_words(folder), *words]

@@ -10,7 +10,7 @@ from msnas.data.coco import Splits, open_data
 from msnas.data.dataset import DetectionDataset
 from msnas.data.settings import DataSettings
 from msnas.engine.devices import Hardware, choose, describe
-from msnas.engine.distributed import local_rank
+from msnas.engine.distributed import ALONE, Group, local_rank
 from msnas.runs import Run, record_environment
 
 
@@ -18,9 +18,7 @@ def data_settings(config: DictConfig) -> DataSettings:
     """The `data` part of the configuration, checked; masks are read where the detector has a mask branch."""
     plain = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(plain, dict)
-    return DataSettings.from_mapping(
-        {str(k): v for k, v in plain.items()}, masks=config.detector.get("mask", False)
-    )
+    return DataSettings.from_mapping({str(k): v for k, v in plain.items()}, masks=config.detector.get("mask", False))
 
 
 def open_splits(config: DictConfig, *, say: bool = True) -> Splits:
@@ -32,10 +30,21 @@ def open_splits(config: DictConfig, *, say: bool = True) -> Splits:
     return splits
 
 
-def batches_of(config: DictConfig, dataset: DetectionDataset, *, batch: int, seed: int) -> Batches:
-    """Training batches of `dataset`, augmented as the configuration says."""
+def batches_of(
+    config: DictConfig, dataset: DetectionDataset, *, batch: int, seed: int, group: Group = ALONE
+) -> Batches:
+    """This process's share of the training batches of `dataset`, augmented as the configuration says."""
     data = config.data
-    return Batches(dataset, batch, seed=seed, flip=data.flip, jitter=tuple(data.jitter), workers=data.workers)
+    return Batches(
+        dataset,
+        batch,
+        seed=seed,
+        flip=data.flip,
+        jitter=tuple(data.jitter),
+        workers=data.workers,
+        rank=group.rank,
+        world_size=group.size,
+    )
 
 
 def hardware_of(config: DictConfig, *, threads: int | None) -> Hardware:

@@ -8,13 +8,14 @@ from omegaconf import DictConfig
 
 from msnas.cli import Call
 from msnas.engine import checkpoint
-from msnas.engine.distributed import Group, joined
+from msnas.engine.devices import Hardware
+from msnas.engine.distributed import ALONE, Group, joined
 from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
 from msnas.errors import ConfigError
 from msnas.networks import supernet
 from msnas.progress import Progress, duration
-from msnas.runs import Run, open_new, write_json
+from msnas.runs import Run, open_new, shared, write_json
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, plain_space
@@ -25,67 +26,61 @@ STAGE = "supernet"
 
 def main(call: Call) -> int:
     """Train, or go on training, the run that the call's words name."""
-    run = open_new(call.words)
-    try:
-        with run.locked():
-            train_supernet(run, call)
-    finally:
-        run.forget_unless_begun()
+    hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
+    with joined(hardware.device) as group, shared(lambda: open_new(call.words), group) as run:
+        try:
+            train_supernet(run, call, group)
+        finally:
+            if group.writes:
+                run.forget_unless_begun()
     return 0
 
 
-def train_supernet(run: Run, call: Call) -> None:
+def train_supernet(run: Run, call: Call, group: Group = ALONE) -> None:
     """The stage: reads the data, leaves `supernet/weights.safetensors`."""
-    done = run.done(STAGE)
+    config, done = run.config, run.done(STAGE)
     if done is not None:
-        print(
-            f"The supernet of run {run.name} is trained ({done['steps']} steps). Next: msnas search run={run.name}"
-        )
-        return
-    config = run.config
-    hardware = hardware_of(config, threads=config.hardware.train_threads)
-    with joined(hardware.device) as group:
-        splits = open_splits(config, say=group.writes)
-        schedule = schedule_of(config, images=len(splits.supernet_train), steps=config.train.steps)
-        path_of_step = paths(config)
-        model = supernet(config, splits.train.classes)
-        folder = run.stage(STAGE)
         if group.writes:
-            record_start(run, call, hardware)
-            if config.scale_name == "paper" and hardware.device.type == "cpu":
-                print("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.", file=sys.stderr)
             print(
-                f"Run {run.name}: supernet, {schedule.steps} steps of {schedule.batch} images.",
-                file=sys.stderr,
+                f"The supernet of run {run.name} is trained ({done['steps']} steps). Next: msnas search run={run.name}"
             )
-        with Progress(
-            STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes
-        ) as progress:
-            trained = train(
-                model,
-                batches_of(
-                    config, splits.supernet_train, batch=schedule.batch, seed=derive(config.seed, STAGE)
-                ),
-                schedule,
-                seed=config.seed,
-                stage=STAGE,
-                path_of_step=path_of_step,
-                hardware=hardware,
-                group=group,
-                folder=folder,
-                fingerprint={"space": str(config.space), "detector": str(config.detector)},
-                save_every=config.train.checkpoint_every,
-                progress=progress.update,
-            )
-        _finish(run, group, model, schedule, trained.seconds)
-
-
-def _finish(run: Run, group: Group, model: object, schedule: Schedule, seconds: float) -> None:
-    if not group.writes:
         return
-    checkpoint.save_weights(run.stage(STAGE) / "weights.safetensors", model)  # type: ignore[arg-type]
-    write_json(run.stage(STAGE) / "done.json", {"steps": schedule.steps, "seconds": seconds})
-    print(f"The supernet is trained, in {duration(seconds)}. Next: msnas search run={run.name}")
+    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    splits = open_splits(config, say=group.writes)
+    seed = derive(config.seed, STAGE)
+    schedule = schedule_of(config, images=len(splits.supernet_train), steps=config.train.steps)
+    batches = batches_of(config, splits.supernet_train, batch=schedule.batch, seed=seed, group=group)
+    path_of_step = paths(config)
+    model = supernet(config, splits.train.classes)
+    folder = run.stage(STAGE)
+    if group.writes:
+        record_start(run, call, hardware)
+        _announce(run, schedule, hardware)
+    with Progress(STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
+        trained = train(
+            model,
+            batches,
+            schedule,
+            seed=config.seed,
+            stage=STAGE,
+            path_of_step=path_of_step,
+            hardware=hardware,
+            group=group,
+            folder=folder,
+            fingerprint={"space": str(config.space), "detector": str(config.detector)},
+            save_every=config.train.checkpoint_every,
+            progress=progress.update,
+        )
+    if group.writes:
+        checkpoint.save_weights(folder / "weights.safetensors", model)
+        write_json(folder / "done.json", {"steps": schedule.steps, "seconds": trained.seconds})
+        print(f"The supernet is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}")
+
+
+def _announce(run: Run, schedule: Schedule, hardware: Hardware) -> None:
+    print(f"Run {run.name}: supernet, {schedule.steps} steps of {schedule.batch} images.", file=sys.stderr)
+    if run.config.scale_name == "paper" and hardware.device.type == "cpu":
+        print("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.", file=sys.stderr)
 
 
 def schedule_of(config: DictConfig, *, images: int, steps: int | None, factor: float = 1.0) -> Schedule:
