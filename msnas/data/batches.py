@@ -24,8 +24,8 @@ class Batches:
     batch_size: images a step over all ranks; this object yields the part of `rank`. An epoch has ceil(images
     / batch_size) full batches; where they do not come out even, its first images come twice. group_by_aspect:
     landscape and portrait images in batches of their own, so that less is padded. workers: threads that load
-    the next batches beforehand; they change no number, and pay only where images are decoded from disk.
-    (Threads: Pillow and torch leave Python's lock.)
+    the next batches beforehand, where that is more than copying from memory; they change no number. (Threads:
+    Pillow and torch leave Python's lock.)
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class Batches:
         self._portrait: np.ndarray[Any, np.dtype[np.bool_]] | None = None
         if group_by_aspect:
             self._portrait = np.array([height > width for height, width in map(dataset.size, range(len(dataset)))])
-        self._workers, self._part = (
-            workers,
-            slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size),
-        )
+        share = batch_size // world_size
+        self._part = slice(rank * share, (rank + 1) * share)
+        laborious = dataset.memory == 0 or dataset.masks or tuple(jitter) != (1.0, 1.0)
+        self._workers = workers if laborious else 0
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[int, list[Future[Loaded]]] = {}
         self._epoch, self._order = -1, [0]

@@ -1,6 +1,7 @@
 """Batches are a function of (seed, step)."""
 
 import pickle
+import threading
 from collections import Counter
 
 import pytest
@@ -93,8 +94,14 @@ def test_portrait_and_landscape_are_not_mixed(folder: CocoFolder):
     assert any(len({image.shape for image in mixed.batch(step)[0]}) == 2 for step in range(30))
 
 
+def test_no_thread_is_started_to_copy_from_memory(data: DetectionDataset):
+    before = threading.active_count()
+    Batches(data, 4, seed=0, workers=2).batch(0)
+    assert threading.active_count() == before
+
+
 def test_pickled_batches_go_on(data: DetectionDataset):
-    batches = Batches(data, 4, seed=0, workers=2)
+    batches = Batches(data, 4, seed=0, jitter=(0.5, 1.5), workers=2)
     batch = batches.batch(1)
     copy = pickle.loads(pickle.dumps(batches))
     assert _equal(copy.batch(1), batch)
