@@ -6,6 +6,7 @@ from typing import Any
 from msnas.cli import Call
 from msnas.errors import ConfigError
 from msnas.report.architecture_drawing import draw_diagrams
+from msnas.report.diagram import Diagram
 from msnas.report.networks import Fpn, diagram_of
 from msnas.spaces import input_size, plain_space
 from msnas.zoo import SPACES, PublishedFpn, PublishedPath, published
@@ -16,8 +17,26 @@ from supernet.stride_space import StrideSpace
 def main(call: Call) -> int:
     """Write `out=FILE.svg` or `.png` (default `architecture.svg` and `.png`) and say where."""
     config = call.config
+    paths = [Path(config.out)] if config.out else [Path("architecture.svg"), Path("architecture.png")]
+    for path in paths:
+        _draw(call, path)
+        print(path)
+    return 0
+
+
+def _draw(call: Call, path: Path) -> None:
+    config = call.config
+    if config.zoo is not None and not call.positionals:
+        own_drawing = getattr(published(str(config.zoo)), "draw", None)
+        if own_drawing is not None:  # a network that is no row of blocks and strides
+            own_drawing(path)
+            return
+    draw_diagrams(_diagrams(call), path)
+
+
+def _diagrams(call: Call) -> list[Diagram]:
+    config, diagrams = call.config, []
     space = plain_space(config)
-    diagrams = []
     for number, text in enumerate(call.positionals, start=1):
         architecture = Architecture.parse(text)
         space.validate(architecture)
@@ -28,11 +47,7 @@ def main(call: Call) -> int:
         diagrams.append(diagram_of(item, own_space, title=str(config.zoo)))
     if not diagrams:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
-    paths = [Path(config.out)] if config.out else [Path("architecture.svg"), Path("architecture.png")]
-    for path in paths:
-        draw_diagrams(diagrams, path)
-        print(path)
-    return 0
+    return diagrams
 
 
 def _published(name: str, size: tuple[int, int], space: Any) -> tuple[Architecture | Fpn, Any]:

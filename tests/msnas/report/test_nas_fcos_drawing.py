@@ -2,6 +2,7 @@
 
 import pytest
 
+from msnas.cli import main
 from msnas.errors import ConfigError
 from msnas.report.curves import Rectangle, best_curve
 from msnas.report.nas_fcos_drawing import block_links, draw_decoder, output_links
@@ -54,3 +55,13 @@ def test_a_curve_goes_around_what_is_in_its_way():
     curve = best_curve((0.0, 1.0), (4.0, 1.0), [obstacle], top=0.0, bottom=2.0)
     assert curve.leaving[1] != 1.0 or curve.arriving[1] != 1.0
     assert (curve.start, curve.end) == ((0.0, 1.0), (4.0, 1.0))
+
+
+def test_the_command_line_draws_a_published_decoder(tmp_path):
+    assert main(["draw", "zoo=nas_fcos_r50_256", f"out={tmp_path / 'a.svg'}"]) == 0
+    assert "nas_fcos_r50_256" in (tmp_path / "a.svg").read_text()
+
+
+def test_a_baseline_has_no_decoder_to_draw(tmp_path, capsys):
+    assert main(["draw", "zoo=fcos_fpn_r50", f"out={tmp_path / 'a.svg'}"]) == 2
+    assert "draw one of nas_fcos_*" in capsys.readouterr().err
