@@ -29,6 +29,8 @@ from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
 from supernet.nas_fcos_encoder import DecoderNet, make_pyramid
 from supernet.nas_fcos_head import HeadModule
 
+HISTORIES = {"pyramid": "history.sqlite", "head": "head.sqlite"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
@@ -73,8 +75,8 @@ class Found:
 class ProgressiveSearch:
     """A search on the frozen backbone of `detector`, which has been trained with any decoder.
 
-    folder: gets `pyramid.sqlite`, `head.sqlite`, the trained pyramid, and features that do not fit into memory; the
-    same search in the same folder goes on where it was. weights: what identifies the detector's weights.
+    folder: gets a history for each half, the trained pyramid, and features that do not fit into memory; the same
+    search in the same folder goes on where it was. weights: what identifies the detector's weights.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class ProgressiveSearch:
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **_described(phase)}
-        with History(self.folder / f"{name}.sqlite", fingerprint=fingerprint) as history:
+        with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
             return run_search(
                 phase.strategy,
                 evaluate_with(evaluator),

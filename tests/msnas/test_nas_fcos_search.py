@@ -79,7 +79,7 @@ def test_every_evaluation_succeeded_and_is_in_the_histories(whole):
     found, told, folder = whole
     assert all(evaluation.ok for evaluation in told)
     assert found.pyramids.evaluated + found.heads.evaluated == len(told) == 14
-    assert {path.name for path in folder.glob("*.sqlite")} == {"pyramid.sqlite", "head.sqlite"}
+    assert {path.name for path in folder.glob("*.sqlite")} == {"history.sqlite", "head.sqlite"}
 
 
 @pytest.mark.parametrize("after", [2, 10])
