@@ -52,7 +52,7 @@ def test_masks_boxes_and_areas_agree(drawn: DataSettings):
         x, y, width, height = item["bbox"]
         found = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
         assert abs(found - [x, y, x + width, y + height]).max() <= 1
-        assert abs(mask.sum() - item["area"]) <= 4 + 0.15 * item["area"]
+        assert abs(mask.sum() - item["area"]) <= 4 + 1.5 * item["area"] ** 0.5  # a rim of pixels half covered
         kinds.add(type(item["segmentation"]))
     assert kinds == {list, dict}  # polygons and run lengths
 
