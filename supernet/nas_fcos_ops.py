@@ -65,7 +65,10 @@ class DeformableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W]. Returns the same shape."""
-        offset, mask = self.offset(x).split((2 * self.taps, self.taps), dim=1)
-        return deform_conv2d(  # type: ignore[no-any-return]
-            x, offset, self.conv.weight, self.conv.bias, padding=self.conv.padding, mask=torch.sigmoid(mask)
+        offset, mask = self.offset(x).float().split((2 * self.taps, self.taps), dim=1)
+        weight, bias = self.conv.weight.float(), self.conv.bias
+        assert bias is not None
+        out: Tensor = deform_conv2d(  # in float32: its kernels know no bfloat16
+            x.float(), offset, weight, bias.float(), padding=self.conv.padding, mask=torch.sigmoid(mask)
         )
+        return out.to(x.dtype)

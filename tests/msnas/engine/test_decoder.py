@@ -182,6 +182,13 @@ def test_the_reward_may_be_the_ap(make_evaluator):
     assert 0 <= evaluation.metrics["ap50"] <= 1
 
 
+def test_a_decoder_of_every_operation_is_scored_in_half_precision(data, make_decoder):
+    half = Hardware(threads=1, precision="bf16")
+    evaluator = DecoderEvaluator(data, make_decoder, space=SPACE, recipe=RECIPE, seed=7, hardware=half)
+    evaluation = evaluator((0, 1, 0, 1, 0, 1, 2, 2, 3, 1, 3, 3, 4, 4, 0, 2, 2, 4, 1, 1))
+    assert evaluation.ok, evaluation.reason
+
+
 def test_training_lowers_the_loss_on_held_out_images(data, make_decoder):
     def loss(iterations):
         recipe = DecoderRecipe(iterations=iterations, batch=8, lr=4e-3, polyak=0.5)
