@@ -19,7 +19,7 @@ from msnas.candidates import evaluate_many
 from msnas.cli import Call
 from msnas.config import build
 from msnas.data.coco import DetectionDataset
-from msnas.errors import ConfigError
+from msnas.errors import ConfigError, DataError
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
 from msnas.runs import Run, open_existing, write_json
@@ -49,6 +49,8 @@ def search(run: Run, call: Call) -> None:
     config = run.config
     hardware = hardware_of(config, threads=config.hardware.threads)
     splits = open_splits(config)
+    if len(splits.search_val) == 0:
+        raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     _refuse_reported_split(splits.search_val, splits.val)
     space = bounded_space(config)
     strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, STAGE, "strategy"))
@@ -81,9 +83,7 @@ def _finish(run: Run, result: SearchResult, space: Any) -> None:
     write_json(run.stage(STAGE) / "result.json", {"winners": winners, "finalists": finalists, **summary})
     write_json(run.stage(STAGE) / "done.json", summary)
     for winner in winners:
-        print(
-            f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs"
-        )
+        print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
     print(f"{result.evaluated} evaluations in {duration(result.seconds)}. Next: msnas retrain run={run.name}")
 
 
@@ -153,9 +153,7 @@ class _Narrator:
         self._done += 1
         if self._done == 1:
             estimate = duration(evaluation.seconds * self._progress.total)
-            print(
-                f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr
-            )
+            print(f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr)
         outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
 
