@@ -53,12 +53,8 @@ _TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "h
 _SPACE = ("space", "input", "budget", "scale")
 STAGES: dict[str, Stage] = {
     "demo": Stage("msnas.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
-    "check": Stage(
-        "msnas.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")
-    ),
-    "train": Stage(
-        "msnas.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")
-    ),
+    "check": Stage("msnas.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")),
+    "train": Stage("msnas.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")),
     "search": Stage(
         "msnas.search",
         "evolution under the budget",
@@ -71,15 +67,11 @@ STAGES: dict[str, Stage] = {
         "",
         ("run", "retrain", "baseline", "top_k", "hardware"),
     ),
-    "report": Stage(
-        "msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
-    ),
+    "report": Stage("msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)),
     "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank")),
     "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Stage("msnas.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
-    "space": Stage(
-        "msnas.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE
-    ),
+    "space": Stage("msnas.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE),
     "sample": Stage(
         "msnas.inspect_space", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")
     ),
@@ -108,9 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
             raise
         place = f" at {error.filename}" if error.filename else ""
-        print(
-            f"msnas: cannot write{place}: {error.strerror}. Free space or choose runs_root=.", file=sys.stderr
-        )
+        print(f"msnas: cannot write{place}: {error.strerror}. Free space or choose runs_root=.", file=sys.stderr)
         return 2
 
 
@@ -148,9 +138,7 @@ def parse(stage: str, rest: Sequence[str]) -> Call:
     flags = [word for word in rest if word.startswith("--")]
     unknown = [flag for flag in flags if flag != "--json"]
     if unknown:
-        raise ConfigError(
-            f"There is no flag {unknown[0]!r}; options are written key=value. Flags: --json, --help."
-        )
+        raise ConfigError(f"There is no flag {unknown[0]!r}; options are written key=value. Flags: --json, --help.")
     plain = [word for word in rest if not word.startswith("--")]
     words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
     positionals = tuple(word for word in plain if word not in words)

@@ -50,9 +50,7 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
     for word in words:
         key, value = split(word)
         if key in known and value not in known[key]:
-            raise ConfigError(
-                f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}"
-            )
+            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}")
         chosen.pop(key, None)
         chosen[key] = value
     choices = [f"{key}={value}" for key, value in chosen.items() if key in known]

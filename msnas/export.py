@@ -18,9 +18,7 @@ def main(call: Call) -> int:
     run.require("retrain")
     found = sorted((run.folder / "retrain").glob(f"{call.config.rank:02d}-*/model.json"))
     if not found:
-        raise RunError(
-            f"Run {run.name} has no retrained winner of rank {call.config.rank}; see `msnas retrain`."
-        )
+        raise RunError(f"Run {run.name} has no retrained winner of rank {call.config.rank}; see `msnas retrain`.")
     out = Path(call.config.out) if call.config.out else Path(f"{run.name}-rank{call.config.rank}")
     out.mkdir(parents=True, exist_ok=True)
     for name in (WEIGHTS, JSON):

@@ -14,9 +14,7 @@ def overview(stages: Mapping[str, Any]) -> str:
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
     lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
-    lines += [
-        "Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."
-    ]
+    lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
     return "\n".join(lines)
 
 

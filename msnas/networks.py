@@ -29,9 +29,7 @@ def network(config: DictConfig, architecture: Architecture, classes: Sequence[st
     """The detector of one architecture, fresh."""
     with _initialised(config, str(architecture)):
         space = config.space
-        encoder = PathEncoder(
-            architecture, block=space.block, channels=space.channels, base_stride=space.base_stride
-        )
+        encoder = PathEncoder(architecture, block=space.block, channels=space.channels, base_stride=space.base_stride)
         return _detector(config, encoder, classes)
 
 

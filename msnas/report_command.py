@@ -15,9 +15,7 @@ def main(call: Call) -> int:
     names = call.positionals or ((str(config.run),) if config.run else ())
     folders = [_folder(root, name) for name in names] or newest(root)[:1]
     if not folders:
-        raise RunError(
-            f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages."
-        )
+        raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
     print(write_report(folders, Path(config.out) if config.out else None))
     return 0
 

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections import Counter
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from msnas.config import build
+from msnas.data.geometry import typical_input
 from msnas.errors import ConfigError
 from supernet.cost import fpn_cost
 from supernet.space import Budget
@@ -29,15 +28,11 @@ def bounded_space(config: DictConfig) -> Any:
 
 def budget_of(config: DictConfig) -> Budget | None:
     """The budget: `macs` or `params`, a number or `baseline` (what the FPN baseline costs at this input)."""
-    wanted = {
-        metric: config.budget[metric] for metric in ("macs", "params") if config.budget[metric] is not None
-    }
+    wanted = {metric: config.budget[metric] for metric in ("macs", "params") if config.budget[metric] is not None}
     if not wanted:
         return None
     if len(wanted) > 1:
-        raise ConfigError(
-            f"A budget is on macs or on params, but got both: {dict(wanted)}. Set one of them to null."
-        )
+        raise ConfigError(f"A budget is on macs or on params, but got both: {dict(wanted)}. Set one of them to null.")
     [(metric, target)] = wanted.items()
     if target == "baseline":
         target = getattr(baseline_cost(config), metric)
@@ -75,18 +70,10 @@ def input_size(config: DictConfig) -> tuple[int, int]:
 
 
 def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
-    """The commonest size after resizing and padding; portrait and landscape count as one, since they cost the same."""
-    if config.data.name == "shapes":
-        sizes = Counter({(config.data.size, config.data.size): 1})
-    else:
-        sizes = _listed_sizes(train_json(config.data))
-    padded: Counter[tuple[int, int]] = Counter()
-    for (height, width), number in sizes.items():
-        low, high = sorted((height, width))
-        scale = min(config.data.short_side / low, config.data.long_side / high)
-        unit = divisor(config)
-        padded[ceil(round(low * scale) / unit) * unit, ceil(round(high * scale) / unit) * unit] += number
-    return padded.most_common(1)[0][0]
+    """The commonest size of training images after resizing and padding."""
+    data = config.data
+    sizes = [(data.size, data.size)] if data.name == "shapes" else _listed_sizes(train_json(data))
+    return typical_input(sizes, data.short_side, data.long_side, divisor(config))
 
 
 def train_json(data: DictConfig) -> Path:
@@ -106,14 +93,14 @@ def train_json(data: DictConfig) -> Path:
     )
 
 
-def _listed_sizes(path: Path) -> Counter[tuple[int, int]]:
+def _listed_sizes(path: Path) -> list[tuple[int, int]]:
+    """(height, width) of every image that an annotation file lists."""
     try:
         images = json.loads(path.read_text(encoding="utf-8-sig"))["images"]
-        sizes = Counter((int(image["height"]), int(image["width"])) for image in images)
+        sizes = [(int(image["height"]), int(image["width"])) for image in images]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"Image sizes cannot be read from {path} ({error}); run `msnas check`, or give input=HxW."
-        ) from error
+        told = f"Image sizes cannot be read from {path} ({error})"
+        raise ConfigError(f"{told}; run `msnas check`, or give input=HxW.") from error
     if not sizes or min(min(size) for size in sizes) < 1:
         raise ConfigError(f"{path} lists no image with a size; run `msnas check`, or give input=HxW.")
     return sizes

@@ -36,9 +36,7 @@ def render(table: dict[str, Any], width: int = 150) -> str:
 def tau_line(tau: float | None, points: int) -> str:
     """What the agreement of one-shot and stand-alone scores says, and how little it says of few points."""
     if points < 3 or tau is None:
-        return (
-            f"Kendall's tau of one-shot against stand-alone AP needs 3 different points, here are {points}."
-        )
+        return f"Kendall's tau of one-shot against stand-alone AP needs 3 different points, here are {points}."
     caution = "; too few to trust (16 or more are needed)" if points < 16 else ""
     return f"Kendall's tau of one-shot against stand-alone AP: {tau:.3f} over {points} networks{caution}."
 
