@@ -56,6 +56,15 @@ def test_every_space_of_the_family_builds_what_it_samples(name):
 
 
 @pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("scale", groups()["scale"])
+def test_every_scale_builds_the_space_and_the_recipe(name, scale):
+    config = compose([f"space={name}", f"scale={scale}", "detector=fcos"])
+    recipe = nas_fcos.recipe(config)
+    assert build(config.space, input_size=(128, 128)).count() > 0
+    assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
+
+
+@pytest.mark.parametrize("name", FAMILY)
 def test_a_search_runs_from_the_configuration(name, tmp_path):
     words = [f"space={name}", *SMALL]
     words += ["heads.channels=16", "heads.training=1"] if name == "nas_fcos_fpn" else ["space.channels=16"]
