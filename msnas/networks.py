@@ -12,6 +12,7 @@ from torch import nn
 
 from msnas.config import build
 from msnas.seeds import derive
+from msnas.spaces import baseline_shape
 from supernet.architecture import Architecture
 from supernet.fpn import FpnEncoder
 from supernet.stride_encoder import MixedEncoder, PathEncoder
@@ -36,11 +37,11 @@ def network(config: DictConfig, architecture: Architecture, classes: Sequence[st
 def fpn_baseline(config: DictConfig, classes: Sequence[str]) -> nn.Module:
     """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
     with _initialised(config, "fpn"):
-        baseline = config.baseline
+        baseline, (width, channels) = config.baseline, baseline_shape(config)
         encoder = FpnEncoder(
             baseline.backbone,
-            channels=baseline.channels,
-            width=baseline.width,
+            channels=channels,
+            width=width,
             base_stride=config.space.base_stride,
             pretrained=baseline.pretrained,
         )

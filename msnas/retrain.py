@@ -25,7 +25,7 @@ from msnas.ranking import kendall_tau
 from msnas.runs import Run, open_existing, read_json, shared, write_json, write_text
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
-from msnas.spaces import baseline_cost, budget_of, plain_space
+from msnas.spaces import baseline_cost, baseline_shape, budget_of, plain_space
 from msnas.tables import render
 from msnas.train import schedule_of
 from supernet.architecture import Architecture
@@ -74,7 +74,7 @@ def retrain(run: Run, call: Call, group: Group = ALONE) -> None:
         if not (run.stage(STAGE) / entry.folder / "result.json").exists():
             if group.writes:
                 print(f"Retraining {number} of {len(entries)}: {entry.name}  {entry.architecture}", file=sys.stderr)
-            _train_one(run, entry, splits, hardware, group)
+            train_entry(config, entry, run.stage(STAGE) / entry.folder, splits, hardware, group)
     if group.writes:
         _finish(run, entries)
 
@@ -99,7 +99,8 @@ def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
             )
         if config.retrain.fpn:
             cost = baseline_cost(config)
-            name = f"{config.baseline.backbone}-FPN, width {config.baseline.width:g}"
+            width, channels = baseline_shape(config)
+            name = f"{config.baseline.backbone}-FPN, width {width:g}, {channels} channels"
             build = lambda: fpn_baseline(config, classes)  # noqa: E731
             yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
         if config.retrain.point:
@@ -114,11 +115,11 @@ def identity(architecture: str) -> str:
     return hashlib.sha256(architecture.encode()).hexdigest()[:8]
 
 
-def _train_one(run: Run, entry: Entry, splits: Splits, hardware: Hardware, group: Group) -> None:
-    """Train, evaluate on the reported split, save; the result is written last."""
-    config = run.config
-    folder = run.stage(STAGE) / entry.folder
-    folder.mkdir(exist_ok=True)
+def train_entry(
+    config: DictConfig, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
+) -> None:
+    """Train, evaluate on the reported split, save into `folder`; the result is written last."""
+    folder.mkdir(parents=True, exist_ok=True)
     seed = derive(config.seed, STAGE, entry.seed)
     schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
     model = entry.build()

@@ -5,8 +5,9 @@ made on.
 """
 
 import hashlib
+import json
+import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from evolution.history import History
 from evolution.search import Finalist, SearchResult, run_search
-from evolution.strategy import Evaluation, Record, Strategy
-from msnas.candidates import evaluate_many
+from evolution.strategy import Evaluation, Genome, Record, Strategy
+from msnas.candidates import evaluate_many, recipe_of
 from msnas.cli import Call
 from msnas.config import build
 from msnas.data.coco import DetectionDataset
@@ -55,6 +56,7 @@ def search(run: Run, call: Call) -> None:
     space = bounded_space(config)
     strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, STAGE, "strategy"))
     print(_size_of(config, space), file=sys.stderr)
+    print(_estimate(run, len(splits.search_val)), file=sys.stderr)
     record_start(run, call, hardware)
     folder = run.stage(STAGE)
     weights = run.folder / "supernet" / "weights.safetensors"
@@ -73,18 +75,21 @@ def search(run: Run, call: Call) -> None:
             on_evaluation=narrator.evaluation,
             on_generation=narrator.generation,
         )
-    _finish(run, result, space)
+        genomes = [evaluation.genome for evaluation in history.evaluations()]
+    _finish(run, result, space, genomes)
 
 
-def _finish(run: Run, result: SearchResult, space: Any) -> None:
+def _finish(run: Run, result: SearchResult, space: Any, genomes: list[Genome]) -> None:
     winners = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": result.seconds}
+    summary["inside_budget"] = sum(space.is_valid(genome) for genome in genomes)
     finalists = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.finalists, start=1)]
     write_json(run.stage(STAGE) / "result.json", {"winners": winners, "finalists": finalists, **summary})
     write_json(run.stage(STAGE) / "done.json", summary)
     for winner in winners:
         print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
-    print(f"{result.evaluated} evaluations in {duration(result.seconds)}. Next: msnas retrain run={run.name}")
+    inside = f"{summary['inside_budget']} of {result.evaluated} valid and inside the budget"
+    print(f"{result.evaluated} evaluations in {duration(result.seconds)}, {inside}. Next: msnas retrain run={run.name}")
 
 
 def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
@@ -126,6 +131,20 @@ def _size_of(config: DictConfig, space: Any) -> str:
     return f"{space.count():,} architectures {inside}; costs at {'x'.join(map(str, input_size(config)))}."
 
 
+def _estimate(run: Run, images: int) -> str:
+    """How long the search will take, by the supernet's own speed.
+
+    A detection counts as a third of a training image, since it has no backward pass.
+    """
+    config, lines = run.config, (run.folder / "supernet" / "metrics.jsonl").read_text().splitlines()
+    step = statistics.median(json.loads(line)["seconds"] for line in lines)
+    recipe = recipe_of(config)
+    trained = recipe.iterations * recipe.batch if recipe.finetunes else 0
+    candidate = step / config.schedule.batch * (trained + images / 3)
+    wall = candidate * _expected(config) / max(1, config.hardware.workers)
+    return f"About {_expected(config)} evaluations; by the supernet's speed {duration(wall)} in all."
+
+
 def _expected(config: DictConfig) -> int:
     """How many evaluations the strategy will ask for, about: it may find fewer children than it wants."""
     strategy, finalists = config.strategy, config.search.finalists * config.search.replicates
@@ -134,12 +153,11 @@ def _expected(config: DictConfig) -> int:
 
 
 class _Narrator:
-    """Says what the search does: an estimate after the first candidate, then progress, then each generation."""
+    """Says what the search does: each candidate, each generation."""
 
     def __init__(self, status: Path, *, expected: int) -> None:
         self._progress = Progress(STAGE, expected, status=status)
         self._done = 0
-        self._last = time.monotonic()
 
     def __enter__(self) -> "_Narrator":
         self._progress.__enter__()
@@ -151,9 +169,6 @@ class _Narrator:
     def evaluation(self, evaluation: Evaluation, number: int, of: int) -> None:
         """One candidate is finished."""
         self._done += 1
-        if self._done == 1:
-            estimate = duration(evaluation.seconds * self._progress.total)
-            print(f"A candidate takes {duration(evaluation.seconds)}: about {estimate} in all.", file=sys.stderr)
         outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
 

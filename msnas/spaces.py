@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from msnas.config import build
 from msnas.data.geometry import typical_input
 from msnas.errors import ConfigError
-from supernet.cost import fpn_cost
+from supernet.cost import Cost, fpn_cost, scale_fpn
 from supernet.space import Budget
 
 
@@ -41,13 +41,22 @@ def budget_of(config: DictConfig) -> Budget | None:
     return Budget(metric, target, tolerance=config.budget.tolerance, mode=config.budget.mode)
 
 
-def baseline_cost(config: DictConfig) -> Any:
+def baseline_shape(config: DictConfig) -> tuple[float, int]:
+    """(width, channels) of the FPN baseline: as set, or scaled to a budget that is a number of MACs."""
+    baseline, macs = config.baseline, config.budget.macs
+    if not baseline.scaled or not isinstance(macs, int | float):
+        return float(baseline.width), int(baseline.channels)
+    size = {"base_stride": config.space.base_stride, "input_size": input_size(config)}
+    return scale_fpn(baseline.backbone, macs=round(macs), **size)
+
+
+def baseline_cost(config: DictConfig) -> Cost:
     """First-stage cost of the FPN baseline of the configuration."""
-    baseline = config.baseline
+    width, channels = baseline_shape(config)
     return fpn_cost(
-        baseline.backbone,
-        width=baseline.width,
-        channels=baseline.channels,
+        config.baseline.backbone,
+        width=width,
+        channels=channels,
         base_stride=config.space.base_stride,
         input_size=input_size(config),
     )
