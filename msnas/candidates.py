@@ -24,7 +24,7 @@ def evaluate_many(config: DictConfig, splits: Splits, weights: Path) -> Abstract
     weights: the supernet's, a file that every process maps into its memory.
     """
     if config.hardware.workers == 0:
-        return evaluating(partial(_evaluator, config, weights, splits))
+        return evaluating(partial(evaluator, config, weights, splits))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     return evaluating(partial(_in_a_worker, plain, weights), workers=config.hardware.workers)
 
@@ -32,19 +32,23 @@ def evaluate_many(config: DictConfig, splits: Splits, weights: Path) -> Abstract
 def _in_a_worker(plain: dict[str, Any], weights: Path) -> CandidateEvaluator:
     """What a fresh process builds, from plain values alone."""
     config = OmegaConf.create(plain)
-    return _evaluator(config, weights, open_splits(config, say=False))
+    return evaluator(config, weights, open_splits(config, say=False))
 
 
-def _evaluator(config: DictConfig, weights: Path, splits: Splits) -> CandidateEvaluator:
+def evaluator(
+    config: DictConfig, weights: Path | None, splits: Splits, *, recipe: Recipe | None = None
+) -> CandidateEvaluator:
+    """What scores candidates. weights: None: fresh ones; recipe: None: that of the configuration."""
     hardware: Hardware = hardware_of(config, threads=config.hardware.threads)
     model: Any = supernet(config, splits.train.classes)
-    load_weights(weights, model)
+    if weights is not None:
+        load_weights(weights, model)
     return CandidateEvaluator(
         model,
         lambda batch, seed: batches_of(config, splits.supernet_train, batch=batch, seed=seed),
         splits.search_val,
         space=plain_space(config),
-        recipe=recipe_of(config),
+        recipe=recipe or recipe_of(config),
         seed=derive(config.seed, "search"),
         hardware=hardware,
     )
