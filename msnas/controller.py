@@ -93,7 +93,7 @@ class Controller(Generational):
                 if brood.full or len(self._drawn) == self.max_attempts:
                     break
                 self._drawn.append(genome)
-                if genome not in taken:
+                if genome not in taken and self.space.is_valid(genome):  # `allowed` may leave a budget to the whole
                     brood.children[genome] = ORIGIN
         brood.attempts = len(self._drawn)
         brood.draws[ORIGIN], brood.accepted[ORIGIN] = len(self._drawn), len(brood.children)
