@@ -1,7 +1,8 @@
 """NAS-FCOS's search, one half after the other: the pyramid under FCOS's head, then the head on the best pyramid.
 
 arXiv 1906.04423, sections 3.3 and 4.1.1. The backbone is frozen and its features are cached; for the head's search the
-best pyramid is trained longer, frozen too, and its outputs are cached in turn. Everything that was finished is on disk.
+best pyramid is trained longer, frozen too, and its outputs are cached in turn. Everything that was finished is on
+disk.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,7 @@
-"""The networks of NAS-FCOS's Table 2 (arXiv 1906.04423): its decoder, FCOS and RetinaNet, on four
-backbones.
+"""The networks of NAS-FCOS's Table 2 (arXiv 1906.04423): its decoder, FCOS and RetinaNet, on four backbones.
 
-ResNets are of the caffe form, ResNeXt-101 64x4d and MobileNetV2 as timm has them; 80 classes. Torch is
-imported when a cost is asked for, since backbones are counted on the built module.
+ResNets are of the caffe form, ResNeXt-101 64x4d and MobileNetV2 as timm has them; 80 classes. Torch is imported when a
+cost is asked for, since backbones are counted on the built module.
 """
 
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ RETINA_DEPTH = 4  # 3x3 convolutions with bias and without norm, in either branc
 class PublishedDecoder:
     """A one-stage detector: a decoder on a backbone; costs are the whole detector's.
 
-    flops, million_params: the paper's own column (G of multiply-accumulates, M of trainable parameters),
-    where it has this row. anchors: the head is RetinaNet's.
+    flops, million_params: the paper's own column (G of multiply-accumulates, M of trainable parameters), where it has
+    this row. anchors: the head is RetinaNet's.
     """
 
     name: str
@@ -44,8 +43,8 @@ class PublishedDecoder:
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 32.
 
-        `params` are all parameters, `trainable_params` those left when norms of the backbone (and a
-        ResNet's stem and first stage) are frozen, which the paper counts.
+        `params` are all parameters, `trainable_params` those left when norms of the backbone (and a ResNet's stem and
+        first stage) are frozen, which the paper counts.
         """
         from supernet.caffe_backbone import caffe_backbone_cost
 

@@ -1,8 +1,7 @@
-"""Backbones as FCOS and NAS-FCOS use them: ResNets of the caffe form, norms and first layers that can be
-frozen.
+"""Backbones as FCOS and NAS-FCOS use them: ResNets of the caffe form, norms and first layers that can be frozen.
 
-The caffe form strides in a bottleneck's first 1x1, timm's (v1.5) in its 3x3; weights fit both, costs differ
-by 2 %. ResNeXt and MobileNetV2 are timm's as they are.
+The caffe form strides in a bottleneck's first 1x1, timm's (v1.5) in its 3x3; weights fit both, costs differ by 2 %.
+ResNeXt and MobileNetV2 are timm's as they are.
 """
 
 from collections.abc import Sequence
@@ -20,9 +19,8 @@ from supernet.mac_counter import count_macs, count_params
 class CaffeBackbone(Backbone):
     """A timm network read at C2..C5 (or C3..C5).
 
-    caffe: move the stride of plain bottlenecks into their first 1x1. frozen: batch norms keep their
-    statistics and weights, and a ResNet's stem and first stage are not trained; for backbones with
-    pretrained weights.
+    caffe: move the stride of plain bottlenecks into their first 1x1. frozen: batch norms keep their statistics and
+    weights, and a ResNet's stem and first stage are not trained; for backbones with pretrained weights.
     """
 
     def __init__(

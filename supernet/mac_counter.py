@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 def count_macs(module: nn.Module, *inputs: Any) -> int:
     """Multiply-accumulates of every convolution and matrix product of `module(*inputs)`.
 
-    Bias, norm, activation, pooling, interpolation and additions are not counted. Module and inputs usually
-    live on the meta device (`torch.device("meta")`), where nothing is computed.
+    Bias, norm, activation, pooling, interpolation and additions are not counted. Module and inputs usually live on the
+    meta device (`torch.device("meta")`), where nothing is computed.
     """
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deform_flops})
     with torch.no_grad(), counter:
@@ -38,8 +38,8 @@ def _deform_flops(
 def count_elementwise(module: nn.Module, *inputs: Any, parts: Iterable[nn.Module]) -> int:
     """What some published tables add to the convolutions' count, as operations inside `parts` of `module`.
 
-    One per element of a convolution's output for its bias, two per element of a batch norm, one per element
-    of a ReLU module. Group norm counts nothing.
+    One per element of a convolution's output for its bias, two per element of a batch norm, one per element of a ReLU
+    module. Group norm counts nothing.
     """
     total = 0
 

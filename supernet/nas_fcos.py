@@ -1,8 +1,7 @@
 """The two NAS-FCOS search spaces: pyramids of basic blocks, and heads with a sharing index.
 
-NAS-FCOS, arXiv 1906.04423, section 3.2. Both offer what every space here offers
-(`supernet.space.SearchSpace`), so evolution and the controller run on either. Torch is needed for the
-backbone's cost alone.
+NAS-FCOS, arXiv 1906.04423, section 3.2. Both offer what every space here offers (`supernet.space.SearchSpace`), so
+evolution and the controller run on either. Torch is needed for the backbone's cost alone.
 """
 
 from abc import ABC, abstractmethod
@@ -33,7 +32,8 @@ from supernet.space import Budget, Genome
 
 GENES_PER_BLOCK = 5
 CHOICES_PER_BLOCK = len(UNARY_OPS) ** 2 * len(AGGREGATIONS)  # 50, beside the two ids
-TRIES = 20_000  # draws that are made to find one genome inside a budget
+TRIES = 20_000  # draws that are made to find one genome inside a budget,
+NEIGHBOUR_TRIES = 200  # and to find a neighbour there
 
 
 class _DecoderSpace(ABC):
@@ -71,9 +71,7 @@ class _DecoderSpace(ABC):
 
     @abstractmethod
     def allowed(self, prefix: Sequence[int]) -> tuple[int, ...]:
-        """Choices of the next gene that can still lead to a valid genome; a budget is left to the whole
-        genome.
-        """
+        """Choices of the next gene that can still lead to a valid genome; a budget is left to the whole genome."""
 
     @abstractmethod
     def state(self, prefix: Genome) -> Hashable:
@@ -107,17 +105,13 @@ class _DecoderSpace(ABC):
         return {**self._settings, "input_size": list(self.input_size), "budget": str(self.budget or "")}
 
     def within(self, budget: Budget) -> Self:
-        """The same space inside `budget`. Raises SpaceError with the nearest cost seen where none is found
-        in it.
-        """
+        """The same space inside `budget`. Raises SpaceError with the nearest cost seen where none is found in it."""
         bounded = type(self)(**self._settings, budget=budget)
         bounded.sample(np.random.default_rng(0))
         return bounded
 
     def is_valid(self, genome: Sequence[int]) -> bool:
-        """Whether every gene is one that `allowed` offers after those before it, and the budget holds the
-        cost.
-        """
+        """Whether every gene is one that `allowed` offers after those before it, and the budget holds the cost."""
         genome = tuple(genome)
         if len(genome) != len(self.cardinalities):
             return False
@@ -141,10 +135,8 @@ class _DecoderSpace(ABC):
     def neighbour(
         self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
     ) -> Genome | None:
-        """A valid child, uniform over the neighbours (see `draw_neighbour`); None where none is found in
-        `TRIES`.
-        """
-        for _ in range(TRIES):
+        """A valid child, uniform over the neighbours (see `draw_neighbour`); None where few draws find none."""
+        for _ in range(NEIGHBOUR_TRIES):
             child = draw_neighbour(self, parents, section, radius, rng)
             if child is None or self._fits(child):
                 return child
@@ -155,12 +147,11 @@ class _DecoderSpace(ABC):
 
 
 class PyramidSpace(_DecoderSpace):
-    """Pyramids of `blocks` basic blocks; a genome is id1, id2, op1, op2, agg of each block in turn (section
-    3.2.1).
+    """Pyramids of `blocks` basic blocks; a genome is id1, id2, op1, op2, agg of each block in turn (section 3.2.1).
 
-    A pyramid is valid when at least three of its blocks are left unconsumed for P3, P4, P5. `lowest_level`:
-    2, the pool begins with C2..C5 (the released code), or 3, with C3..C5 (the paper's text). `head`: what
-    stays fixed while pyramids are searched, "fcos" or a head as text.
+    A pyramid is valid when at least three of its blocks are left unconsumed for P3, P4, P5. `lowest_level`: 2, the
+    pool begins with C2..C5 (the released code), or 3, with C3..C5 (the paper's text). `head`: what stays fixed while
+    pyramids are searched, "fcos" or a head as text.
     """
 
     def __init__(
@@ -224,9 +215,7 @@ class PyramidSpace(_DecoderSpace):
         return Decoder(architecture, self.head)
 
     def allowed(self, prefix: Sequence[int]) -> tuple[int, ...]:
-        """Choices of the next gene that leave three blocks for the outputs; a budget is left to the whole
-        genome.
-        """
+        """Choices of the next gene that leave three blocks for the outputs; a budget is left to the whole genome."""
         choices = range(self.cardinalities[len(prefix)])
         if len(prefix) % GENES_PER_BLOCK >= 2:
             return tuple(choices)
@@ -262,9 +251,7 @@ class PyramidSpace(_DecoderSpace):
         return _ways(self.blocks - finished, self.num_inputs + finished, loose)
 
     def size(self) -> int:
-        """Genomes, valid or not: (product of the pool's sizes)^2 * 50^blocks; 2.8577e23 for seven blocks on
-        C2..C5.
-        """
+        """Genomes, valid or not: (product of the pool's sizes)^2 * 50^blocks; 2.8577e23 for seven blocks on C2..C5."""
         return prod(self.cardinalities)
 
     def count(self) -> int:
@@ -285,8 +272,7 @@ class PyramidSpace(_DecoderSpace):
 class HeadSpace(_DecoderSpace):
     """Heads of `layers` operations and a sharing index, which is the last gene (sections 3.2.2 and 3.2.3).
 
-    Every genome keeps the rules. `pyramid`: what stays fixed while heads are searched, "fcos" or a pyramid
-    as text.
+    Every genome keeps the rules. `pyramid`: what stays fixed while heads are searched, "fcos" or a pyramid as text.
     """
 
     def __init__(

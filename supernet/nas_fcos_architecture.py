@@ -1,8 +1,7 @@
-"""One NAS-FCOS decoder as a value: its pyramid (seven basic blocks) and its head (six operations, a sharing
-index).
+"""One NAS-FCOS decoder as a value: its pyramid (seven basic blocks) and its head (six operations, a sharing index).
 
-NAS-FCOS, arXiv 1906.04423, sections 3.2.1-3.2.3 and Table 1; the released code for what the text leaves
-open. No torch.
+NAS-FCOS, arXiv 1906.04423, sections 3.2.1-3.2.3 and Table 1; the released code for what the text leaves open. No
+torch.
 """
 
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ class Block:
 class Pyramid:
     """The searched pyramid.
 
-    Pool ids `0 .. num_inputs - 1` are the backbone's features, the last one C5 (four: C2..C5 as the
-    released code; three: C3..C5 as the paper's text); block t = 0, 1, ... makes id `num_inputs + t`.
+    Pool ids `0 .. num_inputs - 1` are the backbone's features, the last one C5 (four: C2..C5 as the released code;
+    three: C3..C5 as the paper's text); block t = 0, 1, ... makes id `num_inputs + t`.
     """
 
     blocks: tuple[Block, ...]
@@ -68,9 +67,7 @@ class Pyramid:
 
     @classmethod
     def parse(cls, text: str) -> "Pyramid":
-        """The inverse of `str`: "3,3,4,4,1:4,3,4,3,1:..." (id1,id2,op1,op2,agg of each block), "c3:..."
-        over C3..C5.
-        """
+        """The inverse of `str`: "3,3,4,4,1:4,3,4,3,1:..." (id1,id2,op1,op2,agg of each block), "c3:..." over C3..C5."""
         blocks = []
         body = text.removeprefix("c3:")
         for part in body.split(":"):
@@ -88,9 +85,7 @@ class Pyramid:
 
     @property
     def outputs(self) -> dict[int, int]:
-        """Level -> pool id. The last three unconsumed blocks, in order, are P5, P4, P3 (so the released
-        code).
-        """
+        """Level -> pool id. The last three unconsumed blocks, in order, are P5, P4, P3 (so the released code)."""
         fifth, fourth, third = self.unconsumed[-NUM_OUTPUTS:]
         return {3: third, 4: fourth, 5: fifth}
 

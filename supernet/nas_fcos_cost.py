@@ -1,8 +1,7 @@
-"""What a detector with a NAS-FCOS decoder costs: exact multiply-accumulates and parameters, without
-building it.
+"""What a detector with a NAS-FCOS decoder costs: exact multiply-accumulates and parameters, without building it.
 
-Convolutions only (deformable ones and their offsets included); closed form but for the backbone, which is
-counted on the built module (torch is imported then). Equal to a count on the built detector, by test.
+Convolutions only (deformable ones and their offsets included); closed form but for the backbone, which is counted on
+the built module (torch is imported then). Equal to a count on the built detector, by test.
 """
 
 from collections.abc import Sequence

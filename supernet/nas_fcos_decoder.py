@@ -1,7 +1,7 @@
 """The pyramid of a NAS-FCOS decoder as a module: adapters, basic blocks, outputs P3..P7.
 
-arXiv 1906.04423, section 3.2.1; which block feeds which level, and the learnable weights of a sum, as in
-the released code.
+arXiv 1906.04423, section 3.2.1; which block feeds which level, and the learnable weights of a sum, as in the released
+code.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from supernet.nas_fcos_ops import operation
 class PyramidModule(nn.Module):
     """An ordinary module for one pyramid; `in_channels` of the backbone's features, finest first.
 
-    `out_channels` wider than `channels` gives the published "@128-256": the blocks that are collected into
-    the outputs widen in their aggregation, where a grouped 1x1 makes that nearly free.
+    `out_channels` wider than `channels` gives the published "@128-256": the blocks that are collected into the outputs
+    widen in their aggregation, where a grouped 1x1 makes that nearly free.
     """
 
     def __init__(
@@ -79,9 +79,7 @@ class BasicBlock(nn.Module):
 
 
 class WeightedSum(nn.Module):
-    """a * x + b * y with a learnable weight per channel (the paper writes a plain sum; both weights start
-    at 1).
-    """
+    """a * x + b * y with a learnable weight per channel (the paper writes a plain sum; both weights start at 1)."""
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()

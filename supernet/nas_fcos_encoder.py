@@ -17,8 +17,8 @@ BACKBONE_LEVELS = (2, 3, 4, 5)
 class FcosEncoder(nn.Module):
     """A timm backbone under a searched pyramid, or under FCOS's own ("fcos").
 
-    pyramid: as a value, as text, or None for FCOS's own. channels: of the pyramid's inside; out_channels: of
-    P3..P7 (wider: "@128-256"). caffe, frozen, width, weights: of the backbone, see `CaffeBackbone`.
+    pyramid: as a value, as text, or None for FCOS's own. channels: of the pyramid's inside; out_channels: of P3..P7
+    (wider: "@128-256"). caffe, frozen, width, weights: of the backbone, see `CaffeBackbone`.
     """
 
     num_groups = len(LEVELS)

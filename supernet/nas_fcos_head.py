@@ -1,8 +1,6 @@
-"""The dense head of FCOS over a list of operations: NAS-FCOS's searched head, and FCOS's own four
-convolutions.
+"""The dense head of FCOS over a list of operations: NAS-FCOS's searched head, and FCOS's own four convolutions.
 
-arXiv 1906.04423, sections 3.2.2 and 3.2.3 (operations, where weights begin to be shared); FCOS, arXiv
-1904.01355.
+arXiv 1906.04423, sections 3.2.2 and 3.2.3 (operations, where weights begin to be shared); FCOS, arXiv 1904.01355.
 """
 
 import math
@@ -39,9 +37,8 @@ class HeadModule(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """features: P3..P7, each [B, C, H_l, W_l].
 
-        Returns logits [B, N, K], distances [B, N, 4] (left, top, right, bottom in units of the level's
-        stride, all positive) and centerness logits [B, N], N = sum over the levels of H_l * W_l, levels in
-        order, row by row.
+        Returns logits [B, N, K], distances [B, N, 4] (left, top, right, bottom in units of the level's stride, all
+        positive) and centerness logits [B, N], N = sum over the levels of H_l * W_l, levels in order, row by row.
         """
         logits, distances, centerness = [], [], []
         for level, feature in enumerate(features):

@@ -51,9 +51,7 @@ class SeparableConv(nn.Sequential):
 
 
 class DeformableConv(nn.Module):
-    """Modulated deformable convolution (DCNv2): the offsets and the mask of every tap come from the input
-    itself.
-    """
+    """Modulated deformable convolution (DCNv2): the offsets and the mask of every tap come from the input itself."""
 
     def __init__(self, channels: int, size: int = 3) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
 """FCOS over any pyramid of five features: anchor-free, one location at a time, with centerness.
 
-FCOS, arXiv 1904.01355; the head may be one that NAS-FCOS (arXiv 1906.04423) searched. Used like
-torchvision's models: a list of images in, a list of detections out; with targets, in training mode, a dict
-of losses.
+FCOS, arXiv 1904.01355; the head may be one that NAS-FCOS (arXiv 1906.04423) searched. Used like torchvision's models:
+a list of images in, a list of detections out; with targets, in training mode, a dict of losses.
 """
 
 from typing import Any
@@ -23,14 +22,12 @@ Detection = dict[str, Tensor]
 
 
 class FCOS(nn.Module):
-    """A one-stage detector over `encoder`, which gives five features (P3..P7, or one for each group of
-    sizes).
+    """A one-stage detector over `encoder`, which gives five features (P3..P7, or one for each group of sizes).
 
-    num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side:
-    pixels that images are resized to at inference; the sizes that a level is responsible for scale with
-    short_side / 800. head: "fcos" (four convolutions) or a searched head as text, such as "5,1,5,0,4,4|0".
-    center_sampling: > 0 trains only locations within so many strides of a box's centre (a later FCOS's
-    improvement).
+    num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side: pixels that
+    images are resized to at inference; the sizes that a level is responsible for scale with short_side / 800. head:
+    "fcos" (four convolutions) or a searched head as text, such as "5,1,5,0,4,4|0". center_sampling: > 0 trains only
+    locations within so many strides of a box's centre (a later FCOS's improvement).
     """
 
     def __init__(
@@ -62,10 +59,10 @@ class FCOS(nn.Module):
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n,
-        4] xyxy float in pixels of the given image and labels [n] int64 in 1..num_classes; n may be 0.
-        architecture: the path, where the encoder is a supernet. Returns a dict of scalar losses, or for
-        each image boxes [m, 4], labels [m] and scores [m].
+        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4] xyxy
+        float in pixels of the given image and labels [n] int64 in 1..num_classes; n may be 0. architecture: the path,
+        where the encoder is a supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m]
+        and scores [m].
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
@@ -97,9 +94,7 @@ class FCOS(nn.Module):
         where: Locations,
         image_sizes: list[tuple[int, int]],
     ) -> list[Detection]:
-        """Detections in pixels of the resized images, from the head's predictions (see
-        `HeadModule.forward`).
-        """
+        """Detections in pixels of the resized images, from the head's predictions (see `HeadModule.forward`)."""
         reach = distances.float() * where.strides[:, None]
         boxes = torch.cat((where.points - reach[..., :2], where.points + reach[..., 2:]), dim=2)  # [B, N, 4]
         quality = centerness.float().sigmoid()
@@ -111,9 +106,7 @@ class FCOS(nn.Module):
     def _detect_one(
         self, probability: Tensor, quality: Tensor, boxes: Tensor, where: Locations, size: tuple[int, int]
     ) -> Detection:
-        """probability: [N, K], quality: [N] in 0..1, boxes: [N, 4] xyxy pixels of an image of (height,
-        width).
-        """
+        """probability: [N, K], quality: [N] in 0..1, boxes: [N, 4] xyxy pixels of an image of (height, width)."""
         kept_boxes, kept_scores, kept_labels = [], [], []
         counts = list(where.counts)
         levels = zip(*(torch.split(x, counts) for x in (probability, quality, boxes)), strict=True)

@@ -1,7 +1,7 @@
 """What FCOS asks each location to predict, and its three losses.
 
-FCOS, arXiv 1904.01355, section 3.1-3.3, as NAS-FCOS (arXiv 1906.04423) trains it: IoU loss weighted by
-centerness, no centre sampling unless asked for.
+FCOS, arXiv 1904.01355, section 3.1-3.3, as NAS-FCOS (arXiv 1906.04423) trains it: IoU loss weighted by centerness, no
+centre sampling unless asked for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,9 +50,7 @@ def locations(
     short_side: int,
     device: torch.device | None = None,
 ) -> Locations:
-    """The locations of five levels with these (height, width); size ranges scale with the images' short
-    side.
-    """
+    """The locations of five levels with these (height, width); size ranges scale with the images' short side."""
     scale = short_side / PUBLISHED_SHORT_SIDE
     points, cells, ranges = [], [], []
     for (height, width), stride, (low, high) in zip(sizes, strides, RANGES, strict=True):
@@ -111,8 +109,8 @@ def losses(
 ) -> dict[str, Tensor]:
     """The three losses of predictions [B, N, K], [B, N, 4] (units of stride, positive) and [B, N] logits.
 
-    Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU, weighted by the target's
-    centerness; centerness: binary cross entropy over the positives.
+    Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU, weighted by the target's centerness;
+    centerness: binary cross entropy over the positives.
     """
     logits, distances = logits.float(), distances.float()
     positive = targets.labels > 0

@@ -1,9 +1,7 @@
-"""Scoring one decoder: trained from scratch on cached features for a few hundred steps, then judged on
-held-out ones.
+"""Scoring one decoder: trained from scratch on cached features for a few hundred steps, then judged on held-out ones.
 
-NAS-FCOS, arXiv 1906.04423, sections 3.3 and 4.1.1. Every decoder begins with the same random numbers and
-sees the same batches, so that two scores differ by their decoders alone; a score depends on nothing that
-was scored before it.
+NAS-FCOS, arXiv 1906.04423, sections 3.3 and 4.1.1. Every decoder begins with the same random numbers and sees the same
+batches, so that two scores differ by their decoders alone; a score depends on nothing that was scored before it.
 """
 
 import logging
@@ -40,9 +38,8 @@ PARTS = ("loss_classifier", "loss_box_reg", "loss_centerness")
 class DecoderRecipe:
     """How every decoder is scored; fields are checked (ConfigError). Defaults are the paper's.
 
-    lr: of Adam, for any batch. polyak: weight of the old average in each step's averaging of the weights;
-    the average is judged. reward: `loss`, minus the sum of the three losses on the held-out images, or `ap`
-    (Fig. 9).
+    lr: of Adam, for any batch. polyak: weight of the old average in each step's averaging of the weights; the average
+    is judged. reward: `loss`, minus the sum of the three losses on the held-out images, or `ap` (Fig. 9).
     """
 
     iterations: int = 300
@@ -80,9 +77,8 @@ class DecoderData:
 class DecoderEvaluator:
     """`evaluator(genome, replicate)` scores one decoder.
 
-    make_decoder: architecture to a fresh module, from features to logits, distances and centerness, and the
-    number of features at the front that it does not read. seed: the run's; with the replicate it decides
-    every random draw.
+    make_decoder: architecture to a fresh module. seed: the run's; with the replicate it decides every random draw.
+    `times` holds the seconds of the last decoder by part.
     """
 
     def __init__(
@@ -169,8 +165,8 @@ def train_decoder(
 ) -> DecoderNet:
     """Train `decoder` on cached features by Adam; returns the moving average of its weights.
 
-    Norms' statistics are those of the weights as they were trained, not averaged a second time. Raises
-    TrainingError for a loss that is not finite.
+    Norms' statistics are those of the weights as they were trained, not averaged a second time. Raises TrainingError
+    for a loss that is not finite.
     """
     hardware.place(decoder).train()
     averaging = get_ema_multi_avg_fn(recipe.polyak)  # type: ignore[no-untyped-call]

@@ -35,9 +35,8 @@ BATCH = 8  # images a pass through the frozen network
 class FeatureCache:
     """Row `view * images + index` holds one view of one image.
 
-    features: [rows, C, H, W] of each level. labels: [rows, N] int16, distances: [rows, N, 4] pixels: what
-    FCOS asks of the N locations `where`. sizes: (height, width) of each row's image inside the canvas that
-    all are padded to.
+    features: [rows, C, H, W] of each level. labels: [rows, N] int16, distances: [rows, N, 4] pixels: what FCOS asks of
+    the N locations `where`. sizes: (height, width) of each row's image inside the canvas that all are padded to.
     """
 
     features: tuple[Tensor, ...]
@@ -75,9 +74,7 @@ class FeatureCache:
         return [int(row) for row in order[place * batch : (place + 1) * batch]]
 
     def through(self, module: PyramidModule | FpnNeck, *, hardware: Hardware, batch: int = BATCH) -> "FeatureCache":
-        """A cache of `module`'s outputs on these features, in evaluation mode: a pyramid's, for the head's
-        search.
-        """
+        """A cache of `module`'s outputs on these features, in evaluation mode: a pyramid's, for the head's search."""
         parts: list[list[Tensor]] = []
         hardware.place(module).eval()
         with torch.inference_mode():

@@ -1,5 +1,6 @@
 """The progressive search: pyramids first, then heads on the best of them; killed and resumed; any strategy."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from msnas.nas_fcos_search import Cache, Phase, ProgressiveSearch, Told, make_de
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Pyramid
 from supernet.nas_fcos_encoder import FcosEncoder
+from supernet.space import Budget
 
 SMALL = {"backbone": "resnet18", "input_size": (64, 64), "num_classes": 4}
 PYRAMIDS = PyramidSpace(channels=8, blocks=4, **SMALL)
@@ -120,6 +122,14 @@ def test_any_strategy_searches_both_halves(detector, splits, tmp_path, kind, opt
     found = search(detector, splits, tmp_path).run(phase(PYRAMIDS, kind, **options), phase(HEADS, kind, **options))
     assert found.pyramids.evaluated >= 3
     assert found.heads.evaluated >= 3
+
+
+def test_a_controller_proposes_only_what_lies_inside_the_budget():
+    target = HEADS.cost(HEADS.sample(np.random.default_rng(0))).macs
+    inside = HEADS.within(Budget("macs", target, mode="ceiling"))
+    asked = Controller(inside, seed=0, population_size=12, hidden=8).ask()
+    assert len(asked) == 12
+    assert all(inside.is_valid(genome) for genome in asked)
 
 
 def test_a_head_that_is_no_multiple_of_the_pyramids_width_is_refused(detector, splits, tmp_path):

@@ -107,3 +107,10 @@ def test_a_neighbour_of_a_pyramid_is_valid():
     child = space.neighbour([parent], "pyramid", 2, np.random.default_rng(0))
     assert space.is_valid(child)
     assert 1 <= sum(a != b for a, b in zip(parent, child, strict=True)) <= 2
+
+
+def test_a_budget_without_a_neighbour_gives_none():
+    space = HeadSpace(backbone="resnet18", channels=8, input_size=(64, 64))
+    parent = space.encode(PUBLISHED.head)
+    alone = space.within(Budget("params", space.cost(parent).params, tolerance=0))
+    assert alone.neighbour([parent], "sharing", 1, np.random.default_rng(0)) is None

@@ -1,6 +1,4 @@
-"""Decoders trained and judged on cached features: the cache, the recipe, and that scores depend on nothing
-else.
-"""
+"""Decoders trained and judged on cached features: the cache, the recipe, and that scores depend on nothing else."""
 
 from typing import Any
 
