@@ -19,6 +19,7 @@ TORCH_FREE = [
     "supernet.architecture",
     "supernet.cost",
     "supernet.errors",
+    "supernet.nas_fcos",
     "supernet.space",
     "supernet.stride_space",
     "evolution",
@@ -27,6 +28,7 @@ TORCH_FREE = [
     "msnas.config",
     "msnas.errors",
     "msnas.inspect_space",
+    "msnas.nas_fcos",
     "msnas.spaces",
     "msnas.zoo",
 ]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from msnas.detectors import model_file
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Targets, assign, centerness_of, iou_loss, locations, losses
 from msnas.errors import ConfigError
@@ -120,6 +121,18 @@ def test_a_detector_learns_one_batch(pyramid, head):
         optimizer.step()
         history.append(loss.item())
     assert history[-1] < 0.6 * history[0]
+
+
+def test_a_saved_detector_loads_with_equal_outputs(tmp_path):
+    torch.manual_seed(0)
+    encoder = FcosEncoder(str(PUBLISHED.pyramid), backbone="resnet18", channels=8, out_channels=16, width=0.25)
+    head = str(PUBLISHED.head)
+    detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64, head=head, score_threshold=0.001).eval()
+    model_file.save(tmp_path, detector, {"classes": ["a", "b"], "category_ids": [1, 2]})
+    again = model_file.load(tmp_path)
+    [before], [after] = detector(batch()[0][:1]), again(batch()[0][:1])
+    assert len(before["boxes"]) > 0
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_detections_are_those_that_the_head_predicts(tiny):
