@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from evolution.history import History
-from evolution.search import SearchResult, evaluate_with, run_search
+from evolution.search import Finalist, SearchResult, evaluate_with, run_search
 from evolution.strategy import Evaluation, Record, Strategy
 from msnas.data.coco import Splits
 from msnas.data.dataset import DetectionDataset
@@ -66,11 +66,20 @@ class Told:
 
 @dataclass(frozen=True)
 class Found:
-    """What a progressive search found: both halves, and the best decoder as a whole."""
+    """What a progressive search found.
+
+    winners: whole decoders with the score that each was chosen by, best first: heads on the best pyramid, or, where no
+    heads were searched, pyramids under the fixed head.
+    """
 
     pyramids: SearchResult
     heads: SearchResult | None
-    decoder: Decoder
+    winners: tuple[tuple[Decoder, Finalist], ...]
+
+    @property
+    def decoder(self) -> Decoder:
+        """The best decoder."""
+        return self.winners[0][0]
 
 
 class ProgressiveSearch:
@@ -103,11 +112,12 @@ class ProgressiveSearch:
         first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
         best: Pyramid = pyramids.space.decode(first.winners[0].genome)
         if heads is None:
-            return Found(first, None, Decoder(best, pyramids.space.head))
+            return Found(first, None, _winners(pyramids, first))
         assert isinstance(heads.space, HeadSpace)
         on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
-        second = self.search("head", heads, on_pyramid, head_maker(self.detector, heads.space))
-        return Found(first, second, Decoder(best, heads.space.decode(second.winners[0].genome)))
+        fixed = replace(heads, space=heads.space.on(best))  # so that costs are of the whole
+        second = self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
+        return Found(first, second, _winners(fixed, second))
 
     def run_heads(self, heads: Phase) -> SearchResult:
         """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
@@ -189,6 +199,11 @@ class ProgressiveSearch:
                 on_evaluation=self.told.evaluation,
                 on_generation=self.told.generation,
             )
+
+
+def _winners(phase: Phase, result: SearchResult) -> tuple[tuple[Decoder, Finalist], ...]:
+    space: Any = phase.space
+    return tuple((space.decoder(space.decode(one.genome)), one) for one in result.winners)
 
 
 def _described(phase: Phase) -> Mapping[str, Any]:

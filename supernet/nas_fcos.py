@@ -322,6 +322,10 @@ class HeadSpace(_DecoderSpace):
         self.encode(head)
         return head
 
+    def on(self, pyramid: Pyramid | None) -> "HeadSpace":
+        """The same heads on another fixed pyramid (None: FCOS's own)."""
+        return HeadSpace(**{**self._settings, "pyramid": str(pyramid or ORIGINAL)}, budget=self.budget)
+
     def decoder(self, architecture: Head) -> Decoder:
         """The head on the fixed pyramid."""
         return Decoder(self.pyramid, architecture)

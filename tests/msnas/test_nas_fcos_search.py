@@ -77,6 +77,13 @@ def test_the_decoder_found_is_the_best_head_on_the_best_pyramid(whole):
     assert found.decoder.head == HEADS.decode(found.heads.winners[0].genome)
 
 
+def test_costs_of_heads_are_those_on_the_best_pyramid(whole):
+    found, told, _ = whole
+    head = next(evaluation for evaluation in told if len(evaluation.genome) == 3)
+    cost = HEADS.on(found.decoder.pyramid).cost(head.genome)
+    assert head.cost == {"macs": cost.macs, "params": cost.params}
+
+
 def test_every_evaluation_succeeded_and_is_in_the_histories(whole):
     found, told, folder = whole
     assert all(evaluation.ok for evaluation in told)
@@ -107,7 +114,8 @@ def test_a_search_that_was_broken_off_ends_as_one_that_was_not(detector, splits,
 def test_the_second_search_may_be_left_out(detector, splits, tmp_path):
     found = search(detector, splits, tmp_path).run(phase(PYRAMIDS), None)
     assert found.heads is None
-    assert found.decoder.head is None
+    assert [decoder.head for decoder, _ in found.winners] == [None]
+    assert found.decoder.pyramid == PYRAMIDS.decode(found.pyramids.winners[0].genome)
 
 
 def test_features_beyond_the_limit_give_the_same_search(detector, splits, whole, tmp_path):
