@@ -57,6 +57,11 @@ def nas_fpn_cost(
     return total([fixed_cost(plan.levels, **shape, **fixed), *cells])
 
 
+def exit_macs(plan: PyramidPlan, *, stacks: int, **shape: Any) -> dict[int, int]:
+    """What detecting costs that stops after 1, 2, ..., `stacks` pyramids; `shape`: what else `nas_fpn_cost` takes."""
+    return {number: nas_fpn_cost(plan, stacks=number, **shape).macs for number in range(1, stacks + 1)}
+
+
 def fpn_level_cost(
     levels: Sequence[int],
     *,

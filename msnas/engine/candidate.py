@@ -75,6 +75,11 @@ class Recipe:
             self.schedule()  # checks batch, lr, ...
 
     @property
+    def name(self) -> str:
+        """What the history calls it."""
+        return self.kind
+
+    @property
     def finetunes(self) -> bool:
         """Whether weights are trained at all."""
         return self.kind != "bn" and self.iterations > 0
@@ -148,7 +153,7 @@ class CandidateEvaluator:
         recipe = self.recipe
         bn_images = recipe.bn_images // recipe.bn_batch * recipe.bn_batch if recipe.estimates else 0
         return {
-            "recipe": recipe.kind,
+            "recipe": recipe.name,
             "iterations": recipe.iterations if recipe.finetunes else 0,
             "batch": recipe.batch,
             "lr": recipe.lr * recipe.batch / 32,

@@ -29,6 +29,11 @@ class ScratchRecipe(Recipe):
     warmup: float = 0.1
     milestones: tuple[float, ...] = (0.8,)
 
+    @property
+    def name(self) -> str:
+        """What the history calls it."""
+        return "scratch"
+
     def schedule(self) -> Schedule:
         """The shortened schedule."""
         constant = Recipe.schedule(self)

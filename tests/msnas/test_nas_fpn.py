@@ -10,19 +10,20 @@ from evolution.search import evaluate_with, run_search
 from msnas import nas_fpn
 from msnas.config import build, compose, groups
 from msnas.controller import Controller
-from msnas.data.batches import Batches
 from msnas.data.coco import open_data
 from msnas.data.settings import DataSettings
 from msnas.engine.anytime import evaluate_exits
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.devices import Hardware
 from msnas.engine.evaluate import evaluate
-from msnas.engine.scratch import FreshNetworks, ScratchRecipe
+from msnas.engine.scratch import ScratchRecipe
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn_architecture import DISCOVERED
+from supernet.nas_fpn_cost import exit_macs
 
 WORDS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "input=64x64"]
-WORDS += ["space.top_level=6", "space.num_cells=5", "space.width=0.125", "space.channels=8", "space.stacks=2"]
+WORDS += ["space.top_level=6", "space.num_cells=5", "space.channels=8", "space.stacks=2"]
 WORDS += ["data.short_side=64", "data.long_side=64", "detector.score_threshold=0", "baseline.channels=8"]
+WORDS += ["baseline.width=0.125", "proxy.iterations=3", "proxy.batch=4", "proxy.lr=0.1", "data.workers=0"]
 SIZES = {"population_size": 2, "children": 2, "iterations": 1}
 STRATEGIES = {
     "controller": lambda space: Controller(space, seed=0, **SIZES, hidden=8, max_attempts=50),
@@ -49,52 +50,37 @@ def space(config):
     return build(config.space, input_size=(64, 64))
 
 
-def detector(config, encoder, classes, **changes):
-    return build({**config.detector, **changes}, encoder=encoder, num_classes=classes, short_side=64, long_side=64)
-
-
+@pytest.fixture
 def evaluator(config, data, space):
-    def fresh(plan):
-        return detector(config, nas_fpn.candidate_encoder(config, plan), len(data.train.classes))
-
-    return CandidateEvaluator(
-        FreshNetworks(fresh, seed=3),
-        lambda size, seed: Batches(data.supernet_train, size, seed=seed),
-        data.search_val,
-        space=space,
-        recipe=ScratchRecipe(iterations=3, batch=4, lr=0.1),
-        seed=5,
-    )
+    return nas_fpn.evaluator(config, data, space=space, hardware=Hardware(threads=1))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_search_runs_to_its_end(name, config, data, space, tmp_path):
+def test_a_search_runs_to_its_end(name, evaluator, space, tmp_path):
     with History(tmp_path / "history.sqlite", fingerprint={"test": 1}) as history:
-        result = run_search(
-            STRATEGIES[name](space), evaluate_with(evaluator(config, data, space)), history, top_k=1, replicates=1
-        )
+        engine = evaluate_with(evaluator)
+        result = run_search(STRATEGIES[name](space), engine, history, top_k=1, replicates=1)
     assert (result.failed, len(result.winners)) == (0, 1)
     assert space.is_valid(result.winners[0].genome)
 
 
-def test_the_same_candidate_gets_the_same_score(config, data, space):
+def test_the_same_candidate_gets_the_same_score(evaluator, space):
     rng = np.random.default_rng(0)
     first, other = space.sample(rng), space.sample(rng)
-    score = evaluator(config, data, space)
-    scores = [score(genome) for genome in (first, other, first)]
+    scores = [evaluator(genome) for genome in (first, other, first)]
     assert [one.status for one in scores] == ["ok"] * 3
     assert scores[0].metrics == scores[2].metrics
 
 
-def test_all_candidates_start_from_the_same_weights(config, data, space):
-    rng, networks = np.random.default_rng(1), evaluator(config, data, space).supernet
-    first, second = (networks.extract(space.decode(space.sample(rng))).state_dict() for _ in range(2))
+def test_all_candidates_start_from_the_same_weights(evaluator, space):
+    rng = np.random.default_rng(1)
+    first, second = (evaluator.supernet.extract(space.decode(space.sample(rng))).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_every_exit_gets_its_numbers_from_one_pass(config, data, space):
+def test_every_exit_gets_its_numbers_from_one_pass(data, space):
     plan = space.decode(space.sample(np.random.default_rng(2)))
-    model = detector(config, nas_fpn.encoder(config, plan), len(data.train.classes), anytime=True)
+    model = nas_fpn.detector(compose([*WORDS, "detector.anytime=true"]), plan, data.train.classes)
     numbers = evaluate_exits(model, data.val)
     assert list(numbers) == [1, 2]
     assert numbers[2] == evaluate(model, data.val).numbers
@@ -103,22 +89,31 @@ def test_every_exit_gets_its_numbers_from_one_pass(config, data, space):
 def test_costs_are_those_of_the_built_detectors():
     config = compose(["space=nas_fpn", "detector=retinanet", "network.backbone=resnet18", "network.stacks=2"])
     with torch.device("meta"):
-        built = (
-            detector(config, nas_fpn.encoder(config, DISCOVERED), 91),
-            detector(config, nas_fpn.baseline_encoder(config), 91),
-        )
+        built = [nas_fpn.detector(config, DISCOVERED, range(91)), nas_fpn.baseline(config, range(91))]
         counted = [(count_macs(_Predict(m.eval()), torch.empty(1, 3, 128, 128)), count_params(m)) for m in built]
     costs = nas_fpn.cost(config, DISCOVERED, (128, 128)), nas_fpn.baseline_cost(config, (128, 128))
     assert [(cost.macs, cost.params) for cost in costs] == counted
 
 
+def test_an_exit_costs_what_is_run_before_it():
+    shape = {"backbone": "resnet10", "channels": 16, "input_size": (128, 128), "num_classes": 3}
+    config = compose([*WORDS, "network.width=1", "network.channels=16", "network.stacks=3", "detector.anytime=true"])
+    with torch.device("meta"):
+        model = nas_fpn.detector(config, DISCOVERED, range(3)).eval()
+        images = torch.empty(1, 3, 128, 128)
+        counted = {number: count_macs(_Predict(model, [number]), images) for number in (1, 2, 3)}
+    assert exit_macs(DISCOVERED, stacks=3, **shape) == counted
+
+
 class _Predict(torch.nn.Module):
-    def __init__(self, model):
+    """The network alone, as its cost is counted."""
+
+    def __init__(self, model, exits=None):
         super().__init__()
-        self.model = model
+        self.model, self.exits = model, exits
 
     def forward(self, images):
-        return [x for found in self.model.predict(images).values() for x in found.logits]
+        return [x for found in self.model.predict(images, exits=self.exits).values() for x in found.logits]
 
 
 def test_the_proxy_schedule_is_the_papers_shortened():
@@ -132,6 +127,7 @@ def test_every_space_of_the_family_builds_what_it_samples(name):
     space = build(config.space, input_size=(128, 128))
     plan = space.decode(space.sample(np.random.default_rng(0)))
     with torch.device("meta"):
-        encoders = nas_fpn.candidate_encoder(config, plan), nas_fpn.encoder(config, plan)
-        assert [encoder.plan for encoder in encoders] == [plan, plan]
-        assert nas_fpn.baseline_encoder(config).levels == space.levels
+        networks = nas_fpn.candidate(config, plan, "abc"), nas_fpn.detector(config, plan, "abc")
+        assert [network.encoder.plan for network in networks] == [plan, plan]
+        assert nas_fpn.baseline(config, "abc").encoder.levels == space.levels
+    assert nas_fpn.recipe(config).schedule().steps == 17_180
