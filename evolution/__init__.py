@@ -13,6 +13,7 @@ _HOME = {
     "MultiScaleEvolution": "evolution.multi_scale",
     "NSGA2": "evolution.nsga2",
     "NeighbourSpace": "evolution.strategy",
+    "PredictorSearch": "evolution.predictor",
     "RandomSearch": "evolution.random_search",
     "RegularizedEvolution": "evolution.regularized",
     "SearchResult": "evolution.search",
