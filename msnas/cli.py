@@ -67,6 +67,12 @@ STAGES: dict[str, Stage] = {
         "",
         ("run", "retrain", "baseline", "top_k", "hardware"),
     ),
+    "rank": Stage(
+        "msnas.rank",
+        "can the supernet's ranking be believed",
+        "",
+        ("run", "n", "budget", "candidate", "retrain", "top_k", "hardware"),
+    ),
     "report": Stage("msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)),
     "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank")),
     "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
