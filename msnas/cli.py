@@ -1,4 +1,4 @@
-"""The command line: `msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]`.
+"""The command line: `msnas STAGE [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
 
 One dispatcher. A stage is a module of this package with a function `main(call: Call) -> int`; it is imported only
 when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from evolution.errors import StrategyError
@@ -54,6 +55,7 @@ _SPACE = ("space", "input", "budget", "scale")
 STAGES: dict[str, Stage] = {
     "demo": Stage("msnas.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
     "check": Stage("msnas.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")),
+    "init": Stage("msnas.init_command", "a file of options that fit your own data", "D", ("out", "scale", "space")),
     "train": Stage("msnas.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")),
     "search": Stage(
         "msnas.search",
@@ -74,7 +76,10 @@ STAGES: dict[str, Stage] = {
         ("run", "n", "budget", "candidate", "retrain", "top_k", "hardware"),
     ),
     "report": Stage("msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)),
-    "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank")),
+    "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
+    "predict": Stage(
+        "msnas.predict", "a model over your images, boxes drawn", "MODEL IMAGES OUT", ("score", "hardware")
+    ),
     "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Stage("msnas.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
     "space": Stage("msnas.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE),
@@ -85,6 +90,8 @@ STAGES: dict[str, Stage] = {
     "runs": Stage(
         "msnas.runs_command", "lists runs with size and state, prunes checkpoints", "", ("runs_root", "keep")
     ),
+    "status": Stage("msnas.status", "what a run is doing, and when it will end", "[RUN]", ("run", "runs_root")),
+    "completion": Stage("msnas.completion", "a script that completes all this", "bash|zsh|fish"),
 }
 
 
@@ -132,8 +139,19 @@ def _dispatch(words: list[str]) -> int:
         print(stage_help(name, STAGES[name]))
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    call = parse(name, rest)
+    call = parse(name, [word for given in rest for word in _expanded(given)])
     return int(importlib.import_module(STAGES[name].module).main(call))
+
+
+def _expanded(word: str) -> list[str]:
+    """The word; for `@FILE` the words of that file, one a line, where `#` begins a line that is none."""
+    if not word.startswith("@"):
+        return [word]
+    try:
+        lines = Path(word[1:]).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{word} must name a file of key=value lines, but it cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def parse(stage: str, rest: Sequence[str]) -> Call:

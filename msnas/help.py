@@ -1,20 +1,23 @@
 """What `msnas` and `msnas STAGE --help` print; composed from the same yaml that a run uses."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from msnas.config import compose, flatten, groups
+from msnas.status import here
 
 
 def overview(stages: Mapping[str, Any]) -> str:
-    """The stages in the order in which a user needs them."""
+    """The stages in the order in which a user needs them, and what to do next in this folder."""
     width = max(map(len, stages))
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
     lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
     lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
+    lines += ["", *here(Path(compose().runs_root))]
     return "\n".join(lines)
 
 
