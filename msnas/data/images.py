@@ -86,6 +86,19 @@ def read_rgb(path: Path, width: int, height: int, target: tuple[int, int] | None
         return np.asarray(pixels)
 
 
+def read_upright(path: Path) -> NDArray[np.uint8]:
+    """The picture as [h, w, 3] RGB, turned as its EXIF says: for images that no record describes.
+
+    Raises ImageError where it cannot be read.
+    """
+    with _opened(path) as image:
+        turned_by_pillow = isinstance(image, TiffImagePlugin.TiffImageFile)
+        upright = None if turned_by_pillow else _TRANSPOSE.get(_exif_orientation(image))
+        image.load()
+        pixels = _to_rgb(image)
+        return np.asarray(pixels if upright is None else pixels.transpose(upright))
+
+
 def check_header(path: Path, width: int, height: int) -> None:
     """Open the file without decoding it: raises ImageError where it is no image or not of the stated size."""
     with _opened(path) as image:
