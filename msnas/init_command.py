@@ -1,0 +1,141 @@
+"""`msnas init D`: a file of options for the data in D, from what `msnas check` finds; then a search is three commands.
+
+The file holds `key=value` words, one a line, with the reason above each. Wherever words are taken, `@FILE` stands
+for the words of a file.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from msnas.cli import Call
+from msnas.config import compose, split
+from msnas.data.check import CheckReport, check_data
+from msnas.data.check_text import print_report
+from msnas.errors import ConfigError
+from msnas.runs import write_text
+from msnas.setting import data_settings, hardware_of
+from msnas.spaces import bounded_space, budget_of, input_size
+from supernet.errors import SpaceError
+
+SUFFIX = ".msnas"
+ENOUGH = 100  # architectures inside the budget that a search is worth its while for
+_TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2)
+Option = tuple[str, str]  # the word, and why
+
+
+def main(call: Call) -> int:
+    """Check the data, write the options (to `out=`, default D.msnas here), print the commands; 1 if not sound."""
+    if len(call.positionals) != 1:
+        raise ConfigError("Give one folder in COCO format: msnas init D.")
+    root = Path(call.positionals[0])
+    if not root.is_dir():
+        raise ConfigError(f"D must be a folder in COCO format, but {root} is none.")
+    file = Path(call.config.out) if call.config.out else Path(f"{root.resolve().name}{SUFFIX}")
+    if file.exists():
+        raise ConfigError(f"{file} exists already; remove it, or give another name with out=.")
+    given = [word for word in call.words if split(word)[0] != "out"]
+    options = [("data=coco", f"{root}: any folder in COCO format."), (f"data.root={root.resolve()}", "")]
+    options += [(f"data.name={root.resolve().name}", "Names the run's folder."), *_scale(given, root)]
+    report = check_data(data_settings(compose([*_words(options), *given])))
+    if not report.sound or report.suggestion is None:
+        print_report(report, Console(file=sys.stderr))
+        print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
+        return 1
+    options += _sizes(report, given)
+    options += _budget([*_words(options), *given])
+    options += [(word, "Given to `msnas init`.") for word in given]
+    write_text(file, _text(report, options))
+    print(f"{_summary(report)}\nThe options, each with its reason, are in {file}. Next:\n")
+    for stage in ("train", "search", "retrain"):
+        words = [f"@{file}"] if stage == "train" else []
+        print(f"    {shlex.join(['msnas', stage, *words])}")
+    print("\nand then `msnas report`. `msnas search` and what follows take the newest run.")
+    return 0
+
+
+def _words(options: list[Option]) -> list[str]:
+    return [word for word, _ in options]
+
+
+def _says(given: list[str], key: str) -> bool:
+    return any(split(word)[0] == key for word in given)
+
+
+def _scale(given: list[str], root: Path) -> list[Option]:
+    """`small` where there is a GPU, else `tiny`; nothing where the user chose."""
+    if _says(given, "scale") or _says(given, "experiment"):
+        return []
+    gpu = hardware_of(compose(["data=coco", f"data.root={root}", *given]), threads=None).device.type == "cuda"
+    if gpu:
+        return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
+    return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
+
+
+def _sizes(report: CheckReport, given: list[str]) -> list[Option]:
+    """What the sizes of the objects ask for, where it is not the default."""
+    found = report.suggestion
+    assert found is not None
+    options: list[Option] = []
+    reasons = "; ".join(found.reasons)
+    if found.base_stride != 4:
+        options.append((f"space.base_stride={found.base_stride}", f"The objects are small. {reasons}"))
+    if found.anchor_scale != found.anchor_scale_default:
+        why = f"Anchors beside those for 800-pixel images; the default is {found.anchor_scale_default:.4g}. {reasons}"
+        options.append((f"detector.anchor_scale={found.anchor_scale:.4g}", why))
+    if found.base_scale != found.base_scale_default:
+        why = f"Which head a region goes to; the default is {found.base_scale_default:.4g}. {reasons}"
+        options.append((f"detector.base_scale={found.base_scale:.4g}", why))
+    return [(word, why) for word, why in options if not _says(given, split(word)[0])]
+
+
+def _budget(words: list[str]) -> list[Option]:
+    """The FPN baseline's own cost, as exactly as leaves something to choose from."""
+    if any(split(word)[0].startswith("budget") for word in words):
+        return []
+    for tolerance in _TOLERANCES:
+        config = compose([*words, f"budget.tolerance={tolerance}"])
+        inside = _count(config)
+        if inside >= ENOUGH:
+            height, width = input_size(config)
+            why = f"At {height}x{width}, what most images are padded to, the budget is {budget_of(config)}, what the "
+            why += f"FPN baseline costs: {inside:,} architectures lie inside."
+            return [(f"budget.tolerance={tolerance}", why)]
+    return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
+
+
+def _count(config: DictConfig) -> int:
+    try:
+        return int(bounded_space(config).count())
+    except SpaceError:  # the budget lies outside the space
+        return 0
+
+
+def _refusal(report: CheckReport) -> str:
+    if not report.sound:
+        return f"training would refuse the data ({report.count('refused')} faults, above)."
+    return "there is no box to learn from."
+
+
+def _summary(report: CheckReport) -> str:
+    """The data in a line."""
+    images = ", ".join(f"{split.images:,} images in {split.name}" for split in report.splits)
+    assert report.sizes is not None
+    low, *_, high = report.sizes.resized
+    sides = f"boxes of {low:.0f} to {high:.0f} pixels at {report.short_side}"
+    repaired = f", {report.count('repaired')} records repaired (`msnas check` lists them)"
+    return f"{images}; {len(report.classes)} classes; {sides}{repaired if report.count('repaired') else ''}."
+
+
+def _text(report: CheckReport, options: list[Option]) -> str:
+    lines = [
+        "# Options of a search, written by `msnas init` from what it found; edit what you like.",
+        f"# {_summary(report)}",
+        "# One key=value a line; `msnas train @THIS_FILE` reads them, words beside it have the last say.",
+    ]
+    for word, why in options:
+        lines += ["", f"# {why}", word] if why else [word]
+    return "\n".join(lines) + "\n"

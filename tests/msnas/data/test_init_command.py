@@ -1,0 +1,76 @@
+"""`msnas init D`: a file of options that `msnas train @FILE` reads."""
+
+import pytest
+
+from msnas.cli import _expanded as expanded
+from msnas.cli import main, parse
+from msnas.config import compose
+from msnas.spaces import bounded_space
+
+CPU = "hardware.device=cpu"
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    """An empty current folder beside the data."""
+    monkeypatch.chdir(folder.root.parent)
+    return folder
+
+
+def options():
+    return compose(parse("train", expanded("@data.msnas")).words)
+
+
+def test_the_file_holds_options_for_the_data(here):
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    config = options()
+    assert (config.data.root, config.data.name, config.scale_name) == (str(here.root), "data", "tiny")
+
+
+def test_the_budget_holds_architectures_to_choose_from(here):
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert bounded_space(options()).count() >= 100
+
+
+def test_what_is_given_stands_in_the_file(here):
+    here.write()
+    assert main(["init", "data", CPU, "scale=small", "space=msnas_r34", "seed=4"]) == 0
+    assert (options().scale_name, options().space.depth, options().seed) == ("small", 21, 4)
+
+
+def test_three_commands_are_printed(here, capsys):
+    here.write()
+    main(["init", "data", CPU])
+    commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert commands == ["msnas train @data.msnas", "msnas search", "msnas retrain"]
+
+
+def test_data_that_training_refuses_are_told_and_nothing_is_written(here, capsys):
+    here.train["annotations"][0]["category_id"] = 99
+    here.write()
+    assert main(["init", "data", CPU]) == 1
+    assert "Nothing is written" in capsys.readouterr().err
+    assert not (here.root.parent / "data.msnas").exists()
+
+
+def test_a_file_that_exists_is_kept(here, capsys):
+    here.write()
+    assert [main(["init", "data", CPU]), main(["init", "data", CPU])] == [0, 2]
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_none_is_one_line(here, capsys):
+    assert main(["init", "nowhere"]) == 2
+    assert "nowhere is none" in capsys.readouterr().err
+
+
+def test_words_of_a_file_keep_blanks_and_leave_comments_out(tmp_path):
+    (tmp_path / "a.msnas").write_text("# why\n\ndata.root=my data\nseed=1\n")
+    assert expanded(f"@{tmp_path / 'a.msnas'}") == ["data.root=my data", "seed=1"]
+
+
+def test_a_missing_file_of_words_is_one_line(capsys):
+    assert main(["train", "@nowhere.msnas"]) == 2
+    assert "cannot be read" in capsys.readouterr().err
