@@ -1,10 +1,12 @@
-"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files, no search code."""
+"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, a third as ONNX."""
 
 import shutil
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from msnas.cli import Call
-from msnas.detectors.model_file import JSON, WEIGHTS
+from msnas.detectors.model_file import JSON, WEIGHTS, load
 from msnas.errors import ConfigError, RunError
 from msnas.runs import open_existing
 
@@ -14,6 +16,10 @@ def main(call: Call) -> int:
     if len(call.positionals) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
     words = [*call.words, *(f"run={Path(name).name}" for name in call.positionals)]
+    if call.config.onnx:
+        from msnas.onnx_export import require_extra
+
+        require_extra()
     run = open_existing(words)
     run.require("retrain")
     found = sorted((run.folder / "retrain").glob(f"{call.config.rank:02d}-*/model.json"))
@@ -24,4 +30,17 @@ def main(call: Call) -> int:
     for name in (WEIGHTS, JSON):
         shutil.copyfile(found[0].parent / name, out / name)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
+    if call.config.onnx:
+        print(_as_onnx(out, run.config))
     return 0
+
+
+def _as_onnx(out: Path, config: DictConfig) -> str:
+    """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
+    from msnas.onnx_export import FILE, export_onnx
+
+    made = export_onnx(load(out), config, out / FILE)
+    height, width = made.size
+    equal = f"equal to torch on {made.images} images with {made.detections} detections"
+    gaps = f"boxes to {made.boxes:.1g} pixels, scores to {made.scores:.1g}"
+    return f"{made.path}: image [3, {height}, {width}] to boxes, scores, labels; {equal} ({gaps})."

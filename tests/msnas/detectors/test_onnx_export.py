@@ -1,0 +1,86 @@
+"""The ONNX file: what onnxruntime finds is what torch finds, and a file that differs is not left behind."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_detectors import make_detector
+
+from msnas import onnx_export
+from msnas.cli import main
+from msnas.config import compose
+from msnas.errors import ModelError
+from msnas.onnx_export import FILE, export_onnx
+
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the exporter, about its own parts
+SIZE = {"short_side": 64, "long_side": 64}
+WORDS = ["data=shapes", "scale=tiny", "data.size=64", "data.short_side=64", "data.long_side=64"]
+
+
+def detector():
+    made = make_detector(**SIZE).eval()
+    made.meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
+    return made
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return compose([*WORDS, "data.train=4", "data.val=4", f"data.root={tmp_path_factory.mktemp('shapes')}"])
+
+
+@pytest.fixture(scope="module")
+def exported(config, tmp_path_factory):
+    return export_onnx(detector(), config, tmp_path_factory.mktemp("out") / FILE)
+
+
+def session(exported):
+    return onnxruntime.InferenceSession(str(exported.path), providers=["CPUExecutionProvider"])
+
+
+def test_onnxruntime_finds_what_torch_finds(exported):
+    assert (exported.images, exported.size) == (4, (64, 64))
+    assert exported.detections > 0
+    assert exported.boxes < 1e-2
+    assert exported.scores < 1e-4
+
+
+def test_the_graph_goes_from_one_image_to_boxes_scores_and_labels(exported):
+    boxes, scores, labels = session(exported).run(None, {"image": np.full((3, 64, 64), 0.3, np.float32)})
+    assert boxes.shape == (len(scores), 4)
+    assert labels.dtype == np.int64
+
+
+def test_the_file_says_what_its_labels_and_its_input_mean(exported):
+    told = session(exported).get_modelmeta().custom_metadata_map
+    assert json.loads(told["classes"]) == ["a", "b", "c"]
+    assert json.loads(told["preprocessing"])["height"] == 64
+
+
+def test_a_graph_that_differs_is_refused_and_not_left_behind(exported, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "_write", lambda single, size, path: shutil.copyfile(exported.path, path))
+    honest = onnx_export._in_torch
+    monkeypatch.setattr(onnx_export, "_in_torch", lambda *given: (honest(*given)[0] + 1, *honest(*given)[1:]))
+    with pytest.raises(ModelError, match="finds other objects"):
+        export_onnx(detector(), config, tmp_path / FILE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_detector_is_left_with_the_nms_of_torchvision(exported):
+    from torchvision.ops import boxes
+
+    assert boxes.batched_nms.__module__ == "torchvision.ops.boxes"
+
+
+def test_a_missing_extra_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(onnx_export, "_EXTRA", ("onnx", "no_such_package"))
+    assert main(["export", "onnx=true"]) == 2
+    assert "pip install 'msnas[export]'" in capsys.readouterr().err
+
+
+def test_a_detection_without_a_like_has_no_finite_gap():
+    one = (np.zeros((1, 4)), np.ones(1), np.array([1]))
+    other = (np.zeros((1, 4)), np.ones(1), np.array([2]))
+    assert np.isinf(onnx_export._nearest(one, other)[0]).all()
