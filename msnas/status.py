@@ -131,8 +131,14 @@ def _next(folder: Path, stages: list[State]) -> str:
     run = [f"run={folder.name}", *([] if folder.parent == Path("runs") else [f"runs_root={folder.parent}"])]
     for stage in stages:
         if stage["state"] != "complete":
-            return shlex.join(["msnas", COMMANDS[stage["stage"]], *run])
+            command = "demo" if _last_command(folder).startswith("msnas demo ") else COMMANDS[stage["stage"]]
+            return shlex.join(["msnas", command, *run])
     return shlex.join(["msnas", "export" if (folder / "report.html").exists() else "report", *run])
+
+
+def _last_command(folder: Path) -> str:
+    commands = (read_json(folder / "environment.json") or {"commands": []})["commands"]
+    return str(commands[-1]["command"]) if commands else ""
 
 
 def state_lines(state: State, now: float | None = None) -> list[str]:
@@ -154,7 +160,9 @@ def _text(stage: State, now: float) -> str:
         return "complete" + took if stage["state"] == "complete" else "not begun"
     parts = []
     if "network" in stage:
-        parts.append(f"{stage['networks_done']} of {stage['networks']} networks done, now {stage['network']}")
+        parts.append(
+            f"{stage['networks_done']} of {stage['networks']} networks done, the last begun {stage['network']}"
+        )
     if "done" in stage:
         parts.append(f"{stage['done']}/{stage['total']}")
     if stage["state"] == "stopped":

@@ -52,6 +52,13 @@ def test_a_run_whose_process_is_gone_is_stopped_and_names_the_command_that_goes_
     assert state["next"] == f"msnas train run=a runs_root={run.folder.parent}"
 
 
+def test_a_stopped_demo_goes_on_as_a_whole(run):
+    report(run.stage("supernet"))
+    command = {"command": "msnas demo run=a", "began": "2026-01-01T00:00:00+0000"}
+    write_json(run.folder / "environment.json", {"commands": [command]})
+    assert run_state(run.folder, NOW)["next"].startswith("msnas demo run=a")
+
+
 def test_a_complete_stage_is_followed_by_the_next_one(run):
     write_json(run.stage("supernet") / "done.json", {"steps": 100, "seconds": 60.0})
     assert run_state(run.folder, NOW)["next"].startswith("msnas search run=a")
