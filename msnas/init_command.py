@@ -45,7 +45,7 @@ def main(call: Call) -> int:
         print_report(report, Console(file=sys.stderr))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
         return 1
-    options += _sizes(report, given)
+    options += _sizes(report, given, options)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
     write_text(file, _text(report, options))
@@ -75,20 +75,23 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
 
 
-def _sizes(report: CheckReport, given: list[str]) -> list[Option]:
+def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[Option]:
     """What the sizes of the objects ask for, where it is not the default."""
     found = report.suggestion
     assert found is not None
+    because = {reason.split()[0]: f" {reason}." for reason in found.reasons}
     options: list[Option] = []
-    reasons = "; ".join(found.reasons)
     if found.base_stride != 4:
-        options.append((f"space.base_stride={found.base_stride}", f"The objects are small. {reasons}"))
+        why = f"The objects are small: maps begin at a stride of 2.{because.get('base_stride', '')}"
+        options.append((f"space.base_stride={found.base_stride}", why))
+        if not _says(given, "scale") and _words(so_far)[-1] == "scale=tiny":
+            options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
     if found.anchor_scale != found.anchor_scale_default:
-        why = f"Anchors beside those for 800-pixel images; the default is {found.anchor_scale_default:.4g}. {reasons}"
-        options.append((f"detector.anchor_scale={found.anchor_scale:.4g}", why))
+        why = f"Sizes of anchors beside those for 800-pixel images; the default is {found.anchor_scale_default:.4g}."
+        options.append((f"detector.anchor_scale={found.anchor_scale:.4g}", why + because.get("anchor_scale", "")))
     if found.base_scale != found.base_scale_default:
-        why = f"Which head a region goes to; the default is {found.base_scale_default:.4g}. {reasons}"
-        options.append((f"detector.base_scale={found.base_scale:.4g}", why))
+        why = f"Side in pixels that decides which head a region goes to; the default is {found.base_scale_default:.4g}."
+        options.append((f"detector.base_scale={found.base_scale:.4g}", why + because.get("base_scale", "")))
     return [(word, why) for word, why in options if not _says(given, split(word)[0])]
 
 
@@ -101,8 +104,8 @@ def _budget(words: list[str]) -> list[Option]:
         inside = _count(config)
         if inside >= ENOUGH:
             height, width = input_size(config)
-            why = f"At {height}x{width}, what most images are padded to, the budget is {budget_of(config)}, what the "
-            why += f"FPN baseline costs: {inside:,} architectures lie inside."
+            why = f"At {height}x{width} the FPN baseline costs what the budget is, {budget_of(config)}: {inside:,} "
+            why += "architectures lie inside."
             return [(f"budget.tolerance={tolerance}", why)]
     return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
 

@@ -25,7 +25,7 @@ def test_the_file_holds_options_for_the_data(here):
     here.write()
     assert main(["init", "data", CPU]) == 0
     config = options()
-    assert (config.data.root, config.data.name, config.scale_name) == (str(here.root), "data", "tiny")
+    assert (config.data.root, config.data.name) == (str(here.root), "data")
 
 
 def test_the_budget_holds_architectures_to_choose_from(here):
@@ -38,6 +38,15 @@ def test_what_is_given_stands_in_the_file(here):
     here.write()
     assert main(["init", "data", CPU, "scale=small", "space=msnas_r34", "seed=4"]) == 0
     assert (options().scale_name, options().space.depth, options().seed) == ("small", 21, 4)
+
+
+def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
+    for split in (here.train, here.val):
+        for item in split["annotations"]:
+            item["bbox"], item["area"] = [*item["bbox"][:2], 3, 3], 9
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert (options().space.base_stride, options().scale_name) == (2, "tiny_fine")
 
 
 def test_three_commands_are_printed(here, capsys):
