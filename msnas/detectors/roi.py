@@ -38,7 +38,7 @@ class GroupRoIAlign(nn.Module):
         images = torch.cat([torch.full_like(b[:, :1], i) for i, b in enumerate(boxes)])
         rois = torch.cat([images, torch.cat(boxes)], dim=1)  # [R, 5]
         size = (self.output_size, self.output_size)
-        pooled = maps[0].new_zeros((len(rois), maps[0].shape[1], *size))
+        pooled = maps[0].new_zeros((rois.shape[0], maps[0].shape[1], *size))  # len() would fix it in an exported graph
         for group, feature in enumerate(maps):
             chosen = torch.where(groups == group)[0]
             scale = feature.shape[-2] / padded_height
