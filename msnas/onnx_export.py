@@ -5,11 +5,12 @@ and below with the colour that normalises to zero. Boxes are in pixels of that i
 """
 
 import importlib.util
+import io
 import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.geometry import padded_size, resized_size
 from msnas.data.images import locate, read_rgb
 from msnas.data.source import read_source
+from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.detectors.transform import IMAGE_MEAN
 from msnas.errors import ConfigError, DataError, ModelError
 from msnas.setting import data_settings
@@ -64,6 +66,8 @@ def export_onnx(detector: Any, config: DictConfig, path: Path) -> Exported:
     DataError where there is no image to compare them on; then `path` is not written.
     """
     require_extra()
+    if not isinstance(detector, FasterRCNN):
+        raise ModelError(f"ONNX is written for Faster R-CNN only, but this model is a {type(detector).__name__}.")
     source = read_source(data_settings(config))
     part = source.val or source.train
     rule = detector.config["short_side"], detector.config["long_side"]
@@ -88,8 +92,7 @@ class _Single(nn.Module):
     def __init__(self, detector: Any) -> None:
         super().__init__()
         detector.transform.resize = lambda image, target=None: (image, target)
-        if getattr(detector, "roi_heads", None) is not None:
-            detector.roi_heads.mask_roi_pool = None
+        detector.roi_heads.mask_roi_pool = None
         self.detector = detector
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,14 +132,15 @@ def _canvas(part: AnnotationFile, image: ImageRecord, rule: tuple[int, int], siz
 def _write(single: nn.Module, size: tuple[int, int], path: Path) -> None:
     """Raises ModelError where torch cannot make a graph of the detector."""
     example = torch.full((3, *size), 0.5)
-    with warnings.catch_warnings(), _one_nms(max(size)), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, about its own parts
+    spoken = io.StringIO()  # the exporter's own words: pages of its graph where it fails
+    with warnings.catch_warnings(), redirect_stdout(spoken), redirect_stderr(spoken), _one_nms(max(size)):
+        warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
                 single, (example,), input_names=["image"], output_names=["boxes", "scores", "labels"], verbose=False
             )
         except torch.onnx.OnnxExporterError as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error.__cause__ or error).split())[:200]
             raise ModelError(f"torch cannot write this detector as ONNX: {reason}") from error
     assert program is not None
     program.model.metadata_props.update(_description(single, size))

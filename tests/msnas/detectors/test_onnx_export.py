@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from tiny_detectors import make_detector
 
 from msnas import onnx_export
@@ -84,3 +85,8 @@ def test_a_detection_without_a_like_has_no_finite_gap():
     one = (np.zeros((1, 4)), np.ones(1), np.array([1]))
     other = (np.zeros((1, 4)), np.ones(1), np.array([2]))
     assert np.isinf(onnx_export._nearest(one, other)[0]).all()
+
+
+def test_a_detector_of_another_kind_is_refused_by_name(config, tmp_path):
+    with pytest.raises(ModelError, match="Faster R-CNN only, but this model is a Linear"):
+        export_onnx(torch.nn.Linear(1, 1), config, tmp_path / FILE)
