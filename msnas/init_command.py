@@ -48,7 +48,8 @@ def main(call: Call) -> int:
     options += _sizes(report, given, options)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
-    write_text(file, _text(report, options))
+    last = {split(word)[0]: (word, why) for word, why in options}  # a key has one line, with its last value
+    write_text(file, _text(report, list(last.values())))
     print(f"{_summary(report)}\nThe options, each with its reason, are in {file}. Next:\n")
     for stage in ("train", "search", "retrain"):
         words = [f"@{file}"] if stage == "train" else []

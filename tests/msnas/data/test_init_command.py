@@ -49,6 +49,14 @@ def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
     assert (options().space.base_stride, options().scale_name) == (2, "tiny_fine")
 
 
+def test_a_key_has_one_line(here):
+    here.write()
+    assert main(["init", "data", CPU, "data.name=fish"]) == 0
+    keys = [word.partition("=")[0] for word in expanded("@data.msnas")]
+    assert sorted(keys) == sorted(set(keys))
+    assert options().data.name == "fish"
+
+
 def test_three_commands_are_printed(here, capsys):
     here.write()
     main(["init", "data", CPU])
