@@ -104,9 +104,9 @@ def test_an_evaluation_holds_cost_recipe_seed_and_seconds(tiny, scored):
         "recipe": "finetune",
         "iterations": 3,
         "batch": 4,
-        "lr": 0.1 * 4 / 32,
+        "lr": 0.04 * 4 / 32,
         "threads": 1,
-        "score_images": 6,
+        "score_images": 12,
     }
     assert recipe.items() <= first.recipe.items()
     assert (first.seed, first.replicate, first.status) == (5, 0, "ok")
@@ -128,7 +128,7 @@ def test_whatever_goes_wrong_is_a_failed_evaluation_with_its_reason(tiny, evalua
 
 def test_a_candidate_that_diverges_is_failed_and_the_next_is_scored_as_ever(tiny, evaluator, scored, monkeypatch):
     monkeypatch.setattr(evaluator, "recipe", replace(evaluator.recipe, lr=1e9))
-    assert evaluator(tiny.genomes[1]).reason.startswith("TrainingError: The gradient must be finite")
+    assert evaluator(tiny.genomes[1]).reason.startswith("TrainingError: ")
     monkeypatch.undo()
     assert evaluator(tiny.genomes[1]).metrics == scored[1].metrics
 

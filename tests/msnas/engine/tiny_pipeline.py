@@ -25,8 +25,8 @@ SHAPE: dict[str, Any] = {"block": "basic", "depth": 5, "channels": 8, "base_stri
 
 
 def splits(folder: str) -> Splits:
-    drawing = {"name": "shapes", "root": folder, "size": 64, "train": 40, "val": 8}
-    search_val = {"minimum": 6, "maximum": 6}
+    drawing = {"name": "shapes", "root": folder, "size": 64, "train": 48, "val": 8}
+    search_val = {"minimum": 12, "maximum": 12}
     settings = DataSettings.from_mapping(
         {**drawing, "short_side": 64, "long_side": 64, "search_val": search_val, "workers": 0}
     )
@@ -44,12 +44,12 @@ def path(seed: int) -> Architecture:
 
 def supernet(classes: int, seed: int = 0) -> FasterRCNN:
     torch.manual_seed(seed)
-    small = {"box_channels": 8, "fc_channels": 16, "rois_per_image": 16, "rpn_batch": 32, "detections": 20}
+    small = {"box_channels": 8, "fc_channels": 16, "rois_per_image": 16, "rpn_batch": 32, "detections": 100}
     small |= {
         "rpn_pre_nms_train": 60,
-        "rpn_pre_nms_test": 30,
+        "rpn_pre_nms_test": 200,
         "rpn_post_nms_train": 30,
-        "rpn_post_nms_test": 15,
+        "rpn_post_nms_test": 100,
     }
     encoder = MixedEncoder(**SHAPE)
     return FasterRCNN(encoder, num_classes=classes, short_side=64, long_side=64, score_threshold=0.0, **small)
@@ -65,7 +65,7 @@ def evaluator(folder: str, weights: str | None = None, **recipe: Any) -> Candida
         lambda size, seed: Batches(data.supernet_train, size, seed=seed),
         data.search_val,
         space=space(),
-        recipe=Recipe(**({"iterations": 3, "batch": 4, "lr": 0.1, "bn_images": 16, "bn_batch": 16} | recipe)),
+        recipe=Recipe(**({"iterations": 3, "batch": 4, "lr": 0.04, "bn_images": 16, "bn_batch": 16} | recipe)),
         seed=5,
         hardware=Hardware(threads=1),
     )
