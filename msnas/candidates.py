@@ -3,15 +3,17 @@
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from msnas import nas_fpn
 from msnas.data.coco import Splits
 from msnas.engine.candidate import CandidateEvaluator, Recipe
 from msnas.engine.checkpoint import load_weights
 from msnas.engine.devices import Hardware
 from msnas.engine.workers import evaluating
+from msnas.family import family_of
 from msnas.networks import supernet
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits
@@ -40,6 +42,8 @@ def evaluator(
 ) -> CandidateEvaluator:
     """What scores candidates. weights: None: fresh ones; recipe: None: that of the configuration."""
     hardware: Hardware = hardware_of(config, threads=config.hardware.threads)
+    if not family_of(config).SHARES_WEIGHTS:
+        return cast(CandidateEvaluator, nas_fpn.evaluator(config, splits, space=plain_space(config), hardware=hardware))
     model: Any = supernet(config, splits.train.classes)
     if weights is not None:
         load_weights(weights, model)
@@ -56,15 +60,4 @@ def evaluator(
 
 def recipe_of(config: DictConfig) -> Recipe:
     """How every candidate is scored."""
-    candidate = config.candidate
-    return Recipe(
-        kind=candidate.recipe,
-        iterations=candidate.iterations if candidate.finetune else 0,
-        batch=candidate.batch,
-        lr=candidate.lr,
-        bn_images=candidate.bn_images,
-        bn_batch=candidate.bn_batch,
-        momentum=config.schedule.momentum,
-        weight_decay=config.schedule.weight_decay,
-        clip=config.schedule.clip,
-    )
+    return cast(Recipe, family_of(config).recipe(config))

@@ -19,7 +19,6 @@ def main(call: Call) -> int:
 
 def _cost(call: Call) -> Any:
     from msnas.zoo import published
-    from supernet.architecture import Architecture
 
     config = call.config
     if config.zoo is not None and call.positionals:
@@ -32,12 +31,11 @@ def _cost(call: Call) -> Any:
     if not call.positionals:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
     space = plain_space(config)
-    rows = [_row(space, Architecture.parse(text)) for text in call.positionals]
+    rows = [_row(space, space.parse(text)) for text in call.positionals]
     return rows if len(rows) > 1 else rows[0]
 
 
 def _row(space: Any, architecture: Any) -> dict[str, Any]:
-    space.validate(architecture)
     cost = space.cost(space.encode(architecture))
     return {"architecture": str(architecture), "macs": cost.macs, "params": cost.params}
 
@@ -47,8 +45,7 @@ def _space(call: Call) -> dict[str, Any]:
     low, high = space.cost_range()
     bounded = bounded_space(call.config)
     return {
-        "encoders": space.count_encoders(),
-        "architectures": space.count(),
+        **space.sizes(),
         "in_budget": bounded.count(),
         "min_macs": low,
         "max_macs": high,

@@ -21,6 +21,20 @@ _DETECTOR = (
 )  # fmt: skip
 
 
+SHARES_WEIGHTS = False
+
+
+def divisor(config: DictConfig) -> int:
+    """The coarsest level's stride."""
+    return 1 << int(config.space.top_level)
+
+
+def baseline_name(config: DictConfig) -> str:
+    """Backbone, width and channels."""
+    baseline = config.baseline
+    return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
+
+
 def candidate(config: DictConfig, plan: PyramidPlan, classes: Sequence[str]) -> Any:
     """The small detector that a plan is scored with."""
     from supernet.nas_fpn_encoder import NasFpnEncoder

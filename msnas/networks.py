@@ -10,53 +10,30 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from msnas.config import build
+from msnas import stride_paths
+from msnas.family import family_of
 from msnas.seeds import derive
-from msnas.spaces import baseline_shape
-from supernet.architecture import Architecture
-from supernet.fpn import FpnEncoder
-from supernet.stride_encoder import MixedEncoder, PathEncoder
 
 
 def supernet(config: DictConfig, classes: Sequence[str]) -> nn.Module:
     """The weight-sharing detector; `forward(images, targets, architecture)`."""
     with _initialised(config, "supernet"):
-        space = config.space
-        shape = {"block": space.block, "depth": space.depth, "channels": space.channels}
-        return _detector(config, MixedEncoder(**shape, base_stride=space.base_stride), classes)
+        detector: nn.Module = stride_paths.supernet(config, classes)
+        return detector
 
 
-def network(config: DictConfig, architecture: Architecture, classes: Sequence[str]) -> nn.Module:
+def network(config: DictConfig, architecture: Any, classes: Sequence[str]) -> nn.Module:
     """The detector of one architecture, fresh."""
     with _initialised(config, str(architecture)):
-        space = config.space
-        encoder = PathEncoder(architecture, block=space.block, channels=space.channels, base_stride=space.base_stride)
-        return _detector(config, encoder, classes)
+        detector: nn.Module = family_of(config).detector(config, architecture, classes)
+        return detector
 
 
 def fpn_baseline(config: DictConfig, classes: Sequence[str]) -> nn.Module:
-    """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
+    """The FPN detector under the same heads."""
     with _initialised(config, "fpn"):
-        baseline, (width, channels) = config.baseline, baseline_shape(config)
-        encoder = FpnEncoder(
-            baseline.backbone,
-            channels=channels,
-            width=width,
-            base_stride=config.space.base_stride,
-            pretrained=baseline.pretrained,
-        )
-        return _detector(config, encoder, classes)
-
-
-def _detector(config: DictConfig, encoder: nn.Module, classes: Sequence[str]) -> nn.Module:
-    detector: nn.Module = build(
-        config.detector,
-        encoder=encoder,
-        num_classes=len(classes),
-        short_side=config.data.short_side,
-        long_side=config.data.long_side,
-    )
-    return detector
+        detector: nn.Module = family_of(config).baseline(config, classes)
+        return detector
 
 
 class _initialised:  # noqa: N801  # read as a word: `with _initialised(config, name)`

@@ -19,16 +19,16 @@ from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group, joined
 from msnas.engine.evaluate import Judged, evaluate
 from msnas.engine.loop import train
+from msnas.family import family_of
 from msnas.networks import fpn_baseline, network
 from msnas.progress import Progress
 from msnas.ranking import kendall_tau
 from msnas.runs import Run, open_existing, read_json, shared, write_json, write_text
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
-from msnas.spaces import baseline_cost, baseline_shape, budget_of, plain_space
+from msnas.spaces import baseline_cost, budget_of, input_size, plain_space
 from msnas.tables import render
 from msnas.train import schedule_of
-from supernet.architecture import Architecture
 from supernet.space import Budget
 
 STAGE = "retrain"
@@ -86,21 +86,21 @@ def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
     for seed in range(config.retrain.seeds):
         suffix = f"-seed{seed}" if seed else ""
         for winner in winners:
-            architecture = Architecture.parse(winner["architecture"])
+            architecture = space.decode(winner["genome"])
+            cost = family_of(config).cost(config, architecture, input_size(config))
             yield Entry(
                 folder=f"{winner['rank']:02d}-{identity(str(architecture))}{suffix}",
                 name=f"winner {winner['rank']}",
                 architecture=str(architecture),
                 build=lambda a=architecture: network(config, a, classes),  # type: ignore[misc]
-                macs=winner["macs"],
-                params=winner["params"],
+                macs=cost.macs,
+                params=cost.params,
                 one_shot=winner["score"],
                 seed=seed,
             )
         if config.retrain.fpn:
             cost = baseline_cost(config)
-            width, channels = baseline_shape(config)
-            name = f"{config.baseline.backbone}-FPN, width {width:g}, {channels} channels"
+            name = family_of(config).baseline_name(config)
             build = lambda: fpn_baseline(config, classes)  # noqa: E731
             yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
         if config.retrain.point:

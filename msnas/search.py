@@ -21,9 +21,10 @@ from msnas.cli import Call
 from msnas.config import build
 from msnas.data.coco import DetectionDataset
 from msnas.errors import ConfigError, DataError
+from msnas.family import family_of
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
-from msnas.runs import Run, open_existing, write_json
+from msnas.runs import Run, open_existing, open_new, write_json
 from msnas.seeds import derive
 from msnas.setting import hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, budget_of, input_size
@@ -33,10 +34,20 @@ STAGE = "search"
 
 def main(call: Call) -> int:
     """Search, or go on searching, in the run that the call's words name."""
-    run = open_existing(call.words, stage=STAGE)
+    run = _open(call)
     with run.locked():
         search(run, call)
     return 0
+
+
+def _open(call: Call) -> Run:
+    """The run of the words; where candidates share no weights, a search is the first stage and may begin one."""
+    if family_of(call.config).SHARES_WEIGHTS:
+        return open_existing(call.words, stage=STAGE)
+    run = open_new(call.words)
+    if run.done("supernet") is None:
+        write_json(run.stage("supernet") / "done.json", {"steps": 0, "seconds": 0.0})
+    return open_existing([*call.words, f"run={run.name}"], stage=STAGE)
 
 
 def search(run: Run, call: Call) -> None:
@@ -112,13 +123,16 @@ def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
     """What a history's scores depend on: another of these is another search."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     budget = budget_of(config)
-    with open(weights, "rb") as file:
-        supernet = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    supernet = None
+    if family_of(config).SHARES_WEIGHTS:
+        with open(weights, "rb") as file:
+            supernet = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return {
         "seed": config.seed,
         "space": {**plain["space"], "input_size": list(input_size(config))},
         "budget": None if budget is None else str(budget),
         "candidate": plain["candidate"],
+        "proxy": plain.get("proxy"),
         "strategy": plain["strategy"],
         "threads": config.hardware.threads,
         "supernet": supernet,
@@ -136,7 +150,10 @@ def _estimate(run: Run, images: int) -> str:
 
     A detection counts as a third of a training image, since it has no backward pass.
     """
-    config, lines = run.config, (run.folder / "supernet" / "metrics.jsonl").read_text().splitlines()
+    config = run.config
+    if not family_of(config).SHARES_WEIGHTS:
+        return f"About {_expected(config)} evaluations."
+    lines = (run.folder / "supernet" / "metrics.jsonl").read_text().splitlines()
     step = statistics.median(json.loads(line)["seconds"] for line in lines)
     recipe = recipe_of(config)
     trained = recipe.iterations * recipe.batch if recipe.finetunes else 0

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from msnas.config import build
 from msnas.data.geometry import typical_input
 from msnas.errors import ConfigError
-from supernet.cost import Cost, fpn_cost, scale_fpn
+from msnas.family import family_of
+from supernet.cost import Cost
 from supernet.space import Budget
 
 
@@ -41,30 +42,9 @@ def budget_of(config: DictConfig) -> Budget | None:
     return Budget(metric, target, tolerance=config.budget.tolerance, mode=config.budget.mode)
 
 
-def baseline_shape(config: DictConfig) -> tuple[float, int]:
-    """(width, channels) of the FPN baseline: as set, or scaled to a budget that is a number of MACs."""
-    baseline, macs = config.baseline, config.budget.macs
-    if not baseline.scaled or not isinstance(macs, int | float):
-        return float(baseline.width), int(baseline.channels)
-    size = {"base_stride": config.space.base_stride, "input_size": input_size(config)}
-    return scale_fpn(baseline.backbone, macs=round(macs), **size)
-
-
 def baseline_cost(config: DictConfig) -> Cost:
-    """First-stage cost of the FPN baseline of the configuration."""
-    width, channels = baseline_shape(config)
-    return fpn_cost(
-        config.baseline.backbone,
-        width=width,
-        channels=channels,
-        base_stride=config.space.base_stride,
-        input_size=input_size(config),
-    )
-
-
-def divisor(config: DictConfig) -> int:
-    """What the sides of an input must be multiples of: the coarsest feature stride of the space."""
-    return 16 * int(config.space.base_stride)
+    """Cost of the FPN baseline of the configuration."""
+    return family_of(config).baseline_cost(config, input_size(config))
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:
@@ -82,7 +62,7 @@ def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
     data = config.data
     sizes = [(data.size, data.size)] if data.name == "shapes" else _listed_sizes(train_json(data))
-    return typical_input(sizes, data.short_side, data.long_side, divisor(config))
+    return typical_input(sizes, data.short_side, data.long_side, family_of(config).divisor(config))
 
 
 def train_json(data: DictConfig) -> Path:

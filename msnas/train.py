@@ -13,6 +13,7 @@ from msnas.engine.distributed import ALONE, Group, joined
 from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
 from msnas.errors import ConfigError
+from msnas.family import family_of
 from msnas.networks import supernet
 from msnas.progress import Progress, duration
 from msnas.runs import Run, open_new, shared, write_json
@@ -26,6 +27,10 @@ STAGE = "supernet"
 
 def main(call: Call) -> int:
     """Train, or go on training, the run that the call's words name."""
+    if not family_of(call.config).SHARES_WEIGHTS:
+        raise ConfigError(
+            f"space={call.config.space_name} shares no weights, so there is no supernet; go on with `msnas search`."
+        )
     hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
     with joined(hardware.device) as group, shared(lambda: open_new(call.words), group) as run:
         try:

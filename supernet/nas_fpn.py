@@ -155,6 +155,10 @@ class CellSpace:
             plans *= known * (known - 1) // (1 if ordered else 2) * len(OPS)
         return plans
 
+    def sizes(self) -> dict[str, int]:
+        """How large the space is, in the words of `msnas space`."""
+        return {"architectures": self.count(), "unordered": self.count(ordered=False)}
+
     def sample(self, rng: np.random.Generator, sampling: str = "uniform") -> Genome:
         """A genome, exactly uniform over those that are valid (inside the budget, where there is one).
 

@@ -105,6 +105,16 @@ class StrideSpace:
         strides = tuple(BLOCK_STRIDES[gene] for gene in genome[: self.depth])
         return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
 
+    def parse(self, text: str) -> Architecture:
+        """The architecture written as `text`. Raises SpaceError where it is none of this space."""
+        architecture = Architecture.parse(text)
+        self.validate(architecture)
+        return architecture
+
+    def sizes(self) -> dict[str, int]:
+        """How large the space is, in the words of `msnas space`."""
+        return {"encoders": self.count_encoders(), "architectures": self.count()}
+
     def validate(self, architecture: Architecture) -> None:
         """Raises SpaceError naming the block or head that breaks a rule, and the rule."""
         check_architecture(
