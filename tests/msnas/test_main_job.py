@@ -17,36 +17,14 @@ from evolution.history import History
 from msnas.cli import main
 from msnas.runs import read_json
 
-SMALL = [
-    "scale=tiny",
-    "data=shapes",
-    "data.size=64",
-    "data.short_side=64",
-    "data.long_side=64",
-    "data.train=24",
-    "data.val=8",
-    "data.search_val.minimum=6",
-    "schedule.batch=4",
-    "train.steps=8",
-    "train.checkpoint_every=2",
-    "hardware.train_threads=1",
-    "space.channels=8",
-    "baseline.channels=8",
-    "budget.macs=13e6",
-    "budget.tolerance=0.1",
-    "candidate.batch=4",
-    "candidate.iterations=1",
-    "strategy.population_size=3",
-    "strategy.children=2",
-    "strategy.iterations=1",
-    "strategy.n_random=1",
-    "search.finalists=2",
-    "search.replicates=1",
-    "top_k=1",
-    "retrain.steps=6",
-    "retrain.checkpoint_every=2",
-    "retrain.point=false",
-]
+SMALL = (
+    *("scale=tiny", "data=shapes", "data.size=64", "data.short_side=64", "data.long_side=64", "data.train=24"),
+    *("data.val=8", "data.search_val.minimum=6", "schedule.batch=4", "train.steps=8", "train.checkpoint_every=2"),
+    *("hardware.train_threads=1", "space.channels=8", "baseline.channels=8", "budget.macs=13e6"),
+    *("budget.tolerance=0.1", "candidate.batch=4", "candidate.iterations=1", "strategy.population_size=3"),
+    *("strategy.children=2", "strategy.iterations=1", "strategy.n_random=1", "search.finalists=2"),
+    *("search.replicates=1", "top_k=1", "retrain.steps=6", "retrain.checkpoint_every=2", "retrain.point=false"),
+)
 STAGES = ("train", "search", "retrain")
 
 
