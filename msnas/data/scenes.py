@@ -1,7 +1,7 @@
 """One drawn scene: textured ground, solid shapes of very different sizes that cover each other, light and
 noise.
 
-Five classes that differ in outline and, nine times out of ten, in hue: colour is learned within minutes
+Five classes that differ in outline and, nineteen times out of twenty, in hue: colour is learned within minutes
 on a CPU, and the outline has to settle what colour leaves open. All draws come from the generator that is
 handed in; numpy and PIL only.
 """
@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 CLASSES = ("disc", "square", "triangle", "star", "ring")
 _FREQUENCY = (0.26, 0.24, 0.2, 0.15, 0.15)  # unequal, as classes are
-_USUAL_HUE = 0.9  # share of objects that have the hue of their class, within a seventh of the wheel
-_SMALLEST, _LARGEST = 0.075, 0.8  # side of an object beside the image's: more than 1:10
+_USUAL_HUE = 0.95  # share of objects that have the hue of their class, within a seventh of the wheel
+_SMALLEST, _LARGEST = 0.086, 0.87  # side of an object beside the image's: more than 1:10
 _MIN_VISIBLE = 0.55  # of an object, after everything in front of it is drawn
 _SMOOTH = 4  # outlines are drawn at this multiple and averaged
 _TURN = np.pi * 2

@@ -18,7 +18,7 @@ from msnas.data.segmentation import encode
 from msnas.data.settings import DataSettings, ShapesSettings
 from msnas.seeds import derive
 
-VERSION = 2  # of the drawing: raised when the same settings give other pixels
+VERSION = 3  # of the drawing: raised when the same settings give other pixels
 CACHE = ".msnas_cache"  # where nothing else is said; MSNAS_CACHE overrides
 _log = logging.getLogger(__name__)
 
