@@ -103,7 +103,7 @@ def test_asking_for_the_status_leaves_the_lock_alone(run):
         pass
     run_state(run.folder)
     with open(run.folder / ".lock") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB) is None  # it raises where another holds the lock
 
 
 def test_the_command_prints_the_state_as_json(run, capsys):
