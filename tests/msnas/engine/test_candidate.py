@@ -106,7 +106,7 @@ def test_an_evaluation_holds_cost_recipe_seed_and_seconds(tiny, scored):
         "batch": 4,
         "lr": 0.04 * 4 / 32,
         "threads": 1,
-        "score_images": 12,
+        "score_images": 8,
     }
     assert recipe.items() <= first.recipe.items()
     assert (first.seed, first.replicate, first.status) == (5, 0, "ok")

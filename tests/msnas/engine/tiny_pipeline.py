@@ -26,7 +26,7 @@ SHAPE: dict[str, Any] = {"block": "basic", "depth": 5, "channels": 8, "base_stri
 
 def splits(folder: str) -> Splits:
     drawing = {"name": "shapes", "root": folder, "size": 64, "train": 48, "val": 8}
-    search_val = {"minimum": 12, "maximum": 12}
+    search_val = {"minimum": 8, "maximum": 8}
     settings = DataSettings.from_mapping(
         {**drawing, "short_side": 64, "long_side": 64, "search_val": search_val, "workers": 0}
     )
