@@ -41,10 +41,6 @@ class Trained:
     losses: tuple[float, ...]
 
 
-def only_path(step: int) -> None:
-    """The `path_of_step` of a network that has one path."""
-
-
 def train(
     model: nn.Module,
     batches: BatchSource,
@@ -53,7 +49,7 @@ def train(
     seed: int,
     stage: str,
     replicate: int = 0,
-    path_of_step: Callable[[int], Hashable | None] = only_path,
+    path_of_step: Callable[[int], Hashable] | None = None,
     hardware: Hardware | None = None,
     group: Group = ALONE,
     folder: Path | None = None,
@@ -65,8 +61,8 @@ def train(
     """Train `model` in place for the steps of `schedule` that `folder` does not hold yet.
 
     model: called as `model(images, targets, path)`, gives a dict of losses. batches: this process's share
-    of each step. seed, stage, replicate: what the random draws of a step derive from. folder: gets
-    `checkpoint.pt` (every `save_every` steps and at the end) and `metrics.jsonl`; None keeps nothing.
+    of each step. seed, stage, replicate: what the random draws of a step derive from. path_of_step: the path of
+    each step; None: the model has one path. folder: gets `checkpoint.pt` (every `save_every` steps and at the end) and `metrics.jsonl`; None keeps nothing.
     fingerprint: what the checkpoint must have been made with, beside the schedule and the seed.
     restart_statistics: batch norms forget their statistics; momentum max(0.1, 1/t) at the t-th step.
     progress: told the number of steps done and a text after each.
@@ -89,7 +85,7 @@ def train(
         for step in range(first, schedule.steps):
             step_began = time.perf_counter()
             torch.manual_seed(derive(seed, stage, replicate, step, group.rank))
-            path = path_of_step(step)
+            path = None if path_of_step is None else path_of_step(step)
             group.check_same(step, path)
             if restart_statistics:
                 restart(norms, step)
