@@ -62,7 +62,8 @@ def train(
 
     model: called as `model(images, targets, path)`, gives a dict of losses. batches: this process's share
     of each step. seed, stage, replicate: what the random draws of a step derive from. path_of_step: the path of
-    each step; None: the model has one path. folder: gets `checkpoint.pt` (every `save_every` steps and at the end) and `metrics.jsonl`; None keeps nothing.
+    each step; None: the model has one path. folder: gets `checkpoint.pt` (every `save_every` steps and at the
+    end) and `metrics.jsonl`; None keeps nothing.
     fingerprint: what the checkpoint must have been made with, beside the schedule and the seed.
     restart_statistics: batch norms forget their statistics; momentum max(0.1, 1/t) at the t-th step.
     progress: told the number of steps done and a text after each.
