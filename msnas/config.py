@@ -22,14 +22,8 @@ _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*
 
 def conf_folder() -> Path:
     """Where the yaml files are: `conf/` of the repository, `msnas/conf` in an installed wheel."""
-    for name in ("msnas.conf", "conf"):
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-        if module.__file__ and (Path(module.__file__).parent / "config.yaml").exists():
-            return Path(module.__file__).parent
-    return Path(__file__).resolve().parent.parent / "conf"
+    package = Path(__file__).resolve().parent
+    return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").exists())
 
 
 def groups() -> dict[str, list[str]]:
