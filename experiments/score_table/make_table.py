@@ -1,0 +1,94 @@
+"""Train one supernet, score every architecture of a budget with it, and write the scores as a table.
+
+    python experiments/score_table/make_table.py [key=value...]
+
+The options are those of `msnas train` and `msnas search`. What was stopped goes on where it was. `table.csv`: an
+architecture a row, `score` and `score_again` by statistics from two different draws of training images.
+"""
+
+import csv
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from evolution.history import History
+from evolution.search import Job
+from evolution.strategy import Genome
+from msnas import cli
+from msnas.candidates import evaluate_many
+from msnas.runs import Run, open_existing
+from msnas.setting import open_splits
+from msnas.spaces import bounded_space
+
+WORDS = ("experiment=score_table", "run=score_table")
+REPLICATES = 2
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    words = [*WORDS, *sys.argv[1:]]
+    failed = cli.main(["train", *words])
+    if failed:
+        return failed
+    run = open_existing(words)
+    space = bounded_space(run.config)
+    genomes = list(enumerated(space))
+    assert len(genomes) == space.count()
+    with run.locked(), opened_history(run) as history:
+        score_all(run, genomes, history)
+        rows = [row(space, genome, history) for genome in genomes]
+    write_table(rows)
+    return 0
+
+
+def enumerated(space: Any) -> Iterator[Genome]:
+    """Every architecture inside the budget, in the order of its genes."""
+    for blocks in itertools.product(range(3), repeat=space.depth):
+        heads = np.array(list(itertools.combinations_with_replacement(range(5), 5)))
+        genomes = np.concatenate([np.tile(blocks, (len(heads), 1)), heads], axis=1)
+        yield from map(tuple, genomes[space.valid(genomes)].tolist())
+
+
+def opened_history(run: Run) -> History:
+    candidate: Any = OmegaConf.to_container(run.config.candidate)
+    return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
+
+
+def score_all(run: Run, genomes: list[Genome], history: History) -> None:
+    """Each genome's replicates, those that are not in the history yet."""
+    jobs = [Job(genome, replicate) for replicate in range(REPLICATES) for genome in genomes]
+    left = [job for job in jobs if not history.is_finished(*job)]
+    weights = run.folder / "supernet" / "weights.safetensors"
+    with evaluate_many(run.config, open_splits(run.config), weights) as engine:
+        for number, evaluation in enumerate(engine(left), start=len(jobs) - len(left) + 1):
+            history.append(evaluation)
+            if number % 50 == 0 or not evaluation.ok:
+                outcome = evaluation.score or evaluation.reason
+                print(f"{number} of {len(jobs)}: {outcome}, {evaluation.seconds:.2f} s", file=sys.stderr, flush=True)
+
+
+def row(space: Any, genome: Genome, history: History) -> dict[str, Any]:
+    """One line of the table."""
+    found = [history.find(genome, replicate) for replicate in range(REPLICATES)]
+    scores = [one.score[0] if one is not None and one.ok else None for one in found]
+    cost = space.cost(genome)
+    known = {"architecture": str(space.decode(genome)), "macs": cost.macs, "params": cost.params}
+    return known | dict(zip(("score", "score_again"), scores, strict=True))
+
+
+def write_table(rows: list[dict[str, Any]]) -> None:
+    with open(HERE / "table.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    scored = [r for r in rows if r["score"] is not None]
+    print(f"{len(scored)} of {len(rows)} architectures scored, the best {max(r['score'] for r in scored):.4f}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
