@@ -20,6 +20,7 @@ _HOME = {
     "Space": "evolution.strategy",
     "Strategy": "evolution.strategy",
     "StrategyError": "evolution.errors",
+    "TableSpace": "evolution.table_space",
     "evaluate_with": "evolution.search",
     "run_search": "evolution.search",
     "run_steady_state": "evolution.steady_state",

@@ -112,7 +112,7 @@ def test_exact_grows_the_radius_where_no_neighbour_is_new_and_says_so():
     space, rng = ToySpace(), np.random.default_rng(0)
     parent = space.sample(rng)
     mutation = Operator("encoder", 1)
-    near = space.is_neighbour([parent], "encoder", 2)
+    near = space.neighbours([parent], "encoder", 2)
     taken = {parent} | {tuple(row) for row in space.genomes[near].tolist()}
     brood = Brood(1)
     child = ExactVariation(space, draws=50, patience=20).child(mutation, [parent], taken, rng, brood)

@@ -243,11 +243,11 @@ def test_without_replicates_the_first_score_decides(search):
 
 def test_a_finalist_that_always_fails_again_drops_out(search):
     def evaluate(genome, replicate):
-        if replicate and genome[1] == 2:
+        if replicate and sum(genome) % 2:
             raise RuntimeError("diverged")
         return toy_evaluation(genome, replicate)
 
-    assert all(one.genome[1] != 2 for one in search(evaluate, finalists=10, give_up_after=99).finalists)
+    assert all(sum(one.genome) % 2 == 0 for one in search(evaluate, finalists=10, give_up_after=99).finalists)
 
 
 def test_nsga2s_winners_are_a_front(search):

@@ -4,58 +4,25 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from functools import cache
-from types import MappingProxyType
 
 import numpy as np
 
 from evolution.strategy import Evaluation, Genome
+from evolution.table_space import TableSpace
 
 BLOCKS, HEADS, LEVELS = 7, 3, 4
 STEPS = (-1, 0, 1)  # gene 0, 1, 2: up, keep, down
 BUDGET = (700, 900)
 
 
-class ToySpace:
-    """Blocks move between levels 0-3; ordered heads read levels that exist; the cost is inside BUDGET.
-
-    Sampling and neighbours are exactly uniform, by enumeration. `genomes`: [n, BLOCKS + HEADS].
-    """
+class ToySpace(TableSpace):
+    """Blocks move between levels 0-3; ordered heads read levels that exist; the cost is inside BUDGET."""
 
     cardinalities = (3,) * BLOCKS + (LEVELS,) * HEADS
-    sections = MappingProxyType({"encoder": slice(0, BLOCKS), "heads": slice(BLOCKS, BLOCKS + HEADS)})
 
     def __init__(self, low: int = BUDGET[0], high: int = BUDGET[1]) -> None:
-        self.genomes = _genomes(low, high)
-        self._valid = {tuple(row) for row in self.genomes.tolist()}
-
-    def is_valid(self, genome: Genome) -> bool:
-        return genome in self._valid
-
-    def sample(self, rng: np.random.Generator) -> Genome:
-        return self._row(int(rng.integers(len(self.genomes))))
-
-    def neighbour(
-        self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
-    ) -> Genome | None:
-        found = np.flatnonzero(self.is_neighbour(parents, section, radius))
-        return self._row(int(rng.choice(found))) if len(found) else None
-
-    def allowed(self, prefix: Genome) -> tuple[int, ...]:
-        """Values of the next gene that still lead to a valid genome, for a controller."""
-        fits = (self.genomes[:, : len(prefix)] == np.array(prefix, dtype=int)).all(axis=1)
-        return tuple(np.unique(self.genomes[fits, len(prefix)]).tolist())
-
-    def is_neighbour(self, parents: Sequence[Genome], section: str, radius: int) -> np.ndarray:
-        """[n] bool: which of `genomes` are within `radius`."""
-        inside = np.zeros(BLOCKS + HEADS, dtype=bool)
-        inside[self.sections[section]] = True
-        free = np.all([self.genomes != np.array(parent) for parent in parents], axis=0)  # [n, genes]
-        distance = free[:, inside].sum(axis=1)
-        fits = (self.genomes == np.array(parents[0]))[:, ~inside].all(axis=1) & (distance <= radius)
-        return fits & (distance >= 1) if len(parents) == 1 else fits
-
-    def _row(self, index: int) -> Genome:
-        return tuple(self.genomes[index].tolist())
+        sections = {"encoder": slice(0, BLOCKS), "heads": slice(BLOCKS, BLOCKS + HEADS)}
+        super().__init__(_genomes(low, high), cardinalities=self.cardinalities, sections=sections)
 
 
 class PlainSpace(ToySpace):
