@@ -7,9 +7,9 @@ read it through the same lines, `_StrideEncoder._encode`.
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from supernet.architecture import BLOCK_STRIDES, NUM_GROUPS, Architecture, stride_levels
@@ -24,26 +24,14 @@ class _StrideEncoder(nn.Module):
     roi_levels = (1, NUM_GROUPS)  # k of the RoIs that the groups serve, msnas.md section 1
     shared_heads = False  # every group has an RPN head of its own
 
-    def __init__(
-        self,
-        block: str,
-        channels: int,
-        base_stride: int,
-        lateral_blocks: Iterable[int],
-        strides: Iterable[int],
-    ) -> None:
+    def __init__(self, block: str, channels: int, base_stride: int, parts: "_Parts") -> None:
         super().__init__()
-        if block not in BLOCKS or base_stride not in (2, 4) or channels < 1:
-            raise SpaceError(
-                f"An encoder has basic or bottleneck blocks, channels >= 1 and base_stride 2 or 4, "
-                f"but got {block=}, {channels=}, {base_stride=}."
-            )
         self.block, self.out_channels, self.base_stride = block, channels, base_stride
         self.divisor = 16 * base_stride
-        width = BLOCKS[block].expansion * channels
-        self.stem = Stem(base_stride)
-        self.laterals = nn.ModuleDict({str(index): _biased_conv(width, width, 1) for index in lateral_blocks})
-        self.outputs = nn.ModuleDict({str(stride): _biased_conv(width, channels, 3) for stride in strides})
+        self.stem = parts.stem
+        self.laterals = nn.ModuleDict(parts.laterals)
+        self.outputs = nn.ModuleDict(parts.outputs)
+        self.blocks = nn.ModuleList(parts.blocks)
 
     def _encode(self, images: Tensor, architecture: Architecture, blocks: Sequence[nn.Module]) -> list[Tensor]:
         """The feature of each group for `images` [B, 3, H, W], groups of one stride sharing one tensor.
@@ -86,19 +74,28 @@ class _StrideEncoder(nn.Module):
 
 
 class PathEncoder(_StrideEncoder):
-    """One architecture as an ordinary network."""
+    """One architecture as an ordinary network, with new weights or around the `parts` of a trained one."""
 
-    def __init__(self, architecture: Architecture | str, *, block: str, channels: int, base_stride: int = 4) -> None:
+    def __init__(
+        self,
+        architecture: Architecture | str,
+        *,
+        block: str,
+        channels: int,
+        base_stride: int = 4,
+        parts: "_Parts | None" = None,
+    ) -> None:
         architecture = Architecture.parse(architecture) if isinstance(architecture, str) else architecture
-        stages = architecture.stages(base_stride)
-        laterals = sorted({stage.lateral for stage in stages if stage.lateral is not None})
-        super().__init__(block, channels, base_stride, laterals, sorted(set(architecture.heads)))
+        if parts is None:
+            parts = _new_parts(block, channels, base_stride, *_parts_of(architecture, base_stride))
+            widths = _input_widths(block, channels, len(architecture.strides))
+            parts.blocks = [
+                BLOCKS[block](width, channels, stride)
+                for width, stride in zip(widths, architecture.strides, strict=True)
+            ]
+        super().__init__(block, channels, base_stride, parts)
         self._check_path(architecture)
         self.architecture = architecture
-        widths = _input_widths(block, channels, len(architecture.strides))
-        self.blocks = nn.ModuleList(
-            BLOCKS[block](width, channels, stride) for width, stride in zip(widths, architecture.strides, strict=True)
-        )
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] to one feature a group; see `_encode`."""
@@ -117,12 +114,13 @@ class MixedEncoder(_StrideEncoder):
     """
 
     def __init__(self, *, block: str, depth: int, channels: int, base_stride: int = 4) -> None:
-        super().__init__(block, channels, base_stride, range(depth - 1), stride_levels(base_stride))
-        self.depth = depth
-        self.blocks = nn.ModuleList(
+        parts = _new_parts(block, channels, base_stride, range(depth - 1), stride_levels(base_stride))
+        parts.blocks = [
             MixedBlock(block, width, channels, BLOCK_STRIDES[1:] if index == 0 else BLOCK_STRIDES)
             for index, width in enumerate(_input_widths(block, channels, depth))
-        )
+        ]
+        super().__init__(block, channels, base_stride, parts)
+        self.depth = depth
 
     def forward(self, images: Tensor, architecture: Architecture) -> list[Tensor]:
         """[B, 3, H, W] to one feature a group along the path of `architecture`; see `_encode`."""
@@ -130,13 +128,14 @@ class MixedEncoder(_StrideEncoder):
 
     def extract(self, architecture: Architecture) -> PathEncoder:
         """One path with weights of its own; equal outputs, bitwise on a CPU in evaluation."""
-        branches = self._path(architecture)
-        with torch.device("meta"):  # only the frame: no memory, no random numbers
-            path = PathEncoder(architecture, **_shape_of(self))
-        path.stem = copy.deepcopy(self.stem)
-        path.blocks = nn.ModuleList(copy.deepcopy(branch) for branch in branches)
-        path.laterals = nn.ModuleDict({key: copy.deepcopy(self.laterals[key]) for key in path.laterals})
-        path.outputs = nn.ModuleDict({key: copy.deepcopy(self.outputs[key]) for key in path.outputs})
+        laterals, strides = _parts_of(architecture, self.base_stride)
+        shared = _Parts(
+            stem=self.stem,
+            laterals={str(index): self.laterals[str(index)] for index in laterals},
+            outputs={str(stride): self.outputs[str(stride)] for stride in strides},
+            blocks=self._path(architecture),
+        )
+        path = PathEncoder(architecture, **_shape_of(self), parts=copy.deepcopy(shared))
         return path.train(self.training)
 
     @property
@@ -152,6 +151,37 @@ class MixedEncoder(_StrideEncoder):
             )
         mixed: list[MixedBlock] = list(self.blocks)  # type: ignore[arg-type]
         return [block.branch(stride) for block, stride in zip(mixed, architecture.strides, strict=True)]
+
+
+@dataclass
+class _Parts:
+    """The modules of an encoder; laterals by the block they follow, outputs by their stride."""
+
+    stem: nn.Module
+    laterals: dict[str, nn.Module]
+    outputs: dict[str, nn.Module]
+    blocks: list[nn.Module] = field(default_factory=list)
+
+
+def _new_parts(block: str, channels: int, base_stride: int, laterals: Iterable[int], strides: Iterable[int]) -> _Parts:
+    """All but the blocks, with fresh weights."""
+    if block not in BLOCKS or base_stride not in (2, 4) or channels < 1:
+        raise SpaceError(
+            f"An encoder has basic or bottleneck blocks, channels >= 1 and base_stride 2 or 4, "
+            f"but got {block=}, {channels=}, {base_stride=}."
+        )
+    width = BLOCKS[block].expansion * channels
+    return _Parts(
+        stem=Stem(base_stride),
+        laterals={str(index): _biased_conv(width, width, 1) for index in laterals},
+        outputs={str(stride): _biased_conv(width, channels, 3) for stride in strides},
+    )
+
+
+def _parts_of(architecture: Architecture, base_stride: int) -> tuple[list[int], list[int]]:
+    """The blocks that a lateral convolution follows, and the strides that the heads read."""
+    stages = architecture.stages(base_stride)
+    return sorted({s.lateral for s in stages if s.lateral is not None}), sorted(set(architecture.heads))
 
 
 def _input_widths(block: str, channels: int, depth: int) -> list[int]:
