@@ -107,7 +107,7 @@ def shared(open_run: Callable[[], Run], group: Processes) -> Iterator[Run]:
             yield run
     else:
         folder = Path(str(group.gather(None)[0]))
-        yield Run(folder, compose(_stored_words(folder)))
+        yield Run(folder, _stored_config(folder))
 
 
 def read_json(path: Path) -> Any:
@@ -140,8 +140,7 @@ def open_new(words: Sequence[str]) -> Run:
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
     for folder in _folders(root):
-        stored = compose(_stored_words(folder))
-        if not _differences(stored, config, OWNED["supernet"]):
+        if not _differences(_stored_config(folder), config, OWNED["supernet"]):
             return open_existing([*words, f"run={folder.name}"], stage="supernet")
     return _create(_next_folder(root, config), config, words)
 
@@ -165,20 +164,31 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
     else:
         folder = folders[0]
     merged = [*_stored_words(folder), *words]
-    config = compose(merged)
-    stored = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(stored, DictConfig)
-    for name, owned in OWNED.items():
-        if (folder / name).exists() and (changed := _differences(stored, config, owned)):
-            key, (old, new) = next(iter(changed.items()))
-            raise RunError(
-                f"Run {folder.name} was made with {key}={old}, but got {key}={new}; "
-                f"name a new run with run=, or leave the option out."
-            )
+    config = _continued(folder, merged, words)
     run = Run(folder, config)
     if stage is not None:
         _save(run, merged)
     return run
+
+
+def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> DictConfig:
+    """The configuration of `merged` words, with what stages that have begun were made with.
+
+    Their own values stand even where the library's defaults have changed since. Raises RunError where `words`, the
+    last of `merged`, ask for others.
+    """
+    config, unasked, stored = compose(merged), compose(_stored_words(folder)), _stored_config(folder)
+    begun = [key for name, owned in OWNED.items() if (folder / name).exists() for key in owned]
+    asked = {*_differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
+    for key, (old, new) in _differences(stored, config, begun).items():
+        if key in asked:
+            raise RunError(
+                f"Run {folder.name} was made with {key}={old}, but got {key}={new}; "
+                f"name a new run with run=, or leave the option out."
+            )
+        if key in flatten(config) and key in flatten(stored):
+            OmegaConf.update(config, key, old)
+    return config
 
 
 def newest(root: Path) -> list[Path]:
@@ -213,6 +223,12 @@ def _save(run: Run, words: Sequence[str]) -> None:
 
 def _stored_words(folder: Path) -> list[str]:
     return list(read_json(folder / "words.json") or [])
+
+
+def _stored_config(folder: Path) -> DictConfig:
+    config = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return config
 
 
 def _last_of_each(words: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import multiprocessing
 
 import pytest
+from omegaconf import OmegaConf
 
 from msnas.errors import RunError
 from msnas.runs import open_existing, open_new, read_json, write_json
@@ -40,6 +41,28 @@ def test_an_option_of_a_stage_that_has_begun_may_not_change(root):
 def test_an_option_of_a_stage_that_has_not_begun_may_change(root):
     open_new([root, "run=a"]).stage("supernet")
     assert open_existing([root, "run=a", "top_k=3"]).config.top_k == 3
+
+
+def made_with_other_defaults(folder):
+    """A run folder as an earlier release, whose default of `train.paths` was another, left it."""
+    config = OmegaConf.load(folder / "config.yaml")
+    config.train.paths = "in_budget"
+    OmegaConf.save(config, folder / "config.yaml")
+
+
+def test_a_default_that_has_changed_since_leaves_a_run_as_it_was_made(root):
+    run = open_new([root, "run=a", "seed=5"])
+    run.stage("supernet")
+    made_with_other_defaults(run.folder)
+    assert open_existing([root, "run=a", "top_k=3"]).config.train.paths == "in_budget"
+
+
+def test_the_new_default_is_refused_where_it_is_asked_for(root):
+    run = open_new([root, "run=a"])
+    run.stage("supernet")
+    made_with_other_defaults(run.folder)
+    with pytest.raises(RunError, match=r"made with train\.paths=in_budget"):
+        open_existing([root, "run=a", "train.paths=all"])
 
 
 def test_where_the_data_lie_may_change(root):
