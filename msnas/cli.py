@@ -50,7 +50,7 @@ class Stage:
     options: tuple[str, ...] = ()
 
 
-_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment")
+_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log")
 _SPACE = ("space", "input", "budget", "scale")
 STAGES: dict[str, Stage] = {
     "demo": Stage("msnas.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
@@ -61,13 +61,13 @@ STAGES: dict[str, Stage] = {
         "msnas.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "top_k", "hardware"),
+        ("run", "strategy", "budget", "candidate", "search", "top_k", "hardware", "log"),
     ),
     "retrain": Stage(
         "msnas.retrain",
         "winners and baselines from scratch",
         "",
-        ("run", "retrain", "baseline", "top_k", "hardware"),
+        ("run", "retrain", "baseline", "top_k", "hardware", "log"),
     ),
     "rank": Stage(
         "msnas.rank",

@@ -28,6 +28,7 @@ from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import baseline_cost, budget_of, input_size, plain_space
 from msnas.tables import render
+from msnas.tensorboard import Board, training_board
 from msnas.train import schedule_of
 from supernet.space import Budget
 
@@ -123,7 +124,11 @@ def train_entry(
     seed = derive(config.seed, STAGE, entry.seed)
     schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
     model = entry.build()
-    with Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
+    every = config.retrain.checkpoint_every
+    with (
+        Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
+        Board(folder, on=config.log.tensorboard and group.writes) as board,
+    ):
         trained = train(
             model,
             batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group),
@@ -134,10 +139,12 @@ def train_entry(
             group=group,
             folder=folder,
             fingerprint={"network": entry.architecture, "detector": str(config.detector)},
-            save_every=config.retrain.checkpoint_every,
+            save_every=every,
             progress=progress.update,
+            on_step=training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware),
         )
-    judged = evaluate(model, splits.val, hardware=hardware, group=group)
+        judged = evaluate(model, splits.val, hardware=hardware, group=group)
+        board.scalars(schedule.steps - 1, judged.numbers, part="val")
     if group.writes:
         _save(model, entry, splits, judged, folder, trained.seconds)
 

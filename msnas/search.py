@@ -28,6 +28,7 @@ from msnas.runs import Run, open_existing, open_new, write_json
 from msnas.seeds import derive
 from msnas.setting import hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, budget_of, input_size
+from msnas.tensorboard import Board, picture_of
 
 STAGE = "search"
 
@@ -74,7 +75,10 @@ def search(run: Run, call: Call) -> None:
     with (
         History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights)) as history,
         evaluate_many(config, splits, weights) as engine,
-        _Narrator(folder / "status.json", expected=_expected(config)) as narrator,
+        Board(folder, on=config.log.tensorboard) as board,
+        _Narrator(
+            folder / "status.json", board, expected=_expected(config), done=len(history.evaluations())
+        ) as narrator,
     ):
         result = run_search(
             strategy,
@@ -87,6 +91,8 @@ def search(run: Run, call: Call) -> None:
             on_generation=narrator.generation,
         )
         genomes = [evaluation.genome for evaluation in history.evaluations()]
+        if board.on:
+            board.picture(result.evaluated, "winner", picture_of(config, space.decode(result.winners[0].genome)))
     _finish(run, result, space, genomes)
 
 
@@ -170,11 +176,12 @@ def _expected(config: DictConfig) -> int:
 
 
 class _Narrator:
-    """Says what the search does: each candidate, each generation."""
+    """Says what the search does: each candidate, each generation. done: the evaluations before this process."""
 
-    def __init__(self, status: Path, *, expected: int) -> None:
+    def __init__(self, status: Path, board: Board, *, expected: int, done: int) -> None:
         self._progress = Progress(STAGE, expected, status=status)
-        self._done = 0
+        self._board = board
+        self._done = done
 
     def __enter__(self) -> "_Narrator":
         self._progress.__enter__()
@@ -188,9 +195,12 @@ class _Narrator:
         self._done += 1
         outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
+        scored = {"ap": evaluation.score[0]} if evaluation.ok else {}
+        self._board.scalars(self._done, {**scored, **evaluation.cost, "seconds": evaluation.seconds}, part="candidate")
 
     def generation(self, record: Record) -> None:
         """One generation is finished and stored."""
+        self._board.scalars(record["generation"], record, part="generation")
         if record.get("best") is not None:
             print(
                 f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}",

@@ -20,6 +20,7 @@ from msnas.runs import Run, open_new, shared, write_json
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, plain_space
+from msnas.tensorboard import Board, training_board
 from supernet.architecture import Architecture
 
 STAGE = "supernet"
@@ -61,7 +62,20 @@ def train_supernet(run: Run, call: Call, group: Group = ALONE) -> None:
     if group.writes:
         record_start(run, call, hardware)
         _announce(run, schedule, hardware)
-    with Progress(STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress:
+    every = config.train.checkpoint_every
+    with (
+        Progress(STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
+        Board(folder, on=config.log.tensorboard and group.writes) as board,
+    ):
+        on_step = training_board(
+            board,
+            model,
+            splits.search_val,
+            every=every,
+            steps=schedule.steps,
+            hardware=hardware,
+            path_of_step=path_of_step,
+        )
         trained = train(
             model,
             batches,
@@ -73,8 +87,9 @@ def train_supernet(run: Run, call: Call, group: Group = ALONE) -> None:
             group=group,
             folder=folder,
             fingerprint={"space": str(config.space), "detector": str(config.detector)},
-            save_every=config.train.checkpoint_every,
+            save_every=every,
             progress=progress.update,
+            on_step=on_step,
         )
     if group.writes:
         checkpoint.save_weights(folder / "weights.safetensors", model)

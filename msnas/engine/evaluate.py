@@ -100,7 +100,7 @@ def detect(
     order = sorted(range(len(dataset)), key=lambda index: (dataset.size(index), index))
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     found: dict[int, list[dict[str, Any]]] = {}
-    with _evaluating(hardware.place(model)), torch.inference_mode():
+    with evaluation_mode(hardware.place(model)), torch.inference_mode():
         for indices in batches[group.rank :: group.size]:
             images, _ = to_device([dataset.load(index)[0] for index in indices], [], hardware.device)
             with hardware.autocast():
@@ -113,8 +113,8 @@ def detect(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and the mode of before afterwards."""
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """A block with `model` in evaluation mode; afterwards it has the mode of before."""
     training = model.training
     model.eval()
     try:

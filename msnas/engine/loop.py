@@ -57,6 +57,7 @@ def train(
     save_every: int = 500,
     restart_statistics: bool = False,
     progress: Callable[[int, str], None] | None = None,
+    on_step: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trained:
     """Train `model` in place for the steps of `schedule` that `folder` does not hold yet.
 
@@ -66,7 +67,7 @@ def train(
     end) and `metrics.jsonl`; None keeps nothing.
     fingerprint: what the checkpoint must have been made with, beside the schedule and the seed.
     restart_statistics: batch norms forget their statistics; momentum max(0.1, 1/t) at the t-th step.
-    progress: told the number of steps done and a text after each.
+    progress: told the number of steps done and a text after each. on_step: told each line of the journal.
 
     Raises TrainingError where the loss or the gradient is not finite (the weights are then those of the
     step before) or no memory is left, Interrupted after Ctrl-C or SIGTERM, RunError for what is wrong with
@@ -111,8 +112,9 @@ def train(
 
             totals.append(sum(values.values()))
             lr, seconds = schedule.lr_at(step), time.perf_counter() - step_began
-            record: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm, **values}
-            journal.write({**record, "seconds": seconds, "architecture": str(path or "")})
+            line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm, **values}
+            line |= {"seconds": seconds, "architecture": str(path or "")}
+            journal.write(line)
             stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % save_every == 0 or step + 1 == schedule.steps or stopping:
                 group.average_statistics(model)
@@ -120,6 +122,8 @@ def train(
                 keeper.save(step + 1)
             if progress is not None and group.writes:
                 progress(step + 1, f"loss {totals[-1]:.3f}")
+            if on_step is not None and group.writes:
+                on_step(line)
             if stopping:
                 raise Interrupted(stage, step + 1, schedule.steps)
     return Trained(first, schedule.steps, time.perf_counter() - began, tuple(totals))

@@ -30,25 +30,24 @@ def drawings(run: RunData, data: Record) -> Record:
     title = "The winner" if trained else "The search's first choice"
     space = space_of(run)
     found = space.decode(tuple(genome))
-    words = {**NOTHING, "drawing_title": "What was found"}
+    side = run.config.data.short_side
+    alone = _inline("one", lambda path: draw_found(found, space, path, title=title, short_side=side))
+    words = {**NOTHING, "drawing_title": "What was found", "drawing": alone}
     if isinstance(found, Architecture):
-        return {**words, **_strides(run, found, space, title)}
+        baseline, both = run.config.baseline, [title, "FPN baseline"]
+        fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
+        words["compared"] = _inline("two", lambda path: draw([found, fpn], space, path, titles=both, short_side=side))
+    return words
+
+
+def draw_found(found: Any, space: Any, path: Path, *, title: str, short_side: int) -> None:
+    """Write what a search in `space` found as a picture, SVG or PNG by the ending of `path`."""
     if isinstance(found, PyramidPlan):
-        return {**words, "drawing": _inline("pyramid", lambda path: draw_plan(found, path, title=title))}
-    if isinstance(found, Pyramid | Head):  # searched one after the other; the other part is fixed
-        whole = space.decoder(found)
-        return {**words, "drawing": _inline("decoder", lambda path: draw_decoder(whole, path, title=title))}
-    return NOTHING
-
-
-def _strides(run: RunData, found: Architecture, space: Any, title: str) -> Record:
-    side, baseline = run.config.data.short_side, run.config.baseline
-    fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
-    both = [title, "FPN baseline"]
-    return {
-        "drawing": _inline("one", lambda path: draw([found], space, path, titles=[title], short_side=side)),
-        "compared": _inline("two", lambda path: draw([found, fpn], space, path, titles=both, short_side=side)),
-    }
+        draw_plan(found, path, title=title)
+    elif isinstance(found, Pyramid | Head):  # searched one after the other; the other part is fixed
+        draw_decoder(space.decoder(found), path, title=title)
+    else:
+        draw([found], space, path, titles=[title], short_side=short_side)
 
 
 def _inline(name: str, write: Callable[[Path], None]) -> Any:

@@ -24,6 +24,7 @@ SMALL = (
     *("budget.tolerance=0.1", "candidate.batch=4", "candidate.iterations=1", "strategy.population_size=3"),
     *("strategy.children=2", "strategy.iterations=1", "strategy.n_random=1", "search.finalists=2"),
     *("search.replicates=1", "top_k=1", "retrain.steps=6", "retrain.checkpoint_every=2", "retrain.point=false"),
+    "log.tensorboard=true",
 )
 STAGES = ("train", "search", "retrain")
 
@@ -88,6 +89,21 @@ def test_eval_repeats_the_numbers_of_the_retraining(whole, capsys, tmp_path):
 def test_export_copies_the_two_files_of_a_winner(whole, tmp_path):
     assert main(["export", "run=r", f"runs_root={whole.parent}", f"out={tmp_path / 'winner'}"]) == 0
     assert sorted(path.name for path in (tmp_path / "winner").iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "curve", "picture"),
+    [
+        ("supernet", "loss/loss", "truth and detections"),
+        ("search", "generation/best", "winner"),
+        ("retrain/baseline-fpn", "val/ap", "truth and detections"),
+    ],
+)
+def test_tensorboard_shows_curves_and_pictures_of_every_stage(whole, stage, curve, picture):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(whole / stage)).Reload()
+    assert events.Scalars(curve)
+    assert any(tag.startswith(picture) for tag in events.Tags()["images"])
 
 
 def test_runs_are_listed_with_their_state(whole, capsys):

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from msnas.config import compose
 from msnas.report import found
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 
@@ -13,6 +14,7 @@ def test_a_nas_fcos_run_shows_the_whole_decoder(space: Any, monkeypatch: pytest.
     genome = space.sample(np.random.default_rng(0))
     winner = {"architecture": str(space.decode(genome)), "genome": list(genome)}
     monkeypatch.setattr(found, "space_of", lambda run: space)
-    shown = found.drawings(SimpleNamespace(), {"networks": [], "winners": [winner]})  # type: ignore[arg-type]
+    run: Any = SimpleNamespace(config=compose())
+    shown = found.drawings(run, {"networks": [], "winners": [winner]})
     assert "P3" in shown["drawing"]
     assert shown["compared"] is None
