@@ -65,9 +65,9 @@ STAGES: dict[str, Stage] = {
     ),
     "retrain": Stage(
         "msnas.retrain",
-        "winners and baselines from scratch",
-        "",
-        ("run", "retrain", "baseline", "top_k", "hardware", "log"),
+        "winners, or architectures that you name, and baselines from scratch",
+        "[ARCH...]",
+        (*_TRAINING, "retrain", "baseline", "top_k"),
     ),
     "rank": Stage(
         "msnas.rank",

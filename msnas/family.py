@@ -33,6 +33,9 @@ class Family(Protocol):
     def baseline_name(self, config: DictConfig) -> str:
         """The FPN baseline in a table."""
 
+    def parse(self, config: DictConfig, text: str) -> Any:
+        """The architecture that a result or a user calls `text`. Raises SpaceError."""
+
     def detector(self, config: DictConfig, architecture: Any, classes: Sequence[str]) -> Any:
         """The detector that an architecture is retrained as."""
 

@@ -35,6 +35,14 @@ def baseline_name(config: DictConfig) -> str:
     return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
 
 
+def parse(config: DictConfig, text: str) -> PyramidPlan:
+    """A plan of the space."""
+    from msnas.spaces import plain_space
+
+    plan: PyramidPlan = plain_space(config).parse(text)
+    return plan
+
+
 def candidate(config: DictConfig, plan: PyramidPlan, classes: Sequence[str]) -> Any:
     """The small detector that a plan is scored with."""
     from supernet.nas_fpn_encoder import NasFpnEncoder

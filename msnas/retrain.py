@@ -1,15 +1,20 @@
-"""`msnas retrain`: the winners and the baselines from scratch, same recipe, judged on the split that is reported."""
+"""`msnas retrain`: the winners and the baselines from scratch, same recipe, judged on the split that is reported.
+
+`msnas retrain ARCH...` trains architectures that the user names instead, as texts or by their names in the zoo; that
+needs no search, and begins a run of its own.
+"""
 
 import hashlib
 import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from msnas.cli import Call
@@ -19,17 +24,19 @@ from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group, joined
 from msnas.engine.evaluate import Judged, evaluate
 from msnas.engine.loop import train
+from msnas.errors import ConfigError
 from msnas.family import family_of
 from msnas.networks import fpn_baseline, network
 from msnas.progress import Progress
 from msnas.ranking import kendall_tau
-from msnas.runs import Run, open_existing, read_json, shared, write_json, write_text
+from msnas.runs import OWNED, Run, open_existing, open_new, read_json, shared, write_json, write_text
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import baseline_cost, budget_of, input_size, plain_space
 from msnas.tables import render
 from msnas.tensorboard import Board, training_board
 from msnas.train import schedule_of
+from msnas.zoo import architecture_text
 from supernet.space import Budget
 
 STAGE = "retrain"
@@ -50,17 +57,39 @@ class Entry:
 
 
 def main(call: Call) -> int:
-    """Retrain, or go on retraining, the winners of the run that the call's words name."""
+    """Retrain, or go on retraining, the winners of the run that the call's words name, or the named architectures."""
+    call = _with_names(call)
     hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
-    with joined(hardware.device) as group, shared(lambda: open_existing(call.words, stage=STAGE), group) as run:
-        retrain(run, call, group)
+    with joined(hardware.device) as group, shared(lambda: _open(call), group) as run:
+        try:
+            retrain(run, call, group)
+        finally:
+            if group.writes:
+                run.forget_unless_begun()
     return 0
+
+
+def _with_names(call: Call) -> Call:
+    """The call with its positionals as the option that they stand for."""
+    if not call.positionals:
+        return call
+    quoted = ",".join(f"'{word}'" for word in call.positionals)
+    return replace(call, positionals=(), words=(*call.words, f"retrain.architectures=[{quoted}]"))
+
+
+def _open(call: Call) -> Run:
+    """The run of the words; where architectures are named, one of exactly these options, or a new one."""
+    if call.config.retrain.architectures is None:
+        return open_existing(call.words, stage=STAGE)
+    _named(call.config)
+    return open_new(call.words, stages=tuple(OWNED))
 
 
 def retrain(run: Run, call: Call, group: Group = ALONE) -> None:
     """The stage: reads `search/result.json`, leaves a model and its 12 COCO numbers for every network."""
-    run.require("search")
     config = run.config
+    if config.retrain.architectures is None:
+        run.require("search")
     if run.done(STAGE) is not None:
         if group.writes:
             print(render(read_json(run.folder / STAGE / "table.json")))
@@ -80,35 +109,66 @@ def retrain(run: Run, call: Call, group: Group = ALONE) -> None:
         _finish(run, entries)
 
 
-def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
-    """Winners by rank, then the baselines; each of them `retrain.seeds` times."""
-    space, classes = plain_space(config), splits.train.classes
+@dataclass(frozen=True)
+class _Choice:
+    """An architecture to train: what it is called, and its one-shot score where a search gave it one."""
+
+    name: str
+    architecture: Any
+    one_shot: float | None = None
+
+
+def _chosen(run: Run, config: DictConfig) -> list[_Choice]:
+    """The winners by rank, or the architectures that the user names."""
+    if config.retrain.architectures is not None:
+        return _named(config)
     winners = read_json(run.folder / "search" / "result.json")["finalists"][: config.top_k]
+    parse = family_of(config).parse
+    return [_Choice(f"winner {w['rank']}", parse(config, w["architecture"]), w["score"]) for w in winners]
+
+
+def _named(config: DictConfig) -> list[_Choice]:
+    """`retrain.architectures` as values. Raises ConfigError and SpaceError."""
+    words = config.retrain.architectures
+    if not OmegaConf.is_list(words) or not words or len(set(words)) < len(words):
+        raise ConfigError(f"retrain.architectures must be a list of different texts or zoo names, but got {words}.")
+    choices = []
+    for number, word in enumerate(map(str, words), start=1):
+        name = word if word.isidentifier() else f"architecture {number}"
+        choices.append(_Choice(name, family_of(config).parse(config, architecture_text(word))))
+    return choices
+
+
+def _entries(run: Run, config: DictConfig, splits: Splits) -> Iterator[Entry]:
+    """What was chosen, in its order, then the baselines; each of them `retrain.seeds` times."""
+    chosen = _chosen(run, config)
     for seed in range(config.retrain.seeds):
-        suffix = f"-seed{seed}" if seed else ""
-        for winner in winners:
-            architecture = space.decode(winner["genome"])
-            cost = family_of(config).cost(config, architecture, input_size(config))
-            yield Entry(
-                folder=f"{winner['rank']:02d}-{identity(str(architecture))}{suffix}",
-                name=f"winner {winner['rank']}",
-                architecture=str(architecture),
-                build=lambda a=architecture: network(config, a, classes),  # type: ignore[misc]
-                macs=cost.macs,
-                params=cost.params,
-                one_shot=winner["score"],
-                seed=seed,
-            )
-        if config.retrain.fpn:
-            cost = baseline_cost(config)
-            name = family_of(config).baseline_name(config)
-            build = lambda: fpn_baseline(config, classes)  # noqa: E731
-            yield Entry(f"baseline-fpn{suffix}", "FPN baseline", name, build, cost.macs, cost.params, None, seed)
-        if config.retrain.point:
-            point = space.fpn_like(budget_of(config) or Budget("macs", baseline_cost(config).macs))
-            cost = space.cost(space.encode(point))
-            build = lambda p=point: network(config, p, classes)  # type: ignore[misc]  # noqa: E731
-            yield Entry(f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed)
+        yield from _entries_of_seed(chosen, config, list(splits.train.classes), seed)
+
+
+def _entries_of_seed(chosen: list[_Choice], config: DictConfig, classes: list[str], seed: int) -> Iterator[Entry]:
+    suffix, initial = (f"-seed{seed}", _reseeded(config, seed)) if seed else ("", config)
+    for rank, one in enumerate(chosen, start=1):
+        cost, text = family_of(config).cost(config, one.architecture, input_size(config)), str(one.architecture)
+        build = partial(network, initial, one.architecture, classes)
+        folder = f"{rank:02d}-{identity(text)}{suffix}"
+        yield Entry(folder, one.name, text, build, cost.macs, cost.params, one.one_shot, seed)
+    if config.retrain.fpn:
+        cost, text = baseline_cost(config), family_of(config).baseline_name(config)
+        build = partial(fpn_baseline, initial, classes)
+        yield Entry(f"baseline-fpn{suffix}", "FPN baseline", text, build, cost.macs, cost.params, None, seed)
+    if config.retrain.point:
+        space = plain_space(config)
+        point = space.fpn_like(budget_of(config) or Budget("macs", baseline_cost(config).macs))
+        cost, build = space.cost(space.encode(point)), partial(network, initial, point, classes)
+        yield Entry(f"baseline-point{suffix}", "FPN point", str(point), build, cost.macs, cost.params, None, seed)
+
+
+def _reseeded(config: DictConfig, seed: int) -> DictConfig:
+    """The configuration from which a network of a later seed takes its initial weights."""
+    changed = config.copy()
+    changed.seed = derive(config.seed, STAGE, "initial weights", seed)
+    return changed
 
 
 def identity(architecture: str) -> str:

@@ -130,8 +130,17 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def open_new(words: Sequence[str]) -> Run:
-    """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one."""
+def stages_of(folder: Path, config: DictConfig) -> tuple[str, ...]:
+    """The stages that a run has: where architectures are named, none comes before their training."""
+    named = config.retrain.get("architectures") is not None
+    return tuple(name for name in COMMANDS if name == "retrain" or not named or (folder / name).exists())
+
+
+def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Run:
+    """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
+
+    stages: those whose options must be the same for a run to be taken up again.
+    """
     config = compose(words)
     root = Path(config.runs_root)
     if config.run:
@@ -140,7 +149,7 @@ def open_new(words: Sequence[str]) -> Run:
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
     for folder in _folders(root):
-        if not _differences(_stored_config(folder), config, OWNED["supernet"]):
+        if not _differences(_stored_config(folder), config, [key for stage in stages for key in OWNED[stage]]):
             return open_existing([*words, f"run={folder.name}"], stage="supernet")
     return _create(_next_folder(root, config), config, words)
 
@@ -178,7 +187,7 @@ def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> Dic
     last of `merged`, ask for others.
     """
     config, unasked, stored = compose(merged), compose(_stored_words(folder)), _stored_config(folder)
-    begun = [key for name, owned in OWNED.items() if (folder / name).exists() for key in owned]
+    begun = _fixed(folder)
     asked = {*_differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
     for key, (old, new) in _differences(stored, config, begun).items():
         if key in asked:
@@ -189,6 +198,13 @@ def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> Dic
         if key in flatten(config) and key in flatten(stored):
             OmegaConf.update(config, key, old)
     return config
+
+
+def _fixed(folder: Path) -> list[str]:
+    """The options that may not change any more: those of stages that have begun, and of the ones before."""
+    stages = list(OWNED)
+    last = max((number for number, name in enumerate(stages, start=1) if (folder / name).exists()), default=0)
+    return [key for name in stages[:last] for key in OWNED[name]]
 
 
 def newest(root: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.cli import Call
 from msnas.errors import ConfigError, RunError
 from msnas.progress import duration, rate_text
-from msnas.runs import COMMANDS, newest, read_json
+from msnas.runs import COMMANDS, newest, read_json, stages_of
 
 SILENT = 120.0  # seconds without a sign of life that are worth a word
 State = dict[str, Any]
@@ -60,7 +60,7 @@ def run_state(folder: Path, now: float | None = None) -> State:
     assert isinstance(config, DictConfig)
     running = is_held(folder)
     stages: list[State] = []
-    for name in COMMANDS:
+    for name in stages_of(folder, config):
         current = running and all(stage["state"] == "complete" for stage in stages)
         stages.append(_stage(folder, name, config, running=current, now=now))
     return {
@@ -111,8 +111,10 @@ def _progress(folder: Path, name: str, config: DictConfig, *, running: bool, now
 
 def _networks(folder: Path, config: DictConfig) -> State:
     """How many networks are retrained, of how many."""
+    named = config.retrain.get("architectures")
     found = read_json(folder / "search" / "result.json") or {"finalists": []}
-    wanted = min(config.top_k, len(found["finalists"])) + config.retrain.fpn + config.retrain.point
+    chosen = min(config.top_k, len(found["finalists"])) if named is None else len(named)
+    wanted = chosen + config.retrain.fpn + config.retrain.point
     finished = [read_json(path)["seconds"] for path in sorted((folder / "retrain").glob("*/result.json"))]
     return {"networks_done": len(finished), "networks": wanted * config.retrain.seeds, "network_seconds": finished}
 

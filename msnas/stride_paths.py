@@ -57,6 +57,14 @@ def supernet(config: DictConfig, classes: Sequence[str]) -> Any:
     return _detector(config, MixedEncoder(**shape, base_stride=space.base_stride), classes)
 
 
+def parse(config: DictConfig, text: str) -> Architecture:
+    """A path of the space."""
+    from msnas.spaces import plain_space
+
+    architecture: Architecture = plain_space(config).parse(text)
+    return architecture
+
+
 def detector(config: DictConfig, architecture: Architecture, classes: Sequence[str]) -> Any:
     """The detector of one path."""
     from supernet.stride_encoder import PathEncoder

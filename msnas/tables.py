@@ -30,7 +30,7 @@ def render(table: dict[str, Any], width: int = 150) -> str:
     console = Console(file=io.StringIO(), width=width)
     console.print(grid)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text + tau_line(table["tau"], table["tau_points"])
+    return text + tau_line(table["tau"], table["tau_points"]) if table["tau_points"] else text.rstrip()
 
 
 def tau_line(tau: float | None, points: int) -> str:

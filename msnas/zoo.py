@@ -37,6 +37,10 @@ class Published(Protocol):
     def input_size(self) -> tuple[int, int]:
         """(height, width) in pixels that its published cost is stated for."""
 
+    @property
+    def architecture(self) -> Any:
+        """What a search found, a value whose `str` is its text; None for a baseline."""
+
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size`, by default the published one."""
 
@@ -48,6 +52,11 @@ class TwoStage:
     name: str
     map: float
     input_size: tuple[int, int] = (832, 1280)
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """What a search found; None for a baseline."""
+        return None
 
     def _row(self, architecture: str, first_stage: Cost, channels: int) -> dict[str, Any]:
         """channels: of the features that RoIs are cut from."""
@@ -138,3 +147,16 @@ def published(name: str) -> Published:
     close = difflib.get_close_matches(name, ZOO, n=3)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(ZOO)}."
     raise ConfigError(f"zoo has no network {name!r}. {hint}")
+
+
+def architecture_text(word: str) -> str:
+    """The text of an architecture: `word` itself, or what the published network of that name is made of.
+
+    Raises ConfigError for a name that is not known, and for a baseline.
+    """
+    if not word.isidentifier():
+        return word
+    architecture = published(word).architecture
+    if architecture is None:
+        raise ConfigError(f"zoo={word} is a baseline, where nothing was searched; name one of msnas_* or nas_*.")
+    return str(architecture)

@@ -40,6 +40,11 @@ class PublishedDecoder:
     million_params: float | None = None
     input_size: tuple[int, int] = (1088, 800)
 
+    @property
+    def architecture(self) -> Decoder | None:
+        """The decoder; None for a baseline."""
+        return None if self.decoder == Decoder() else self.decoder
+
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 32.
 

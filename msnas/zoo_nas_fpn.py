@@ -12,7 +12,7 @@ from typing import Any
 from msnas.errors import ConfigError
 from supernet.cost import Cost
 from supernet.errors import SpaceError
-from supernet.nas_fpn_architecture import DISCOVERED
+from supernet.nas_fpn_architecture import DISCOVERED, PyramidPlan
 from supernet.nas_fpn_cost import fpn_level_cost, nas_fpn_cost
 
 CLASSES = 91
@@ -36,6 +36,11 @@ class PublishedRetinaNet:
     gflops: float | None = None
     million_params: float | None = None
     input_size: tuple[int, int] = (640, 640)
+
+    @property
+    def architecture(self) -> PyramidPlan | None:
+        """The cells; None for a baseline."""
+        return DISCOVERED if self.stacks else None
 
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 128."""

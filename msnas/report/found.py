@@ -11,7 +11,7 @@ from msnas.report.networks import Fpn, draw
 from msnas.report.page_data import space_of
 from msnas.report.run_data import Record, RunData
 from supernet.architecture import Architecture
-from supernet.nas_fcos_architecture import Head, Pyramid
+from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
 from supernet.nas_fpn_architecture import PyramidPlan
 
 NOTHING = {"drawing": None, "compared": None, "drawing_title": ""}
@@ -24,15 +24,15 @@ def drawings(run: RunData, data: Record) -> Record:
     """
     trained = next((row for row in data["networks"] if not row["baseline"]), None)
     text = (trained or next(iter(data["winners"]), {"architecture": None}))["architecture"]
-    genome = next((winner["genome"] for winner in data["winners"] if winner["architecture"] == text), None)
-    if genome is None:
+    if text is None:
         return NOTHING
-    title = "The winner" if trained else "The search's first choice"
+    named = trained is not None and trained["one_shot"] is None
+    title = "The search's first choice" if trained is None else trained["name"] if named else "The winner"
     space = space_of(run)
-    found = space.decode(tuple(genome))
+    found = Decoder.parse(text) if "/" in text else space.parse(text)
     side = run.config.data.short_side
     alone = _inline("one", lambda path: draw_found(found, space, path, title=title, short_side=side))
-    words = {**NOTHING, "drawing_title": "What was found", "drawing": alone}
+    words = {**NOTHING, "drawing_title": "What was trained" if named else "What was found", "drawing": alone}
     if isinstance(found, Architecture):
         baseline, both = run.config.baseline, [title, "FPN baseline"]
         fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
@@ -44,8 +44,8 @@ def draw_found(found: Any, space: Any, path: Path, *, title: str, short_side: in
     """Write what a search in `space` found as a picture, SVG or PNG by the ending of `path`."""
     if isinstance(found, PyramidPlan):
         draw_plan(found, path, title=title)
-    elif isinstance(found, Pyramid | Head):  # searched one after the other; the other part is fixed
-        draw_decoder(space.decoder(found), path, title=title)
+    elif isinstance(found, Pyramid | Head | Decoder):  # half of one: the other half is fixed
+        draw_decoder(found if isinstance(found, Decoder) else space.decoder(found), path, title=title)
     else:
         draw([found], space, path, titles=[title], short_side=short_side)
 

@@ -9,7 +9,7 @@ from typing import Any
 from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.errors import RunError
-from msnas.runs import COMMANDS, read_json
+from msnas.runs import COMMANDS, read_json, stages_of
 
 Record = dict[str, Any]
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
@@ -50,19 +50,21 @@ class RunData:
     @classmethod
     def read(cls, folder: Path) -> "RunData":
         """Raises RunError where `folder` is no run."""
-        from omegaconf import OmegaConf
+        from omegaconf import DictConfig, OmegaConf
 
         path = folder / "config.yaml"
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
+        config = OmegaConf.load(path)
+        assert isinstance(config, DictConfig)
         evaluations, generations = _history(folder / "search" / "history.sqlite")
         return cls(
             name=folder.resolve().name,
             folder=folder,
-            config=OmegaConf.load(path),
+            config=config,
             config_text=path.read_text(),
             environment=read_json(folder / "environment.json") or {},
-            stages=tuple(_stage(folder, name) for name in COMMANDS),
+            stages=tuple(_stage(folder, name) for name in stages_of(folder, config)),
             evaluations=evaluations,
             generations=generations,
             search=read_json(folder / "search" / "result.json") or {},

@@ -88,12 +88,18 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
             f"The search puts {best['architecture']} first, with a one-shot AP of {ap(best['score'], 2)}. "
             "What it reaches when it is trained from scratch is not known yet."
         )
-    start = f"The search's first choice reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
+    first = "The search's first choice" if _is_searched(winner) else winner["name"]
+    start = f"{first} reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
     start += f" at {macs(winner['macs'])}MACs"
     if fpn is None:
         return f"{start}. The FPN baseline has not been trained yet."
     beside = f"; the FPN baseline {ap(fpn['ap'])}{_over_seeds(fpn)} at {macs(fpn['macs'])}MACs."
     return f"{start}{beside} {_verdict(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
+
+
+def _is_searched(network: Record) -> bool:
+    """Whether a search chose it; otherwise the user named it."""
+    return network["one_shot"] is not None
 
 
 def _over_seeds(network: Record) -> str:
@@ -115,7 +121,8 @@ def _verdict(difference: float, interval: Record | None) -> str:
 def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card]:
     cards = []
     if winner is not None:
-        cards.append(Card("winner, AP in %", ap(winner["ap"]), _spread(winner), palette.DOWN))
+        name = "winner" if _is_searched(winner) else winner["name"]
+        cards.append(Card(f"{name}, AP in %", ap(winner["ap"]), _spread(winner), palette.DOWN))
     if fpn is not None:
         cards.append(Card("FPN baseline, AP in %", ap(fpn["ap"]), _spread(fpn), palette.BASELINE))
     if winner is not None and fpn is not None:
@@ -123,7 +130,7 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
         under = f"95 %: {signed(found['low'])} to {signed(found['high'])}" if found else "no interval"
         cards.append(Card("difference", signed(winner["ap"] - fpn["ap"]), under, palette.INK))
         share = f"{100 * winner['macs'] / fpn['macs']:.1f} % of the baseline's"
-        cards.append(Card("winner, MACs", macs(winner["macs"]), share, palette.HEAD))
+        cards.append(Card(f"{name}, MACs", macs(winner["macs"]), share, palette.HEAD))
     elif data["best_so_far"]:
         last = data["best_so_far"][-1]
         words = f"after generation {last['generation']}"
@@ -149,11 +156,11 @@ def _mean(winners: Sequence[Record]) -> Record | None:
 
 
 def _caveat(networks: Sequence[Record]) -> str:
-    parts = [
-        "AP is COCO's, over IoU 0.50 to 0.95, in percent. The winner is the search's first choice, not the",
-        "best of this table: the table chose nothing. ± images and the interval come from drawing the test",
-        "images again with replacement, the same draws for all networks.",
-    ]
+    parts = ["AP is COCO's, over IoU 0.50 to 0.95, in percent."]
+    if any(_is_searched(row) for row in networks):
+        parts.append("The winner is the search's first choice, not the best of this table: the table chose nothing.")
+    parts.append("± images and the interval come from drawing the test images again with replacement,")
+    parts.append("the same draws for all networks.")
     if max((row["seeds"] for row in networks), default=1) < 2:
         parts.append("Every network was trained once: what another seed would give is not in these numbers.")
     return " ".join(parts)
@@ -250,12 +257,12 @@ def comparison(contexts: Sequence[Record]) -> str:
 def _row(data: Record, winner: Record | None, fpn: Record | None) -> Record:
     """One line of the table that compares runs."""
     found = winner or {}
-    search = next(stage for stage in data["stages"] if stage["name"] == "search")
+    seconds = {stage["name"]: stage["seconds"] for stage in data["stages"]}
     return {
         "ap": found.get("ap"),
         "se": found.get("intervals", {}).get("ap", {}).get("se"),
         "baseline": fpn["ap"] if fpn else None,
         "difference": winner["ap"] - fpn["ap"] if winner and fpn else None,
         "macs": found.get("macs"),
-        "seconds": search["seconds"],
+        "seconds": seconds.get("search"),
     }
