@@ -39,6 +39,8 @@ class TableSpace:
         self._gene_bits = np.uint64(1) << np.arange(len(self.cardinalities), dtype=np.uint64)
         self._section_bits = {name: self._gene_bits[part].sum() for name, part in self.sections.items()}
         self._differences: dict[Genome, Bits] = {}
+        self._last_key: tuple[object, ...] = ()
+        self._found: npt.NDArray[np.intp] = np.empty(0, np.intp)
 
     def index(self, genome: Genome) -> int:
         """The row of a genome of the table."""
@@ -54,8 +56,10 @@ class TableSpace:
 
     def neighbour(self, parents: Sequence[Genome], section: str, radius: int, rng: Rng) -> Genome | None:
         """A child drawn uniformly from `neighbours`; None where there is none."""
-        found = np.flatnonzero(self.neighbours(parents, section, radius))
-        return self.rows[found[rng.integers(len(found))]] if len(found) else None
+        key = (*parents, section, radius)
+        if key != self._last_key:  # kept, since a child that is known already is drawn again
+            self._last_key, self._found = key, np.flatnonzero(self.neighbours(parents, section, radius))
+        return self.rows[self._found[rng.integers(len(self._found))]] if len(self._found) else None
 
     def neighbours(self, parents: Sequence[Genome], section: str, radius: int) -> Bools:
         """Which rows are children of `parents`, [n]: the first's but for genes of `section`, and none of the parents.
