@@ -23,7 +23,7 @@ _HOME = {
     "TableSpace": "evolution.table_space",
     "evaluate_with": "evolution.search",
     "run_search": "evolution.search",
-    "run_steady_state": "evolution.steady_state",
+    "steadily": "evolution.steady_state",
 }
 
 __all__ = sorted(_HOME)

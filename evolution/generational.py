@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Required, TypedDict
 
 import numpy as np
 from deap import tools
@@ -10,15 +11,26 @@ from deap import tools
 from evolution.errors import StrategyError
 from evolution.operators import Brood, sample_new
 from evolution.population import Individual, refill, same_genome, succeeded, summary
-from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_positive
+from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
 HALL_SIZE = 64  # how many of the best ever are kept for `best`
+
+
+class Sizes(TypedDict, total=False):
+    """The options of every strategy, as `Generational` takes them."""
+
+    seed: Required[int]
+    population_size: int
+    children: int
+    iterations: int
+    max_attempts: int
 
 
 class Generational(ABC):
     """Generation 0 is drawn from the space; then `iterations` generations of `children`, made by `_breed`.
 
-    A genome is asked once only. Failed evaluations are never parents and never among the best.
+    A genome is asked once only. Failed evaluations are never parents and never among the best. The defaults are
+    Algorithm 1's; conf/strategy has those of each strategy.
     """
 
     def __init__(
@@ -26,18 +38,16 @@ class Generational(ABC):
         space: Space,
         *,
         seed: int,
-        population_size: int,
-        children: int,
-        iterations: int,
-        max_attempts: int,
+        population_size: int = 50,
+        children: int = 50,
+        iterations: int = 20,
+        max_attempts: int = 1000,
     ) -> None:
         check_positive(population_size=population_size, children=children, max_attempts=max_attempts)
-        if not isinstance(iterations, int) or iterations < 0:
-            raise StrategyError(f"`iterations` is a whole number of at least 0, but got {iterations!r}.")
         self.space = space
         self.population_size = population_size
         self.children = children
-        self.iterations = iterations
+        self.iterations = check_natural("iterations", iterations)
         self.max_attempts = max_attempts
         self.rng = np.random.default_rng(seed)
         self.generation = 0

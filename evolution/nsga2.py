@@ -5,19 +5,20 @@ and the Pareto front are DEAP's, the hypervolume is moocore's.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Unpack
 
 import moocore
 import numpy as np
 from deap import tools
 
 from evolution.errors import StrategyError
-from evolution.generational import Generational
-from evolution.operators import Brood, Operator, breed, make_variation, operators_of
+from evolution.evolving import Evolving, Variations
+from evolution.operators import Operator
 from evolution.population import Individual, refill, same_genome, succeeded
-from evolution.strategy import Evaluation, Genome, Record, Space, check_positive
+from evolution.strategy import Evaluation, Genome, Record, Space
 
 
-class NSGA2(Generational):
+class NSGA2(Evolving):
     """Evolution towards the front of high AP and low `minimise`, names of entries of an evaluation's `cost`.
 
     reference: the point that the hypervolume is measured from, AP first, then the costs; None: AP 0 (or the
@@ -28,27 +29,11 @@ class NSGA2(Generational):
         self,
         space: Space,
         *,
-        seed: int,
         minimise: Sequence[str] = ("macs",),
-        population_size: int = 50,
-        children: int = 50,
-        iterations: int = 24,
         reference: Sequence[float] | None = None,
-        max_attempts: int = 1000,
-        mutation_rate: float = 0.1,
-        variation: str = "auto",
-        draws: int = 8,
-        patience: int = 20,
+        **options: Unpack[Variations],
     ) -> None:
-        super().__init__(
-            space,
-            seed=seed,
-            population_size=population_size,
-            children=children,
-            iterations=iterations,
-            max_attempts=max_attempts,
-        )
-        check_positive(draws=draws, patience=patience)
+        super().__init__(space, **options)
         if isinstance(minimise, str) or not minimise:
             raise StrategyError(f"`minimise` is a list of names of costs, such as [macs], but got {minimise!r}.")
         if reference is not None and len(reference) != 1 + len(minimise):
@@ -57,8 +42,6 @@ class NSGA2(Generational):
             )
         self.minimise = tuple(minimise)
         self.reference = None if reference is None else self._to_maximise(reference[0], reference[1:])
-        self.operators = operators_of(space)
-        self.variation = make_variation(variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience)
         self._front = tools.ParetoFront(similar=same_genome)
 
     def front(self) -> list[Evaluation]:
@@ -89,18 +72,8 @@ class NSGA2(Generational):
         """The only place where costs change their sign: from here on more is better in every objective."""
         return (score, *(-cost for cost in costs))
 
-    def _breed(self, taken: set[Genome]) -> Brood:
-        return breed(
-            self._attempt,
-            self.variation,
-            taken,
-            self.rng,
-            wanted=self.children,
-            max_attempts=self.max_attempts,
-        )
-
-    def _attempt(self) -> list[tuple[Operator, Sequence[Genome]]]:
-        return [(operator, [self._tournament_winner() for _ in range(operator.parents)]) for operator in self.operators]
+    def _parents(self, operator: Operator) -> list[Genome]:
+        return [self._tournament_winner() for _ in range(operator.parents)]
 
     def _tournament_winner(self) -> Genome:
         """The better of two by dominance, then the less crowded (DEAP's draws from a global generator)."""

@@ -6,17 +6,17 @@ Ridge or Gaussian process on one-hot genes (Wen et al., "Neural Predictor for Ne
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 from deap import tools
 
 from evolution.errors import StrategyError
-from evolution.generational import Generational
+from evolution.generational import Generational, Sizes
 from evolution.operators import Brood, sample_new
 from evolution.population import Individual, succeeded
-from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_positive
+from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,32 +38,19 @@ class PredictorSearch(Generational):
         self,
         space: Space,
         *,
-        seed: int,
-        population_size: int = 50,
-        children: int = 12,
-        iterations: int = 75,
         n_random: int = 4,
         proposals: int = 500,
         model: str = "ridge",
         threshold: float = 0.3,
-        max_attempts: int = 1000,
+        **sizes: Unpack[Sizes],
     ) -> None:
-        super().__init__(
-            space,
-            seed=seed,
-            population_size=population_size,
-            children=children,
-            iterations=iterations,
-            max_attempts=max_attempts,
-        )
+        super().__init__(space, **sizes)
         check_positive(proposals=proposals)
-        if not isinstance(n_random, int) or n_random < 0:
-            raise StrategyError(f"`n_random` is a whole number of at least 0, but got {n_random!r}.")
-        if proposals < children:
-            raise StrategyError(f"`children <= proposals` must hold, but got {children=}, {proposals=}.")
+        if proposals < self.children:
+            raise StrategyError(f"`children <= proposals` must hold, but got {self.children} and {proposals}.")
         if not -1 <= threshold <= 1:
             raise StrategyError(f"`-1 <= threshold <= 1` must hold for a tau, but got {threshold=}.")
-        self.n_random = n_random
+        self.n_random = check_natural("n_random", n_random)
         self.proposals = proposals
         self.threshold = threshold
         self._make_model = _model_maker(model)

@@ -3,30 +3,11 @@
 from evolution.generational import Generational
 from evolution.operators import Brood, sample_new
 from evolution.population import Individual
-from evolution.strategy import Genome, Space
+from evolution.strategy import Genome
 
 
 class RandomSearch(Generational):
     """As many evaluations as the evolution with the same numbers: population_size + iterations x children."""
-
-    def __init__(
-        self,
-        space: Space,
-        *,
-        seed: int,
-        population_size: int = 50,
-        children: int = 60,
-        iterations: int = 20,
-        max_attempts: int = 1000,
-    ) -> None:
-        super().__init__(
-            space,
-            seed=seed,
-            population_size=population_size,
-            children=children,
-            iterations=iterations,
-            max_attempts=max_attempts,
-        )
 
     def _breed(self, taken: set[Genome]) -> Brood:
         return sample_new(self.space, self.children, taken, self.rng, max_attempts=self.max_attempts)

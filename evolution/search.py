@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evolution.errors import StrategyError
 from evolution.history import MAX_ATTEMPTS, History
-from evolution.strategy import FAILED, Evaluation, Genome, Record, Strategy, check_positive
+from evolution.strategy import FAILED, Evaluation, Genome, Record, Strategy, check_natural, check_positive
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,10 @@ class Job(NamedTuple):
 
 
 Evaluate = Callable[[Genome, int], Evaluation]
-EvaluateMany = Callable[[Sequence[Job]], Iterable[Evaluation]]
-"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too."""
+EvaluateMany = Callable[[Iterable[Job]], Iterable[Evaluation]]
+"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too.
+
+For `steadily` it takes the next job only when a worker is free for it."""
 
 
 @dataclass(frozen=True)
@@ -91,54 +93,58 @@ class SearchResult:
     seconds: float  # spent in evaluations, all runs together
 
 
+Heard = Callable[[Record], None] | None
+
+
 def run_search(
     strategy: Strategy,
     evaluate_many: EvaluateMany,
     history: History,
     *,
+    drive: Callable[[Any, "Scorer", History, Heard], None] | None = None,
     top_k: int = 5,
     finalists: int = 8,
     replicates: int = 3,
     give_up_after: int = 20,
     on_evaluation: Callable[[Evaluation, int, int], None] | None = None,
-    on_generation: Callable[[Record], None] | None = None,
+    on_generation: Heard = None,
 ) -> SearchResult:
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
+    drive: takes the strategy to its end: `by_generations`, the default, or `steadily`.
     finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
     give_up_after: candidates failed in a row after which the search stops with a StrategyError; it also stops when a
         generation ends and nothing has succeeded yet.
     on_evaluation: called with each new evaluation, its number and how many its generation has.
     on_generation: called with each record once it is committed.
     """
-    check_options(top_k=top_k, finalists=finalists, replicates=replicates, give_up_after=give_up_after)
+    check_positive(top_k=top_k, finalists=finalists, give_up_after=give_up_after)
+    check_natural("replicates", replicates)
     scorer = Scorer(evaluate_many, history, give_up_after, on_evaluation)
     state = history.state()
     if state is not None:
         strategy.load_state_dict(state)
+    (drive or by_generations)(strategy, scorer, history, on_generation)
+    return _conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
+
+
+def by_generations(strategy: Strategy, scorer: "Scorer", history: History, on_generation: Heard) -> None:
+    """Ask for a generation, wait for all of it, tell, and again."""
     while genomes := strategy.ask():
         stamp = {genome: (strategy.generation, strategy.origin(genome)) for genome in genomes}
         strategy.tell(scorer.score([Job(genome, 0) for genome in genomes], stamp))
         _commit(strategy, history, on_generation)
     if strategy.record and strategy.record["generation"] > history.last_generation():
         _commit(strategy, history, on_generation)  # the search ended before its last generation: say why
-    return conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
 
 
-def check_options(*, top_k: int, finalists: int, replicates: int, give_up_after: int) -> None:
-    """Raise StrategyError where one of `run_search`'s numbers makes no sense."""
-    check_positive(top_k=top_k, finalists=finalists, give_up_after=give_up_after)
-    if not isinstance(replicates, int) or replicates < 0:
-        raise StrategyError(f"`replicates` is a whole number of at least 0, but got {replicates!r}.")
-
-
-def _commit(strategy: Strategy, history: History, on_generation: Callable[[Record], None] | None) -> None:
+def _commit(strategy: Strategy, history: History, on_generation: Heard) -> None:
     history.commit(strategy.record, strategy.state_dict())
     if on_generation is not None:
         on_generation(strategy.record)
 
 
-def conclude(
+def _conclude(
     strategy: Strategy, scorer: "Scorer", history: History, top_k: int, finalists: int, replicates: int
 ) -> SearchResult:
     """Score the best again, order them by the mean and put the result together."""

@@ -5,18 +5,17 @@ next depends on who finishes first, so neither the seed nor a resume promises th
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from evolution.errors import StrategyError
 from evolution.history import History
-from evolution.search import Job, Scorer, SearchResult, check_options, conclude
-from evolution.strategy import Evaluation, Genome, Record, Strategy
-
-EvaluateStream = Callable[[Iterable[Job]], Iterable[Evaluation]]
-"""Scores jobs side by side, taking the next from the iterable only when a worker is free for it."""
+from evolution.search import Heard, Job, Scorer
+from evolution.strategy import Evaluation, Genome, Strategy
 
 
+@runtime_checkable
 class SteadyStrategy(Strategy, Protocol):
     """A strategy that can also be asked for one genome while others are in flight."""
 
@@ -38,50 +37,35 @@ class SteadyStrategy(Strategy, Protocol):
         """Take in one evaluation. True where `record` is new."""
 
 
-def run_steady_state(
-    strategy: SteadyStrategy,
-    evaluate_stream: EvaluateStream,
-    history: History,
-    *,
-    top_k: int = 5,
-    finalists: int = 8,
-    replicates: int = 3,
-    give_up_after: int = 20,
-    on_evaluation: Callable[[Evaluation, int, int], None] | None = None,
-    on_generation: Callable[[Record], None] | None = None,
-) -> SearchResult:
-    """Search to the end, on from where `history` stands; the options are those of `run_search`."""
-    check_options(top_k=top_k, finalists=finalists, replicates=replicates, give_up_after=give_up_after)
-    scorer = Scorer(evaluate_stream, history, give_up_after, on_evaluation)
-    state = history.state()
-    if state is not None:
-        strategy.load_state_dict(state)
-    flow = _Flow(strategy, scorer, history, on_generation)
-    flow.run(evaluate_stream)
+def steadily(strategy: Strategy, scorer: Scorer, history: History, on_generation: Heard) -> None:
+    """For `run_search`: take the strategy to its end without a barrier.
+
+    The engine takes a job only when a worker is free for it. A `record` is made whenever a generation's number of
+    candidates is complete. Raises StrategyError for a strategy that makes whole generations only.
+    """
+    if not isinstance(strategy, SteadyStrategy):
+        raise StrategyError(
+            f"A search without generations needs a strategy that breeds one child at a time, such as algorithm1 or "
+            f"regularized, but {type(strategy).__name__} makes whole generations."
+        )
+    _Flow(strategy, scorer, history, on_generation).run()
     scorer.check_success()
-    return conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
 
 
 class _Flow:
     """The jobs that workers take, and what becomes of their results."""
 
-    def __init__(
-        self,
-        strategy: SteadyStrategy,
-        scorer: Scorer,
-        history: History,
-        on_generation: Callable[[Record], None] | None,
-    ) -> None:
+    def __init__(self, strategy: SteadyStrategy, scorer: Scorer, history: History, on_generation: Heard) -> None:
         self.strategy = strategy
         self.scorer = scorer
         self.history = history
         self.on_generation = on_generation
         self._again = deque(strategy.in_flight())  # asked before a kill; later also those that failed once
 
-    def run(self, evaluate_stream: EvaluateStream) -> None:
+    def run(self) -> None:
         """Until everything that was asked is told."""
         while True:
-            for evaluation in evaluate_stream(self._jobs()):
+            for evaluation in self.scorer.evaluate_many(self._jobs()):
                 self._take(evaluation)
             if not self._again:  # the last candidates may have failed after the workers had no more to take
                 return

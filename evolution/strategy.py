@@ -174,6 +174,13 @@ def check_positive(**values: int) -> None:
             raise StrategyError(f"`{name}` is a whole number of at least 1, but got {value!r}.")
 
 
+def check_natural(name: str, value: int) -> int:
+    """`value`; raises StrategyError unless it is an int of at least 0."""
+    if not isinstance(value, int) or value < 0:
+        raise StrategyError(f"`{name}` is a whole number of at least 0, but got {value!r}.")
+    return value
+
+
 def _finite(name: str, value: float) -> float:
     number = float(_number(name, value))
     if not math.isfinite(number):

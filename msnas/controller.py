@@ -6,6 +6,7 @@ Ask and tell like every strategy in `evolution`, so that the same search, histor
 
 import base64
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 import safetensors.torch
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from evolution.errors import StrategyError
-from evolution.generational import Generational
+from evolution.generational import Generational, Sizes
 from evolution.operators import Brood
 from evolution.population import Individual
 from evolution.strategy import Evaluation, Genome, Record, as_genome, check_positive
@@ -36,11 +37,6 @@ class Controller(Generational):
         self,
         space: SearchSpace,
         *,
-        seed: int,
-        population_size: int = 100,
-        children: int = 100,
-        iterations: int = 169,
-        max_attempts: int = 2000,
         lr: float = 3.5e-4,
         clip: float = 0.2,
         epochs: int = 4,
@@ -49,9 +45,9 @@ class Controller(Generational):
         baseline_decay: float = 0.95,
         hidden: int = 100,
         init: float = 0.1,
+        **sizes: Unpack[Sizes],
     ) -> None:
-        sizes = {"population_size": population_size, "children": children, "max_attempts": max_attempts}
-        super().__init__(space, seed=seed, iterations=iterations, **sizes)
+        super().__init__(space, **sizes)
         check_positive(epochs=epochs, minibatch=minibatch, hidden=hidden)
         _check_rates(lr, clip, entropy, baseline_decay)
         if not callable(getattr(space, "allowed", None)):
@@ -61,7 +57,7 @@ class Controller(Generational):
         self.clip, self.epochs, self.minibatch = clip, epochs, minibatch
         self.entropy, self.baseline_decay = entropy, baseline_decay
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(sizes["seed"])
             self.policy = Policy(space.cardinalities, space.allowed, hidden=hidden, init=init)
         self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr)
         self.baseline: float | None = None  # moving average of the rewards

@@ -39,7 +39,7 @@ def evaluating(build: Build, *, workers: int = 0) -> Iterator[Callable[[Iterable
         raise ConfigError(f"`hardware.workers >= 0` must hold (0: in this process), but got {workers}.")
     if workers == 0:
         evaluate_here = evaluate_with(build())
-        yield lambda jobs: iter(evaluate_here(jobs))  # type: ignore[arg-type]  # map takes any iterable
+        yield lambda jobs: iter(evaluate_here(jobs))
         return
     pool = WorkerPool(build, workers=workers)
     try:

@@ -2,23 +2,31 @@
 
 import itertools
 from collections import deque
+from functools import partial
 
 import pytest
 from toy_space import ToySpace, toy_evaluation
 
 from evolution.errors import StrategyError
 from evolution.history import History
+from evolution.multi_scale import MultiScaleEvolution
+from evolution.nsga2 import NSGA2
+from evolution.operators import RANDOM
+from evolution.random_search import RandomSearch
 from evolution.regularized import RegularizedEvolution
-from evolution.search import evaluate_with
-from evolution.steady_state import run_steady_state
+from evolution.search import evaluate_with, run_search
+from evolution.steady_state import steadily
 from evolution.strategy import Evaluation
 
 TOTAL = 12 + 5 * 6
 
 
-def small(**changes):
+def small(kind=RegularizedEvolution, **changes):
     sizes = {"population_size": 12, "children": 6, "iterations": 5}
-    return RegularizedEvolution(ToySpace(), **{"seed": 0, **sizes, **changes})
+    return kind(ToySpace(), **{"seed": 0, **sizes, **changes})
+
+
+STEADY = [RegularizedEvolution, partial(MultiScaleEvolution, n_random=0), NSGA2]
 
 
 def workers(count, evaluate=toy_evaluation):
@@ -39,7 +47,8 @@ def search(tmp_path):
     def run(engine=None, name="a", strategy=None, **options):
         engine = evaluate_with(toy_evaluation) if engine is None else engine
         with History(tmp_path / name, fingerprint={}) as history:
-            result = run_steady_state(small() if strategy is None else strategy, engine, history, **options)
+            strategy = small() if strategy is None else strategy
+            result = run_search(strategy, engine, history, drive=steadily, **options)
             return result, [e for e in history.evaluations() if e.replicate == 0]
 
     return run
@@ -54,12 +63,13 @@ def interrupted(count):
     return evaluate
 
 
+@pytest.mark.parametrize("kind", STEADY)
 @pytest.mark.parametrize("count", [1, 2, 5, 20])
-def test_everything_is_scored_once_whatever_the_number_of_workers(search, count):
-    result, evaluations = search(workers(count), name=str(count))
+def test_everything_is_scored_once_whatever_the_number_of_workers(search, count, kind):
+    result, evaluations = search(workers(count), name=str(count), strategy=small(kind))
     assert len(evaluations) == len({evaluation.genome for evaluation in evaluations}) == TOTAL
     assert [record["generation"] for record in result.generations] == list(range(6))
-    assert len(result.winners) == 5
+    assert result.winners
 
 
 def test_a_child_is_bred_as_soon_as_a_worker_is_free(search):
@@ -76,12 +86,13 @@ def test_a_child_is_bred_as_soon_as_a_worker_is_free(search):
     assert evaluations[-1].origin == "random"
 
 
-def test_interrupted_with_one_worker_and_resumed_equals_uninterrupted(search):
-    whole, _ = search()
-    for count in range(0, TOTAL, 6):
+@pytest.mark.parametrize("kind", STEADY)
+def test_interrupted_with_one_worker_and_resumed_equals_uninterrupted(search, kind):
+    whole, _ = search(strategy=small(kind))
+    for count in range(0, TOTAL, 9):
         with pytest.raises(KeyboardInterrupt):
-            search(evaluate_with(interrupted(count)), name=f"b{count}")
-        resumed, evaluations = search(name=f"b{count}")
+            search(evaluate_with(interrupted(count)), name=f"b{count}", strategy=small(kind))
+        resumed, evaluations = search(name=f"b{count}", strategy=small(kind))
         assert resumed.winners == whole.winners
         assert resumed.generations == whole.generations
         assert len(evaluations) == TOTAL
@@ -113,6 +124,24 @@ def test_everything_failing_stops_it(search):
 
     with pytest.raises(StrategyError, match="no memory"):
         search(workers(2, evaluate), strategy=small(population_size=3, iterations=0))
+
+
+def test_random_children_come_in_their_share(search):
+    strategy = small(MultiScaleEvolution, children=20, n_random=20, iterations=4)
+    evaluations = search(strategy=strategy)[1][12:]
+    drawn = sum(evaluation.origin == RANDOM for evaluation in evaluations)
+    assert len(evaluations) == 4 * 40
+    assert abs(drawn - 80) < 4 * (160 / 4) ** 0.5
+
+
+def test_every_operator_has_its_turn(search):
+    evaluations = search(strategy=small(MultiScaleEvolution, n_random=0, iterations=20))[1][12:]
+    assert len({evaluation.origin for evaluation in evaluations}) == 4
+
+
+def test_a_strategy_that_makes_whole_generations_is_refused(search):
+    with pytest.raises(StrategyError, match="RandomSearch makes whole generations"):
+        search(strategy=RandomSearch(ToySpace(), seed=0))
 
 
 def test_it_learns_as_well_as_by_generations(search):
