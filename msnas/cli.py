@@ -61,7 +61,7 @@ STAGES: dict[str, Stage] = {
         "msnas.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "search", "top_k", "hardware", "log"),
+        ("run", "strategy", "budget", "candidate", "search", "asynchronous", "top_k", "hardware", "log"),
     ),
     "retrain": Stage(
         "msnas.retrain",

@@ -25,7 +25,7 @@ from msnas.errors import RunError
 # Which options a stage fixes: once its folder exists they may not change any more.
 OWNED: dict[str, tuple[str, ...]] = {
     "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train"),
-    "search": ("budget", "strategy", "candidate", "proxy", "baseline"),
+    "search": ("budget", "strategy", "candidate", "proxy", "baseline", "asynchronous"),
     "retrain": ("retrain", "network", "top_k"),
 }
 # Where the work is done does not change what is done.

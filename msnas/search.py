@@ -14,7 +14,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from evolution.history import History
-from evolution.search import Finalist, SearchResult, run_search
+from evolution.search import Finalist, SearchResult, by_generations, run_search
+from evolution.steady_state import steadily
 from evolution.strategy import Evaluation, Genome, Record, Strategy
 from msnas.candidates import evaluate_many, recipe_of
 from msnas.cli import Call
@@ -84,6 +85,7 @@ def search(run: Run, call: Call) -> None:
             strategy,
             engine,
             history,
+            drive=steadily if config.asynchronous else by_generations,
             top_k=config.top_k,
             finalists=config.search.finalists,
             replicates=config.search.replicates,
