@@ -8,12 +8,13 @@ from rich.console import Console
 from msnas.cli import Call
 from msnas.data.check import CheckReport, check_data
 from msnas.data.check_text import print_report
+from msnas.data.statistics import Fit
 from msnas.setting import data_settings
 
 
 def main(call: Call) -> int:
     """Print the report; 0 where the data is sound, 1 where training would refuse it."""
-    report = check_data(data_settings(call.config))
+    report = checked(call.config)
     if call.json:
         print(report.to_json())
     else:
@@ -23,6 +24,13 @@ def main(call: Call) -> int:
 
 def check(config: DictConfig) -> CheckReport:
     """The same for another stage, on the standard error."""
-    report = check_data(data_settings(config))
+    report = checked(config)
     print_report(report, Console(file=sys.stderr))
     return report
+
+
+def checked(config: DictConfig) -> CheckReport:
+    """The data held against the configured settings, without a word."""
+    settings = data_settings(config)
+    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
+    return check_data(settings, Fit.of(settings.short_side, config.space.get("base_stride", 4), **scales))

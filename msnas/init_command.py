@@ -11,13 +11,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from msnas.check import checked
 from msnas.cli import Call
 from msnas.config import compose, split
-from msnas.data.check import CheckReport, check_data
+from msnas.data.check import CheckReport
 from msnas.data.check_text import print_report
+from msnas.data.statistics import Fit
 from msnas.errors import ConfigError
 from msnas.runs import write_text
-from msnas.setting import data_settings, hardware_of
+from msnas.setting import hardware_of
 from msnas.spaces import bounded_space, budget_of, input_size
 from supernet.errors import SpaceError
 
@@ -40,7 +42,7 @@ def main(call: Call) -> int:
     given = [word for word in call.words if split(word)[0] != "out"]
     options = [("data=coco", f"{root}: any folder in COCO format."), (f"data.root={root.resolve()}", "")]
     options += [(f"data.name={root.resolve().name}", "Names the run's folder."), *_scale(given, root)]
-    report = check_data(data_settings(compose([*_words(options), *given])))
+    report = checked(compose([*_words(options), *given]))
     if not report.sound or report.suggestion is None:
         print_report(report, Console(file=sys.stderr))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
@@ -80,19 +82,21 @@ def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[
     """What the sizes of the objects ask for, where it is not the default."""
     found = report.suggestion
     assert found is not None
-    because = {reason.split()[0]: f" {reason}." for reason in found.reasons}
-    options: list[Option] = []
-    if found.base_stride != 4:
-        why = f"The objects are small: maps begin at a stride of 2.{because.get('base_stride', '')}"
-        options.append((f"space.base_stride={found.base_stride}", why))
-        if not _says(given, "scale") and _words(so_far)[-1] == "scale=tiny":
+    because = {reason.partition("=")[0]: f" {reason}." for reason in found.reasons}
+    fit, here, options = found.fit, report.configured, list[Option]()
+    if fit.base_stride != here.base_stride:
+        why = f"Where maps begin; the default is a stride of {here.base_stride}.{because.get('space.base_stride', '')}"
+        options.append((f"space.base_stride={fit.base_stride}", why))
+        if not _says(given, "scale") and fit.base_stride == 2 and _words(so_far)[-1] == "scale=tiny":
             options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
-    if found.anchor_scale != found.anchor_scale_default:
-        why = f"Sizes of anchors beside those for 800-pixel images; the default is {found.anchor_scale_default:.4g}."
-        options.append((f"detector.anchor_scale={found.anchor_scale:.4g}", why + because.get("anchor_scale", "")))
-    if found.base_scale != found.base_scale_default:
-        why = f"Side in pixels that decides which head a region goes to; the default is {found.base_scale_default:.4g}."
-        options.append((f"detector.base_scale={found.base_scale:.4g}", why + because.get("base_scale", "")))
+    if fit.anchor_scale != here.anchor_scale:
+        why = f"Sizes of anchors beside those for 800-pixel images; the default is {here.anchor_scale:.4g}."
+        why += because.get("detector.anchor_scale", "")
+        options.append((f"detector.anchor_scale={fit.anchor_scale:.4g}", why))
+    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
+    if fit.base_scale != follows:
+        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
+        options.append((f"detector.base_scale={fit.base_scale:.4g}", why + because.get("detector.base_scale", "")))
     return [(word, why) for word, why in options if not _says(given, split(word)[0])]
 
 

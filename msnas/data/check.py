@@ -21,6 +21,7 @@ from msnas.data.source import Source, open_images, read_source
 from msnas.data.statistics import (
     BASE_STRIDES,
     AnchorRecall,
+    Fit,
     Group,
     Suggestion,
     anchor_recall,
@@ -87,6 +88,7 @@ class CheckReport:
     sizes: SizeQuantiles | None
     groups: tuple[Group, ...]
     recalls: tuple[AnchorRecall, ...]
+    configured: Fit
     suggestion: Suggestion | None
     duplicates: tuple[SharedPicture, ...]
     notes: tuple[str, ...]
@@ -117,8 +119,12 @@ class CheckReport:
         return json.dumps(self.to_dict(), allow_nan=False)
 
 
-def check_data(settings: DataSettings, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+def check_data(
+    settings: DataSettings, fit: Fit | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
     """Read everything, decode every image, and report. progress(done, total) is called for each image.
+
+    fit: the configured settings that the boxes are held against; None: what follows from the short side.
 
     Raises ConfigError where the root or an override does not exist; every other fault is in the report.
     """
@@ -126,11 +132,12 @@ def check_data(settings: DataSettings, *, progress: Callable[[int, int], None] |
     thumbnails = _look(source, settings.workers, progress)
     images = [image for part in source.parts for image in part.images]
     boxes = collect_boxes(images, settings.short_side, settings.long_side)
+    fit = fit or Fit.of(settings.short_side)
     recalls: dict[int, AnchorRecall] = {}
     groups: list[Group] = []
     if len(boxes.xyxy):
-        recalls = {stride: anchor_recall(boxes, settings.short_side, stride) for stride in BASE_STRIDES}
-        groups = group_shares(boxes, settings.short_side)
+        recalls = {stride: anchor_recall(boxes, stride, fit.anchor_scale) for stride in BASE_STRIDES}
+        groups = group_shares(boxes, fit.base_scale)
     return CheckReport(
         root=str(source.files.root),
         short_side=settings.short_side,
@@ -141,7 +148,8 @@ def check_data(settings: DataSettings, *, progress: Callable[[int, int], None] |
         sizes=_sizes(source, boxes.areas) if groups else None,
         groups=tuple(groups),
         recalls=tuple(recalls.values()),
-        suggestion=suggest(boxes, settings.short_side, recalls) if groups else None,
+        configured=fit,
+        suggestion=suggest(boxes, fit, recalls) if groups else None,
         duplicates=_shared(source, thumbnails),
         notes=_notes(source, settings),
     )

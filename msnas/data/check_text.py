@@ -98,10 +98,10 @@ def _recalls(report: CheckReport) -> Table:
 def _suggestion(report: CheckReport) -> Table:
     found = report.suggestion
     assert found is not None
-    table = _table("\nWhat fits these boxes", "", "suggested", "default")
-    table.add_row("space.base_stride", str(found.base_stride), "4")
-    table.add_row("detector.anchor_scale", f"{found.anchor_scale:.4f}", f"{found.anchor_scale_default:.4f}")
-    table.add_row("base_scale of the RoI rule", f"{found.base_scale:.1f}", f"{found.base_scale_default:.1f}")
+    table = _table("\nWhat fits these boxes", "", "suggested", "configured")
+    for name, written in (("space.base_stride", "d"), ("detector.anchor_scale", ".4f"), ("detector.base_scale", ".1f")):
+        key = name.partition(".")[2]
+        table.add_row(name, *(format(getattr(fit, key), written) for fit in (found.fit, report.configured)))
     for reason in found.reasons:
         table.add_row(Text(f"  {reason}", style="dim"), "", "")
     return table

@@ -24,8 +24,8 @@ STRIDES = (4, 8, 16, 32, 64)  # of the features a head can read, at base_stride 
 FPN_HEADS = STRIDES
 BASE_STRIDES = (4, 2)
 _SAMPLE = 20_000  # boxes that recalls are measured on; more change the third decimal
-_WORTH = 0.05  # gain in mean recall below which the default stays
-_EVENER = 0.2  # gain in entropy of the groups' shares, nats, below which the default stays
+_WORTH = 0.05  # gain in mean recall below which the configured one stays
+_EVENER = 0.2  # gain in entropy of the groups' shares, nats, below which the configured one stays
 _FACTORS = 2.0 ** (np.arange(-8, 9) / 4)
 
 
@@ -76,14 +76,27 @@ class AnchorRecall:
 
 
 @dataclass(frozen=True)
-class Suggestion:
-    """Settings that fit these boxes, beside the ones that are derived from the short side alone."""
+class Fit:
+    """The settings that decide which head and which anchors a box gets; scales as the detector's options."""
 
     base_stride: int
     anchor_scale: float
-    anchor_scale_default: float
     base_scale: float
-    base_scale_default: float
+
+    @classmethod
+    def of(
+        cls, short_side: int, base_stride: int = 4, anchor_scale: float | None = None, base_scale: float | None = None
+    ) -> "Fit":
+        """With what follows from the short side where a scale is None."""
+        scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
+        return cls(base_stride, scale, BASE_SCALE * scale if base_scale is None else base_scale)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Settings that fit these boxes, and why they should be others than the configured ones."""
+
+    fit: Fit
     reasons: tuple[str, ...]
 
 
@@ -110,9 +123,8 @@ def head_choices(base_stride: int) -> list[tuple[int, ...]]:
     return [heads for heads in choices if heads[0] <= middle <= heads[-1] and heads[0] != heads[-1]]
 
 
-def group_shares(boxes: Boxes, short_side: int) -> list[Group]:
-    """What each head gets to do, by the RoI rule at this short side."""
-    base_scale = BASE_SCALE * short_side / REFERENCE_SHORT_SIDE
+def group_shares(boxes: Boxes, base_scale: float) -> list[Group]:
+    """What each head gets to do, by the RoI rule."""
     number = np.bincount(size_groups(boxes.areas, base_scale), minlength=GROUPS)
     total = max(int(number.sum()), 1)
     limits = [base_scale * 2.0**k for k in (-2, -1, 0, 1)]
@@ -120,12 +132,11 @@ def group_shares(boxes: Boxes, short_side: int) -> list[Group]:
     return [Group(i + 1, low, high, int(number[i]), float(number[i] / total)) for i, (low, high) in enumerate(ranges)]
 
 
-def anchor_recall(boxes: Boxes, short_side: int, base_stride: int, anchor_scale: float | None = None) -> AnchorRecall:
-    """The recall of every head choice; `anchor_scale` None: short side / 800."""
+def anchor_recall(boxes: Boxes, base_stride: int, anchor_scale: float) -> AnchorRecall:
+    """The recall of every head choice."""
     strides = tuple(stride * base_stride // 4 for stride in STRIDES)
-    scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
     sample = boxes.sample()
-    hits = anchor_hits(sample.xyxy, sample.grids, strides, scale)  # [group, stride, box]
+    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchor_scale)  # [group, stride, box]
     column = {stride: i for i, stride in enumerate(strides)}
     recall = {
         heads: float(np.logical_or.reduce([hits[group, column[s]] for group, s in enumerate(heads)]).mean())
@@ -135,36 +146,35 @@ def anchor_recall(boxes: Boxes, short_side: int, base_stride: int, anchor_scale:
     return AnchorRecall(base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall)
 
 
-def suggest(boxes: Boxes, short_side: int, recalls: dict[int, AnchorRecall]) -> Suggestion:
-    """The coarsest base_stride, the anchor scale and the base scale that fit; defaults where little would
-    be won.
+def suggest(boxes: Boxes, configured: Fit, recalls: dict[int, AnchorRecall]) -> Suggestion:
+    """The coarsest base_stride, the anchor scale and the base scale that fit; the configured ones where little
+    would be won.
 
     base_stride, anchor_scale: by the mean recall over head choices, so that the search compares heads and
     not anchors. base_scale: the groups are as even as they can be (entropy of the shares).
     """
     reasons: list[str] = []
     coarse, fine = BASE_STRIDES
-    base_stride = coarse
-    if recalls[fine].mean - recalls[coarse].mean > _WORTH:
-        base_stride = fine
-        reasons.append(
-            f"base_stride {fine}: mean anchor recall over the head choices {recalls[fine].mean:.2f}, "
-            f"with {coarse} {recalls[coarse].mean:.2f}"
-        )
-    default = short_side / REFERENCE_SHORT_SIDE
-    means = {float(f): anchor_recall(boxes, short_side, base_stride, default * f).mean for f in _FACTORS}
-    factor = max(means, key=means.__getitem__)
-    if means[factor] - recalls[base_stride].mean > _WORTH:
-        reasons.append(f"anchor_scale x {factor:.2f}: mean anchor recall {means[factor]:.2f}")
+    base_stride = fine if recalls[fine].mean - recalls[coarse].mean > _WORTH else coarse
+    if base_stride != configured.base_stride:
+        better, worse = (recalls[stride].mean for stride in (base_stride, configured.base_stride))
+        reasons.append(f"space.base_stride={base_stride}: mean anchor recall {better:.2f}, with the other {worse:.2f}")
+    scales = {float(f): anchor_recall(boxes, base_stride, configured.anchor_scale * f).mean for f in _FACTORS}
+    factor = max(scales, key=scales.__getitem__)
+    anchor_scale = configured.anchor_scale * factor
+    if scales[factor] - recalls[base_stride].mean > _WORTH:
+        reasons.append(f"detector.anchor_scale={anchor_scale:.3g}: mean anchor recall {scales[factor]:.2f}")
     else:
-        factor = 1.0
-    scale, largest = _most_even_scale(boxes.areas, BASE_SCALE * default * factor)
-    if scale != BASE_SCALE * default * factor:
-        reasons.append(f"base_scale {scale:.0f}: the largest group then holds {largest:.0%} of the boxes")
-    return Suggestion(base_stride, default * factor, default, scale, BASE_SCALE * default, tuple(reasons))
+        anchor_scale = configured.anchor_scale
+    kept = anchor_scale == configured.anchor_scale
+    start = configured.base_scale if kept else BASE_SCALE * anchor_scale  # as the detector's default follows it
+    base_scale, largest = _most_even_scale(boxes.areas, start)
+    if base_scale != start:
+        reasons.append(f"detector.base_scale={base_scale:.3g}: the largest group then holds {largest:.0%} of the boxes")
+    return Suggestion(Fit(base_stride, anchor_scale, base_scale), tuple(reasons))
 
 
-def _most_even_scale(areas: Floats, default: float) -> tuple[float, float]:
+def _most_even_scale(areas: Floats, configured: float) -> tuple[float, float]:
     """(base scale, share of its largest group)."""
 
     def shares(scale: float) -> Floats:
@@ -174,6 +184,6 @@ def _most_even_scale(areas: Floats, default: float) -> tuple[float, float]:
         held = shares(scale)
         return float(-(held[held > 0] * np.log(held[held > 0])).sum())
 
-    best = max((default * factor for factor in _FACTORS), key=entropy)
-    chosen = best if entropy(best) - entropy(default) > _EVENER else default
+    best = max((configured * factor for factor in _FACTORS), key=entropy)
+    chosen = best if entropy(best) - entropy(configured) > _EVENER else configured
     return float(chosen), float(shares(chosen).max())

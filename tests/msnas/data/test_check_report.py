@@ -43,7 +43,7 @@ def test_json_is_strict_and_complete(folder: CocoFolder):
     assert content["recalls"][0]["base_stride"] == 4
     assert len(content["recalls"][0]["choices"]) == 103
     assert content["groups"][4]["high"] is None
-    assert content["suggestion"]["base_stride"] in (2, 4)
+    assert content["suggestion"]["fit"]["base_stride"] in (2, 4)
 
 
 def test_data_without_anything_readable_still_has_a_report(folder: CocoFolder):

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from msnas.data.geometry import anchor_hits, padded_size, resized_size, size_groups, typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.source import read_source
-from msnas.data.statistics import Boxes, anchor_recall, collect_boxes, group_shares, head_choices, suggest
+from msnas.data.statistics import Boxes, Fit, anchor_recall, collect_boxes, group_shares, head_choices, suggest
 from msnas.detectors.rpn import Anchors
 
 
@@ -28,7 +28,7 @@ def _real_boxes(name: str, short_side: int) -> Boxes:
     ],
 )  # fmt: skip
 def test_anchor_recall_of_aquarium_is_as_measured(short_side: int, heads: tuple[int, ...], published: float):
-    recall = anchor_recall(_real_boxes("aquarium", short_side), short_side, 4)
+    recall = anchor_recall(_real_boxes("aquarium", short_side), 4, short_side / 800)
     assert recall.choices[heads] == pytest.approx(published, abs=0.016)
 
 
@@ -57,7 +57,7 @@ def test_groups_follow_the_rule_at_its_borders():
 
 
 def test_shares_add_up_and_scale_with_the_image():
-    groups = group_shares(_real_boxes("aquarium", 400), 400)
+    groups = group_shares(_real_boxes("aquarium", 400), 112)
     assert sum(group.boxes for group in groups) == 1644 + 852
     assert sum(group.share for group in groups) == pytest.approx(1)
     assert [group.low for group in groups] == [0, 28, 56, 112, 224]
@@ -75,23 +75,33 @@ def test_head_choices_are_those_of_equation_7(base_stride: int):
     assert tuple(stride * base_stride // 4 for stride in (8, 8, 16, 16, 32)) in choices
 
 
+def suggested(boxes: Boxes, configured: Fit) -> Fit:
+    recalls = {stride: anchor_recall(boxes, stride, configured.anchor_scale) for stride in (4, 2)}
+    return suggest(boxes, configured, recalls).fit
+
+
 @pytest.mark.parametrize(("short_side", "base_stride"), [(128, 2), (416, 2), (800, 4)])
 def test_small_images_are_suggested_a_finer_base_stride(short_side: int, base_stride: int):
     boxes = _real_boxes("aquarium", short_side)
-    recalls = {stride: anchor_recall(boxes, short_side, stride) for stride in (4, 2)}
-    assert suggest(boxes, short_side, recalls).base_stride == base_stride
+    assert suggested(boxes, Fit.of(short_side)).base_stride == base_stride
 
 
 def test_suggested_scales_fit_boxes_of_one_size():
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 700, (500, 2))
     boxes = Boxes(np.concatenate([corner, corner + rng.uniform(9, 11, (500, 2))], axis=1), np.full((500, 2), 832))
-    recalls = {stride: anchor_recall(boxes, 800, stride) for stride in (4, 2)}
-    found = suggest(boxes, 800, recalls)
-    better = anchor_recall(boxes, 800, found.base_stride, found.anchor_scale)
-    assert better.mean > recalls[found.base_stride].mean + 0.05
-    assert found.anchor_scale < found.anchor_scale_default
-    assert found.base_scale < found.base_scale_default
+    configured = Fit.of(800)
+    found = suggested(boxes, configured)
+    before = anchor_recall(boxes, found.base_stride, configured.anchor_scale).mean
+    assert anchor_recall(boxes, found.base_stride, found.anchor_scale).mean > before + 0.05
+    assert found.anchor_scale < configured.anchor_scale
+    assert found.base_scale < configured.base_scale
+
+
+def test_what_was_suggested_is_suggested_again():
+    boxes = _real_boxes("aquarium", 128)
+    found = suggested(boxes, Fit.of(128))
+    assert suggested(boxes, found) == found
 
 
 def test_large_data_is_sampled():
