@@ -1,6 +1,6 @@
 """Every evaluation ever made, on disk (SQLite), never lost, never repeated.
 
-An evaluation is on disk before `append` returns. A generation's record and the strategy's state enter in one
+A kill loses no evaluation whose `append` has returned. A generation's record and the strategy's state enter in one
 transaction, so a search that was killed at any instant finds a state, and the evaluations finished since.
 """
 
@@ -16,6 +16,7 @@ from evolution.lock import WriterLock
 from evolution.strategy import OK, Evaluation, Genome, Record
 
 MAX_ATTEMPTS = 2  # a candidate that failed is tried once more, then never again
+CHEAP = 0.1  # seconds: waiting for the disk after a quicker evaluation could cost more than making it again
 JOURNALS = {"wal": "wal", "rollback": "delete"}  # rollback: for network file systems, where WAL does not work
 
 _APPLICATION_ID = 0x4D534E48  # marks the file as ours
@@ -127,6 +128,7 @@ class History(HistoryView):
         path = Path(path)
         if journal not in JOURNALS:
             raise StrategyError(f"`journal` is one of {', '.join(JOURNALS)}, but got {journal!r}.")
+        self._waits = True
         self._lock = WriterLock(path.with_name(path.name + ".lock"))
         try:
             super().__init__(path, _connect(path, str(path)))
@@ -151,10 +153,14 @@ class History(HistoryView):
         return _checked_view(path, f"{uri}?immutable=1")  # a finished history in a folder that is read-only
 
     def append(self, evaluation: Evaluation) -> None:
-        """Store one evaluation; it is on disk when this returns. A finished one must not come again."""
+        """Store one evaluation; no kill loses it once this returns. A finished one must not come again.
+
+        A power failure may lose the last of those that took less than CHEAP seconds, and no others.
+        """
         genome, replicate, status = evaluation.genome, evaluation.replicate, evaluation.status
         assert not self.is_finished(genome, replicate), "a finished evaluation was repeated"
         row = _key(genome), replicate, self.attempts(genome, replicate) + 1, status, evaluation.to_json()
+        self._wait_for_disk(evaluation.seconds >= CHEAP)
         with _plain_errors(self.path):
             self._database.execute(
                 "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)", row
@@ -165,6 +171,7 @@ class History(HistoryView):
 
         Without a record, in mid-generation of a steady-state search, the state alone.
         """
+        self._wait_for_disk(True)
         with self._transaction():
             if record is not None:
                 row = record["generation"], _dump(record)
@@ -199,6 +206,12 @@ class History(HistoryView):
                 self._database.execute("INSERT INTO search VALUES (1, ?, NULL)", (_dump(fingerprint),))
                 self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _wait_for_disk(self, wait: bool) -> None:
+        """Whether the next writes return when the disk has them, or already when the operating system has."""
+        if wait != self._waits:
+            self._rows(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+            self._waits = wait
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

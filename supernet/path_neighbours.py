@@ -1,47 +1,116 @@
 """Children of one parent (mutation) or two (crossover), drawn uniformly from those that a window holds.
 
-For the encoder, "is a child" is a small automaton over the genes, counted beside the rules in a path table of
-its own; the few thousand choices of heads are enumerated.
+The choices of heads are listed, and so are the paths where the window has few. Where it has many, "is a child" is
+a small automaton over the genes that runs beside the rules: a few thousand children are listed, more of them
+counted in a path table of their own.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
-from supernet.path_rules import Bools, Ints, code_of
+from supernet.path_rules import START, Bools, Genes, Ints, code_of
 from supernet.path_table import PathTable, Restriction
 from supernet.path_window import Genome, Window
 
-
-def encoder_child(window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator) -> Genome | None:
-    """A child whose path varies and whose heads are the first parent's; None where the window has none."""
-    depth, heads = window.table.depth, window.heads
-    paths, tails = [p[:depth] for p in parents], [tuple(p[depth:]) for p in parents]
-    code = code_of(tails[0])
-    if not heads.allowed[code]:
-        return None
-    if len(paths) == 1:
-        restriction = mutations(paths[0], radius)
-    else:
-        restriction = crossovers(paths[0], paths[1], radius, second_too=tails[0] != tails[1])
-    fixed = window.table.rules.stem[window.metric] + int(heads.cost[window.metric][code])
-    bounds = window.low - fixed, window.high - fixed
-    table = PathTable(window.table.costs, restriction, bounds=bounds, needs=int(heads.needs[code]))
-    children = Window(table, heads, window.low, window.high, np.array([code]))
-    return children.draw(rng) if children.total else None
+WHOLE = 20_000  # paths of a window with the same heads that are listed once and searched for each neighbourhood
+LISTED = 4096  # partial paths that are listed for one neighbourhood; beyond, a table takes some milliseconds
 
 
-def heads_child(window: Window, parents: Sequence[Genome], radius: int, rng: np.random.Generator) -> Genome | None:
-    """A child whose heads vary and whose path is the first parent's; None where the window has none."""
-    depth = window.table.depth
-    paths, tails = [tuple(p[:depth]) for p in parents], [p[depth:] for p in parents]
-    choices = window.heads.genes[window.heads_for(paths[0])]
-    if len(tails) == 1:
-        wanted = mutated_heads(choices, tails[0], radius)
-    else:
-        wanted = crossed_heads(choices, tails[0], tails[1], radius, second_too=paths[0] != paths[1])
-    children = choices[wanted].tolist()
-    return (*paths[0], *children[int(rng.integers(len(children)))]) if children else None
+class Pool(Protocol):
+    """A neighbourhood."""
+
+    @property
+    def total(self) -> int:
+        """How many children it has."""
+
+    def draw(self, rng: np.random.Generator, /) -> Genome:
+        """One of them, each with the same probability; there must be one."""
+
+
+class Listed:
+    """The children of `paths` [n, N] and `heads` [n or 1, 5], row by row."""
+
+    def __init__(self, paths: Genes | Ints, heads: Ints) -> None:
+        self._paths, self._heads = paths, heads
+        self.total = max(len(paths), len(heads)) if len(paths) and len(heads) else 0
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        row = int(rng.integers(self.total))
+        return (*self._paths[row % len(self._paths)].tolist(), *self._heads[row % len(self._heads)].tolist())
+
+
+class Neighbours:
+    """The neighbourhoods of a window's architectures."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._paths = lru_cache(128)(lambda code: window.paths(code, WHOLE))
+
+    def pool(self, parents: Sequence[Genome], section: str, radius: int) -> Pool:
+        """The children that vary in `section`, the rest being the first parent's."""
+        depth = self.window.table.depth
+        paths, tails = [p[:depth] for p in parents], [p[depth:] for p in parents]
+        if section == "heads":
+            return self._heads_pool(paths[0], tails, paths[-1] != paths[0], radius)
+        return self._encoder_pool(paths, tails[0], tails[-1] != tails[0], radius)
+
+    def _encoder_pool(self, paths: list[Genome], tail: Genome, second_too: bool, radius: int) -> Pool:
+        """Children by path. second_too: whether the second parent's path is one: its heads are other ones."""
+        heads, code = self.window.heads, code_of(tail)
+        if not heads.allowed[code]:
+            return Listed(heads.genes[:0], heads.genes[:0])
+        whole = self._paths(code)
+        if whole is None:
+            return self._counted_pool(paths, code, second_too, radius)
+        return Listed(whole[are_children(whole, paths, radius, second_too)], heads.genes[code : code + 1])
+
+    def _counted_pool(self, paths: list[Genome], code: int, second_too: bool, radius: int) -> Pool:
+        """The same for the heads of `code` where the window has many paths."""
+        window, heads = self.window, self.window.heads
+        fixed = window.table.rules.stem[window.metric] + int(heads.cost[window.metric][code])
+        bounds, needs = (window.low - fixed, window.high - fixed), int(heads.needs[code])
+        if len(paths) == 1:
+            restriction = mutations(paths[0], radius)
+        else:
+            restriction = crossovers(paths[0], paths[1], radius, second_too=second_too)
+        listed = wanted_paths(window, restriction, bounds, needs)
+        if listed is not None:
+            return Listed(listed, heads.genes[code : code + 1])
+        part = PathTable(window.table.costs, restriction, bounds=bounds, needs=needs)
+        return Window(part, heads, window.low, window.high, np.array([code]))
+
+    def _heads_pool(self, path: Genome, tails: list[Genome], second_too: bool, radius: int) -> Pool:
+        """Children by heads. second_too: whether the second parent's heads are one: its path is another."""
+        choices = self.window.heads.genes[self.window.heads_for(path)]
+        return Listed(np.array([path]), choices[are_children(choices, tails, radius, second_too)])
+
+
+def wanted_paths(window: Window, restriction: Restriction, bounds: tuple[int, int], needs: int) -> Genes | None:
+    """All paths [n, N] that `restriction` wants and the rules and `bounds` allow; None where they are many.
+
+    bounds: of the cost without stem and heads. needs: mask of the levels that a path must have produced.
+    """
+    rules, metric = window.table.rules, window.metric
+    follow, step = rules.follow, rules.step[metric]
+    state, tag, cost = np.array([START]), np.array([restriction.first]), np.zeros(1, np.int64)
+    paths = np.empty((1, len(restriction.follow)), np.int8)
+    for block, tag_after in enumerate(restriction.follow):  # [T, 3]
+        moves = follow[state]  # [n, 3]
+        tags = tag_after[tag]
+        rows, genes = np.nonzero((moves != rules.dead) & (tags >= 0))
+        if len(rows) > LISTED:
+            return None
+        cost = cost[rows] + step[state[rows], genes]
+        state, tag, paths = moves[rows, genes], tags[rows, genes], paths[rows]
+        paths[:, block] = genes
+    cost += rules.finish[metric][state]
+    wanted = restriction.accept[tag] & (rules.visited[state] & needs == needs)
+    wanted &= (bounds[0] <= cost) & (cost <= bounds[1])
+    chosen: Genes = paths[wanted]
+    return chosen
 
 
 def mutations(parent: Sequence[int], radius: int) -> Restriction:
@@ -69,18 +138,9 @@ def crossovers(first: Sequence[int], second: Sequence[int], radius: int, *, seco
     return Restriction(np.where(free > radius, -1, after), accept[:, 0], first=3)
 
 
-def mutated_heads(choices: Ints, parent: Sequence[int], radius: int) -> Bools:
-    """Which of `choices` [K, 5] differ from `parent` in 1 to `radius` heads."""
-    distance = (choices != np.array(parent)).sum(axis=1)
-    chosen: Bools = (distance >= 1) & (distance <= radius)
-    return chosen
-
-
-def crossed_heads(
-    choices: Ints, first: Sequence[int], second: Sequence[int], radius: int, *, second_too: bool
-) -> Bools:
-    """Which of `choices` [K, 5] take all but `radius` heads (at most) from the parents, as `crossovers`."""
-    as_first, as_second = choices == np.array(first), choices == np.array(second)
-    chosen: Bools = (~(as_first | as_second)).sum(axis=1) <= radius
-    chosen &= ~as_first.all(axis=1)
-    return chosen if second_too else chosen & ~as_second.all(axis=1)
+def are_children(rows: Genes | Ints, parents: Sequence[Genome], radius: int, second_too: bool) -> Bools:
+    """Which of `rows` [n, genes] are mutations of one parent, or crossovers of two."""
+    same = [rows == np.array(parent, rows.dtype) for parent in parents]
+    free = rows.shape[1] - np.logical_or.reduce(same).sum(axis=1, dtype=np.int8)
+    chosen: Bools = (free <= radius) & ~same[0].all(axis=1)
+    return chosen if second_too else chosen & ~same[-1].all(axis=1)

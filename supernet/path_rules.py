@@ -19,6 +19,7 @@ from supernet.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.cost import EXPANSIONS, STEM_CHANNELS, Cost, block_cost, conv_cost, rpn_head_cost, stem_cost
 
 Ints = npt.NDArray[np.int64]
+Genes = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
 
 GENE_STRIDES = (0.5, 1, 2)  # of genes 0, 1, 2
@@ -101,6 +102,12 @@ class HeadRules:
     needs: Ints
     allowed: Bools
     cost: dict[str, Ints]
+
+    @cached_property
+    def lists(self) -> list[list[int]]:
+        """`genes` as lists, which give single choices faster than numpy."""
+        lists: list[list[int]] = self.genes.tolist()
+        return lists
 
 
 def path_rules(*, block: str, channels: int, base_stride: int, input_size: tuple[int, int]) -> PathRules:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from supernet.path_rules import START, Bools, Ints, PathRules
+from supernet.path_rules import START, Bools, Genes, Ints, PathRules
 
 FAR = 2**61  # more than anything costs
 
@@ -50,7 +50,7 @@ class Layer:
     counts: Ints
     starts: npt.NDArray[np.int32]
     parents: npt.NDArray[np.int32]
-    genes: npt.NDArray[np.int8]
+    genes: Genes
 
 
 class UnitCosts:
@@ -147,6 +147,18 @@ class PathTable:
             node = parents[edge]
         return path[::-1]
 
+    def paths(self, nodes: Ints) -> Genes:
+        """All paths [n, N] that end in one of `nodes` (last layer)."""
+        paths = np.empty((len(nodes), self.depth), np.int8)
+        for block in range(self.depth)[::-1]:
+            layer = self.layers[block + 1]
+            first, after = layer.starts[nodes], layer.starts[nodes + 1]
+            edges = ranges(first, after)
+            paths = np.repeat(paths, after - first, axis=0)
+            paths[:, block] = layer.genes[edges]
+            nodes = layer.parents[edges].astype(np.int64)
+        return np.asfortranarray(paths)  # gene by gene, as they are compared
+
     @cached_property
     def _views(self) -> list[tuple[Sequence[int], ...]]:
         """Per block from the last: counts of the layer before, and edges; reading one number is fast here."""
@@ -171,6 +183,14 @@ class PathTable:
         """Memory of the graph."""
         arrays = (array for layer in self.layers for array in vars(layer).values())
         return sum(array.nbytes for array in arrays)
+
+
+def ranges(first: npt.NDArray[Any], after: npt.NDArray[Any]) -> Ints:
+    """first[0]..after[0] - 1, first[1]..after[1] - 1, and so on, in one array."""
+    lengths = after - first
+    starts = np.repeat(first - np.append(0, np.cumsum(lengths)[:-1]), lengths)
+    joined: Ints = starts + np.arange(len(starts))
+    return joined
 
 
 def as_view(array: npt.NDArray[Any]) -> Sequence[int]:

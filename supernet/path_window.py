@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from supernet.path_rules import Bools, HeadRules, Ints
-from supernet.path_table import FAR, PathTable, as_view
+from supernet.path_rules import Bools, Genes, HeadRules, Ints
+from supernet.path_table import FAR, PathTable, as_view, ranges
 
 Genome = tuple[int, ...]
 
@@ -65,16 +65,18 @@ class Window:
         number += self._starts[pair] - (self._ends[pair - 1] if pair else 0)
         node = bisect_right(self._sums_view, number) - 1
         path = self.table.path(node, number - self._sums_view[node])
-        return (*path, *self._head_genes[self._rows[pair]])
+        return (*path, *self.heads.lists[self._rows[pair]])
 
     @cached_property
     def _sums_view(self) -> Sequence[int]:
         return as_view(self._sums)
 
-    @cached_property
-    def _head_genes(self) -> list[list[int]]:
-        genes: list[list[int]] = self.heads.genes.tolist()
-        return genes
+    def paths(self, code: int, most: int) -> Genes | None:
+        """All paths [n, N] that cost low..high with the heads of `code`, one of `codes`; None if more than `most`."""
+        first, after = (nodes[:, int(np.searchsorted(self.codes, code))] for nodes in self._pairs)
+        if (self._sums[after] - self._sums[first]).sum() > most:
+            return None
+        return self.table.paths(ranges(first, after))
 
     def walk(self, rng: np.random.Generator) -> Genome:
         """A naive walk: each block's gene uniform among `allowed`, then uniform heads."""
@@ -83,7 +85,7 @@ class Window:
             choices = self.allowed(path)
             path.append(choices[int(rng.integers(len(choices)))])
         codes = self.heads_for(path)
-        return (*path, *self._head_genes[codes[int(rng.integers(len(codes)))]])
+        return (*path, *self.heads.lists[codes[int(rng.integers(len(codes)))]])
 
     def nearest(self) -> tuple[int | None, int | None]:
         """The largest cost below the window and the smallest above it, None where there is none."""
@@ -107,7 +109,7 @@ class Window:
         if len(prefix) < depth:
             return tuple(gene for gene in range(3) if self._is_open([*prefix, gene]))
         path, begun = prefix[:depth], tuple(prefix[depth:])
-        genes = (self._head_genes[code] for code in self.heads_for(path))
+        genes = (self.heads.lists[code] for code in self.heads_for(path))
         return tuple(sorted({g[len(begun)] for g in genes if tuple(g[: len(begun)]) == begun}))
 
     def _is_open(self, path: Sequence[int]) -> bool:

@@ -4,8 +4,8 @@
 an index into (0.5, 1, 2), and a gene for each head, an index into the five feature strides.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from supernet.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
 from supernet.cost import Cost
 from supernet.errors import SpaceError
-from supernet.path_neighbours import encoder_child, heads_child
+from supernet.path_neighbours import Neighbours, Pool
 from supernet.path_rules import COUNT, Bools, Ints
 from supernet.path_table import FAR
 from supernet.path_window import Window
@@ -197,13 +197,23 @@ class StrideSpace:
         differs from it in 1 to `radius` genes. Two parents (crossover): every gene of the section is one of
         the parents', but for at most `radius` genes that may take any value, and the child differs from both
         parents; radius 0 is a pure crossover. Parents need not be valid themselves. A radius beyond the
-        section's length means its length; time grows with the radius, from a millisecond up to that of
-        building the whole table.
+        section's length means its length; time grows with the radius, from a fraction of a millisecond up to that
+        of building the whole table, which further children of the same parents share.
         """
-        self._check_neighbourhood(parents, section, radius)
-        radius = min(radius, NUM_GROUPS if section == "heads" else self.depth)
-        child = heads_child if section == "heads" else encoder_child
-        return child(self._window, parents, radius, rng)
+        pool = self._pool(tuple(parents), section, radius)
+        return pool.draw(rng) if pool.total else None
+
+    @cached_property
+    def _pool(self) -> Callable[[tuple[Genome, ...], str, int], Pool]:
+        """Neighbourhoods; whoever draws from one often draws again, so the last are kept."""
+        neighbours = Neighbours(self._window)
+
+        @lru_cache(maxsize=1024)
+        def pool(parents: tuple[Genome, ...], section: str, radius: int) -> Pool:
+            self._check_neighbourhood(parents, section, radius)
+            return neighbours.pool(parents, section, min(radius, NUM_GROUPS if section == "heads" else self.depth))
+
+        return pool
 
     def _check_neighbourhood(self, parents: Sequence[Genome], section: str, radius: int) -> None:
         if section not in self.sections:

@@ -1,11 +1,14 @@
 """Children of one parent or two: exactly the valid neighbours, each drawn with the same probability."""
 
+import itertools
+import pickle
 from functools import cache
 
 import numpy as np
 import pytest
 from enumeration import assert_uniform, every_draw, small_space, valid_genomes
 
+from supernet import path_neighbours
 from supernet.errors import SpaceError
 from supernet.space import Budget
 from supernet.stride_space import StrideSpace
@@ -19,9 +22,21 @@ SPACES = {
 R18 = StrideSpace(block="basic", depth=13, channels=180)
 
 
-@pytest.fixture(params=SPACES, ids=str)
-def space(request):
-    return SPACES[request.param]
+WAYS = {"searched": {}, "listed": {"WHOLE": -1}, "counted": {"WHOLE": -1, "LISTED": -1}}
+
+
+@cache
+def copy_for(name, way):
+    """Each way has a space of its own, for spaces keep the neighbourhoods that they were asked for."""
+    return pickle.loads(pickle.dumps(SPACES[name]))
+
+
+@pytest.fixture(params=itertools.product(SPACES, WAYS), ids=", ".join)
+def space(request, monkeypatch):
+    name, way = request.param
+    for limit, value in WAYS[way].items():
+        monkeypatch.setattr(path_neighbours, limit, value)
+    return copy_for(name, way)
 
 
 @cache
@@ -96,6 +111,16 @@ def test_children_are_uniform_by_chi_square(section):
     drawn = [space.neighbour([parent], section, 3, rng) for _ in range(40 * len(population))]
     assert len(population) > 8
     assert_uniform(drawn, population)
+
+
+def test_children_of_the_same_parents_share_one_table(monkeypatch):
+    space, rng = R18.within(Budget("macs", 145.45e9, 0.01)), np.random.default_rng(0)
+    parent = space.sample(rng)
+    monkeypatch.setattr(path_neighbours, "WHOLE", -1)
+    monkeypatch.setattr(path_neighbours, "LISTED", -1)
+    assert space.neighbour([parent], "encoder", 5, rng) is not None
+    monkeypatch.setattr(path_neighbours, "PathTable", None)  # building another fails
+    assert space.neighbour([parent], "encoder", 5, rng) is not None
 
 
 def test_no_neighbour_is_none():
