@@ -27,10 +27,10 @@ ORIGIN = "controller"
 class Controller(Generational):
     """Draws `children` new architectures a generation, then improves its policy on all it drew.
 
-    The policy may draw an architecture again: it is not scored a second time, but its reward counts again,
-    and the record of a generation says how many were drawn (`attempts`) and how many were new (`children`,
-    Fig. 5). A generation ends with those it has after `max_attempts` draws. population_size: of the first
-    generation.
+    The policy may draw an architecture again: it is not scored a second time, but its reward counts again, and the
+    record of a generation says how many were drawn (`attempts`), how many were new (`children`), and the mean `reward`
+    of all of them with its standard deviation (`reward_spread`; Fig. 5). A generation ends with those it has after
+    `max_attempts` draws. population_size: of the first generation.
     """
 
     def __init__(
@@ -100,7 +100,8 @@ class Controller(Generational):
 
     def _improve(self, samples: list[Genome]) -> Record:
         """PPO on the generation's samples: maximise the clipped objective plus the entropy's share."""
-        advantages = self._advantages([self.rewards[genome] for genome in samples])
+        rewards = [self.rewards[genome] for genome in samples]
+        advantages = self._advantages(rewards)
         with torch.no_grad():
             log_old, _ = self.policy.evaluate(samples)
         for _ in range(self.epochs):
@@ -114,7 +115,8 @@ class Controller(Generational):
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.step()
         assert self.baseline is not None
-        return {"baseline": self.baseline, "entropy": float(entropies.detach().sum(1).mean())}
+        seen = {"reward": float(np.mean(rewards)), "reward_spread": float(np.std(rewards))}
+        return {**seen, "baseline": self.baseline, "entropy": float(entropies.detach().sum(1).mean())}
 
     def _advantages(self, rewards: Sequence[float]) -> Tensor:
         """Each reward less the moving average of those before it, [count]."""

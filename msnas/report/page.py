@@ -18,7 +18,7 @@ from msnas.report.run_data import Record, RunData
 from msnas.report.words import comparison, run_context
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("chart.js", "tooltip.js", "search.js", "result.js", "main.js")
+SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")
 
 
 def report(runs: Sequence[Path], path: Path | None = None) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from evolution.strategy import Evaluation
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
+from msnas.report.samples import samples_of
 from msnas.report.statistics import mean
 from msnas.report.survivors import best_so_far, choices
 
@@ -33,6 +34,7 @@ def page_data(
             "evaluations": _evaluations(first, space),
             "generations": run.generations,
             "best_so_far": best_so_far(run, first),
+            "samples": samples_of(run.generations, first),
             "choices": choices(run, first, space),
             "winners": run.search.get("winners", []),
             "retrained": run.retrained,

@@ -36,8 +36,8 @@ def make_run(
     data = make_data(root / "data")
     config = compose(
         ["space=msnas_r18", "data=coco", f"data.root={data}", "data.name=reef", "scale=tiny", "input=128x192",
-         "strategy.population_size=12", "strategy.children=10", "strategy.n_random=3", "strategy.iterations=5",
-         "top_k=3", f"retrain.seeds={seeds}", f"seed={seed}", *words]
+         "strategy.population_size=12", "strategy.children=10", "strategy.iterations=5",
+         "top_k=3", f"retrain.seeds={seeds}", f"seed={seed}", *(words or ["strategy.n_random=3"])]
     )  # fmt: skip
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(config))
     _write(folder / "environment.json", _environment(name))
