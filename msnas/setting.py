@@ -41,6 +41,7 @@ def batches_of(
         seed=seed,
         flip=data.flip,
         jitter=tuple(data.jitter),
+        crop=data.crop,
         workers=data.workers,
         rank=group.rank,
         world_size=group.size,

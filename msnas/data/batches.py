@@ -36,6 +36,7 @@ class Batches:
         seed: int,
         flip: float = 0.5,
         jitter: tuple[float, float] = (1.0, 1.0),
+        crop: bool = False,
         group_by_aspect: bool = True,
         workers: int = 0,
         rank: int = 0,
@@ -46,7 +47,7 @@ class Batches:
         if batch_size < 1 or batch_size % world_size:
             raise DataError(f"The batch must be a multiple of the {world_size} processes, but got {batch_size}.")
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.flip, self.jitter = flip, jitter
+        self.flip, self.jitter, self.crop = flip, jitter, crop
         self._portrait: np.ndarray[Any, np.dtype[np.bool_]] | None = None
         if group_by_aspect:
             self._portrait = np.array([height > width for height, width in map(dataset.size, range(len(dataset)))])
@@ -91,7 +92,7 @@ class Batches:
     def _load(self, step: int, index: int) -> Loaded:
         epoch = step // self.steps_per_epoch
         seed = derive(self.seed, "augment", epoch, self.dataset.images[index].id)
-        return self.dataset.load(index, seed=seed, flip=self.flip, jitter=self.jitter)
+        return self.dataset.load(index, seed=seed, flip=self.flip, jitter=self.jitter, crop=self.crop)
 
     def _prefetched(self, step: int) -> list[Loaded]:
         if self._pool is None:

@@ -83,6 +83,7 @@ class DetectionDataset:
         seed: int | None = None,
         flip: float = 0.5,
         jitter: tuple[float, float] = (1.0, 1.0),
+        crop: bool = False,
     ) -> tuple[Tensor, Target]:
         """A resized image [3, h, w] uint8 and its target; with a seed augmented, a function of that seed.
 
@@ -92,7 +93,7 @@ class DetectionDataset:
         """
         record = self.images[index]
         image, target = self._store.pixels(record), self._target(record)
-        return (image, target) if seed is None else augment(image, target, seed, flip=flip, jitter=jitter)
+        return (image, target) if seed is None else augment(image, target, seed, flip=flip, jitter=jitter, crop=crop)
 
     def ground_truth(self) -> Any:
         """A pycocotools COCO of these images: boxes, areas, crowds as in the file, without the dropped

@@ -56,8 +56,9 @@ class DataSettings:
     root: folder in COCO format (relative overrides are looked up in it); None for drawn shapes: a cache
     folder. short_side, long_side: pixels; an image is resized so that its short side is `short_side`, unless
     its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest factor on that
-    size in training. workers: threads that decode. memory_limit: bytes of decoded images that may be held.
-    masks: whether segmentations are read. keep_empty: whether images without boxes are trained on.
+    size in training; crop: whether what that enlarged is cut to the size before. workers: threads that decode.
+    memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read. keep_empty: whether
+    images without boxes are trained on.
     """
 
     name: str = "coco"
@@ -69,6 +70,7 @@ class DataSettings:
     long_side: int = 1333
     flip: float = 0.5
     jitter: tuple[float, float] = (1.0, 1.0)
+    crop: bool = False
     workers: int = 4
     memory_limit: float = 2e9
     masks: bool = False
@@ -88,7 +90,7 @@ class DataSettings:
         _integer("data.workers", self.workers, 0, 256)
         _number("data.memory_limit", self.memory_limit, 0)
         _number("data.val_fraction", self.val_fraction, 0, 0.5)
-        for key in ("masks", "keep_empty"):
+        for key in ("crop", "masks", "keep_empty"):
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
         if self.shapes is None and self.root is None and self.train_json is None:

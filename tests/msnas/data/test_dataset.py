@@ -8,6 +8,7 @@ import torch
 from coco_folders import CocoFolder, real_data
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from torchvision.ops import box_area, clip_boxes_to_image
 
 from msnas.data.coco import DetectionDataset, open_data
 from msnas.data.images import read_rgb
@@ -163,6 +164,35 @@ def test_jitter_scales_image_boxes_area_and_masks_alike(data: DetectionDataset):
     assert moved["masks"].shape == (2, 64, 86)
     torch.testing.assert_close(moved["boxes"], target["boxes"] * 2)
     torch.testing.assert_close(moved["area"], target["area"] * 4)
+
+
+def test_what_jitter_enlarged_is_cut_to_the_size_before(data: DetectionDataset):
+    image, target = data.load(0)
+    whole, everything = augment(image, target, 1, flip=0.0, jitter=(2.0, 2.0))
+    window, seen = augment(image, target, 1, flip=0.0, jitter=(2.0, 2.0), crop=True)
+    assert window.shape == image.shape
+    height, width = window.shape[-2:]
+    places = [
+        (top, left)
+        for top in range(whole.shape[-2] - height + 1)
+        for left in range(whole.shape[-1] - width + 1)
+        if torch.equal(whole[:, top : top + height, left : left + width], window)
+    ]
+    [(top, left)] = places
+    moved = everything["boxes"] - torch.tensor([left, top, left, top])
+    clipped = clip_boxes_to_image(moved, (height, width))
+    kept = ((clipped[:, 2:] - clipped[:, :2]) >= 1).all(1)
+    assert torch.equal(seen["boxes"], clipped[kept])
+    assert torch.equal(seen["labels"], everything["labels"][kept])
+    assert torch.equal(seen["area"], everything["area"][kept] * (box_area(clipped) / box_area(moved))[kept])
+    assert {name: len(seen[name]) for name in ("iscrowd", "area")} == {"iscrowd": kept.sum(), "area": kept.sum()}
+
+
+def test_what_jitter_made_smaller_is_not_cut(data: DetectionDataset):
+    image, target = data.load(0)
+    plain, cut = (augment(image, target, 1, flip=0.0, jitter=(0.5, 0.5), crop=crop) for crop in (False, True))
+    assert torch.equal(plain[0], cut[0])
+    assert torch.equal(plain[1]["boxes"], cut[1]["boxes"])
 
 
 def test_augmentation_leaves_what_it_was_given(data: DetectionDataset):
