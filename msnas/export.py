@@ -40,7 +40,7 @@ def _as_onnx(out: Path, config: DictConfig) -> str:
     from msnas.onnx_export import FILE, export_onnx
 
     made = export_onnx(load(out), config, out / FILE)
-    height, width = made.size
-    equal = f"equal to torch on {made.images} images with {made.detections} detections"
-    gaps = f"boxes to {made.boxes:.1g} pixels, scores to {made.scores:.1g}"
+    (height, width), checked = made.size, made.checked
+    equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
+    gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"
     return f"{made.path}: image [3, {height}, {width}] to boxes, scores, labels; {equal} ({gaps})."

@@ -9,15 +9,13 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.ops import boxes as box_ops
@@ -28,27 +26,27 @@ from msnas.data.geometry import padded_size, resized_size
 from msnas.data.images import locate, read_rgb
 from msnas.data.source import read_source
 from msnas.detectors.faster_rcnn import FasterRCNN
+from msnas.detectors.fcos import FCOS
+from msnas.detectors.retinanet import RetinaNet
 from msnas.detectors.transform import IMAGE_MEAN
 from msnas.errors import ConfigError, DataError, ModelError
+from msnas.onnx_check import Agreement, compare, in_onnxruntime, in_torch
 from msnas.setting import data_settings
 
 FILE = "model.onnx"
+DETECTORS = (FasterRCNN, RetinaNet, FCOS)
+OPSET = 19  # the first with deformable convolutions
 CHECKED = 8  # images that both are compared on
-BOX_TOLERANCE, SCORE_TOLERANCE = 0.1, 1e-3  # pixels; of 1
 _EXTRA = ("onnx", "onnxscript", "onnxruntime")
-Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # boxes [n, 4] xyxy, scores [n], labels [n]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the input's (height, width), and the largest deviations found on so many detections."""
+    """What was written: the input's (height, width), and how well it was checked."""
 
     path: Path
     size: tuple[int, int]
-    images: int
-    detections: int
-    boxes: float
-    scores: float
+    checked: Agreement
 
 
 def require_extra() -> None:
@@ -66,8 +64,9 @@ def export_onnx(detector: Any, config: DictConfig, path: Path) -> Exported:
     DataError where there is no image to compare them on; then `path` is not written.
     """
     require_extra()
-    if not isinstance(detector, FasterRCNN):
-        raise ModelError(f"ONNX is written for Faster R-CNN only, but this model is a {type(detector).__name__}.")
+    if not isinstance(detector, DETECTORS):
+        known = ", ".join(kind.__name__ for kind in DETECTORS)
+        raise ModelError(f"ONNX is written for {known}, but this model is a {type(detector).__name__}.")
     source = read_source(data_settings(config))
     part = source.val or source.train
     rule = detector.config["short_side"], detector.config["long_side"]
@@ -77,13 +76,12 @@ def export_onnx(detector: Any, config: DictConfig, path: Path) -> Exported:
     partial = path.with_name(f".{path.name}.partial")
     try:
         _write(single, size, partial)
-        expected = [_in_torch(single, image) for image in images]
-        answers = list(_in_onnxruntime(partial, images))
-        exported = _compare(detector.config, expected, answers, path, size)
+        expected = [in_torch(single, image) for image in images]
+        checked = compare(detector, expected, list(in_onnxruntime(partial, images)))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return exported
+    return Exported(path, size, checked)
 
 
 class _Single(nn.Module):
@@ -92,7 +90,8 @@ class _Single(nn.Module):
     def __init__(self, detector: Any) -> None:
         super().__init__()
         detector.transform.resize = lambda image, target=None: (image, target)
-        detector.roi_heads.mask_roi_pool = None
+        if hasattr(detector, "roi_heads"):
+            detector.roi_heads.mask_roi_pool = None
         self.detector = detector
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,7 +136,13 @@ def _write(single: nn.Module, size: tuple[int, int], path: Path) -> None:
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
-                single, (example,), input_names=["image"], output_names=["boxes", "scores", "labels"], verbose=False
+                single,
+                (example,),
+                input_names=["image"],
+                output_names=["boxes", "scores", "labels"],
+                opset_version=OPSET,
+                custom_translation_table={torch.ops.torchvision.deform_conv2d.default: _deformable()},
+                verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
@@ -145,6 +150,30 @@ def _write(single: nn.Module, size: tuple[int, int], path: Path) -> None:
     assert program is not None
     program.model.metadata_props.update(_description(single, size))
     program.save(path, external_data=False)
+
+
+def _deformable() -> Callable[..., Any]:
+    """torchvision's deformable convolution as ONNX's, which torch's exporter does not know."""
+    from onnxscript import opset19
+
+    def deform_conv2d(
+        x: Any, weight: Any, offset: Any, mask: Any, bias: Any, *geometry: int, use_mask: bool = True
+    ) -> Any:
+        down, across, rows, columns, dilation_y, dilation_x, groups, offset_groups = geometry[:8]
+        return opset19.DeformConv(
+            x,
+            weight,
+            offset,
+            bias,
+            mask,
+            strides=[down, across],
+            pads=[rows, columns, rows, columns],
+            dilations=[dilation_y, dilation_x],
+            group=groups,
+            offset_group=offset_groups,
+        )
+
+    return deform_conv2d
 
 
 @contextmanager
@@ -178,63 +207,3 @@ def _description(single: Any, size: tuple[int, int]) -> dict[str, str]:
     }
     meta = {"classes": list(detector.meta["classes"]), "category_ids": list(detector.meta["category_ids"])}
     return {"preprocessing": json.dumps(rule), **{name: json.dumps(values) for name, values in meta.items()}}
-
-
-def _in_torch(single: nn.Module, image: Tensor) -> Found:
-    with torch.inference_mode():
-        boxes, scores, labels = (output.numpy() for output in single(image))
-    return boxes, scores, labels
-
-
-def _in_onnxruntime(path: Path, images: list[Tensor]) -> Iterator[Found]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    for image in images:
-        boxes, scores, labels = session.run(None, {"image": image.numpy()})
-        yield boxes, scores, labels
-
-
-def _compare(
-    config: dict[str, Any], expected: list[Found], answers: list[Found], path: Path, size: tuple[int, int]
-) -> Exported:
-    """The largest deviations. Raises ModelError where a detection of one has no like in the other's."""
-    boxes, scores, number = [0.0], [0.0], 0
-    for ours, theirs in zip(expected, answers, strict=True):
-        for one, other in ((ours, theirs), (theirs, ours)):
-            sure = one[1] > _sure(one[1], config)
-            box_gaps, score_gaps = _nearest(one, other)
-            boxes += box_gaps[sure].tolist()
-            scores += score_gaps[sure].tolist()
-        number += len(ours[1])
-    if number == 0:
-        raise ModelError(f"{path} is not written: no object was found on {len(expected)} images to compare.")
-    if max(boxes) > BOX_TOLERANCE or max(scores) > SCORE_TOLERANCE:
-        raise ModelError(
-            f"{path} is not written: onnxruntime finds other objects than torch on {len(expected)} images (boxes to "
-            f"{max(boxes):.3g} pixels, scores to {max(scores):.3g}; allowed: {BOX_TOLERANCE}, {SCORE_TOLERANCE})."
-        )
-    return Exported(path, size, len(expected), number, max(boxes), max(scores))
-
-
-def _sure(scores: NDArray[Any], config: dict[str, Any]) -> float:
-    """Below this score a detection may be in one list only: its score is at the threshold, or the list was full."""
-    full = len(scores) >= config["detections"]
-    return float((scores.min() if full else config["score_threshold"]) + SCORE_TOLERANCE)
-
-
-def _nearest(one: Found, other: Found) -> tuple[NDArray[Any], NDArray[Any]]:
-    """For each detection of `one` the gaps in box (pixels) and score to the most similar of its class in `other`."""
-    if not len(one[1]) or not len(other[1]):
-        return np.full(len(one[1]), np.inf), np.full(len(one[1]), np.inf)
-    box_gaps = np.abs(one[0][:, None] - other[0][None]).max(2)  # [n, m]
-    score_gaps = np.abs(one[1][:, None] - other[1][None])
-    worst = np.maximum(box_gaps / BOX_TOLERANCE, score_gaps / SCORE_TOLERANCE)
-    worst[one[2][:, None] != other[2][None]] = np.inf
-    best = worst.argmin(1)
-    rows = np.arange(len(best))
-    alike = np.isfinite(worst[rows, best])
-    return np.where(alike, box_gaps[rows, best], np.inf), np.where(alike, score_gaps[rows, best], np.inf)

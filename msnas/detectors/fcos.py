@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, clip_boxes_to_image
+from torchvision.ops import boxes as box_ops
+from torchvision.ops import clip_boxes_to_image
 
+from msnas.detectors.best import best_above
 from msnas.detectors.fcos_targets import Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
@@ -113,13 +115,13 @@ class FCOS(nn.Module):
         for level_probability, level_quality, level_boxes in levels:
             likely = level_probability > self.config["score_threshold"]
             score = torch.where(likely, (level_probability * level_quality[:, None]).sqrt(), -1.0).flatten()
-            best = score.topk(min(int(likely.sum()), self.config["pre_nms"]))
+            values, chosen = best_above(score, -1.0, self.config["pre_nms"])
             classes = level_probability.shape[1]
-            kept_boxes.append(clip_boxes_to_image(level_boxes[best.indices // classes], size))
-            kept_scores.append(best.values)
-            kept_labels.append(best.indices % classes + 1)
+            kept_boxes.append(clip_boxes_to_image(level_boxes[chosen // classes], size))
+            kept_scores.append(values)
+            kept_labels.append(chosen % classes + 1)
         box, score, label = torch.cat(kept_boxes), torch.cat(kept_scores), torch.cat(kept_labels)
-        kept = batched_nms(box, score, label, self.config["nms_threshold"])[: self.config["detections"]]
+        kept = box_ops.batched_nms(box, score, label, self.config["nms_threshold"])[: self.config["detections"]]
         return {"boxes": box[kept], "scores": score[kept], "labels": label[kept]}
 
 

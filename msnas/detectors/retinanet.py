@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import batched_nms, clip_boxes_to_image
+from torchvision.ops import boxes as box_ops
+from torchvision.ops import clip_boxes_to_image
 
+from msnas.detectors.best import best_above
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
@@ -172,16 +174,14 @@ class RetinaNet(nn.Module):
         boxes, scores, labels = [], [], []
         for logits, deltas, level in zip(predictions.logits, predictions.deltas, anchors, strict=True):
             probability = logits[index].sigmoid().flatten()  # [N_l * K]
-            likely = torch.where(probability > self.config["score_threshold"])[0]
-            best = probability[likely].topk(min(len(likely), self.config["pre_nms"]))
-            chosen = likely[best.indices]
+            values, chosen = best_above(probability, self.config["score_threshold"], self.config["pre_nms"])
             anchor = chosen // logits.shape[2]
             decoded = self.coder.decode_single(deltas[index][anchor], level[anchor])
             boxes.append(clip_boxes_to_image(decoded, size))
-            scores.append(best.values)
+            scores.append(values)
             labels.append(chosen % logits.shape[2] + 1)
         box, score, label = torch.cat(boxes), torch.cat(scores), torch.cat(labels)
-        kept = batched_nms(box, score, label, self.config["nms_threshold"])[: self.config["detections"]]
+        kept = box_ops.batched_nms(box, score, label, self.config["nms_threshold"])[: self.config["detections"]]
         return {"boxes": box[kept], "scores": score[kept], "labels": label[kept]}
 
 
