@@ -1,26 +1,47 @@
-"""AP of every exit of an anytime detector, from one pass over the images ("NAS-FPN", section 3.2)."""
+"""AP and cost of every exit of an anytime detector, from one pass over the images ("NAS-FPN", section 3.2)."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from msnas.data import coco_eval
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluate import BATCH, Judgeable, detect
+from msnas.engine.evaluate import BATCH, Judgeable, Judged, detect, judge
+from supernet.nas_fpn_architecture import PyramidPlan
+from supernet.nas_fpn_cost import exit_macs
 
 EXIT = "exit"
 
 
 def evaluate_exits(
-    model: nn.Module, dataset: Judgeable, *, hardware: Hardware | None = None, batch: int = BATCH
-) -> dict[int, dict[str, float]]:
-    """The COCO numbers of each exit of `model`, by the number of stacks before it."""
-    detections = detect(_AllExits(model), _ByExit(dataset), hardware=hardware, batch=batch)
+    model: nn.Module,
+    dataset: Judgeable,
+    *,
+    hardware: Hardware | None = None,
+    batch: int = BATCH,
+    progress: Callable[[int, str], None] | None = None,
+) -> dict[int, Judged]:
+    """What each exit of `model` is worth, by the number of stacks before it; `seconds` are those of the one pass."""
+    began = time.perf_counter()
+    detections = detect(_AllExits(model), _ByExit(dataset), hardware=hardware, batch=batch, progress=progress)
+    seconds = time.perf_counter() - began
     by_exit: dict[int, list[dict[str, Any]]] = {number: [] for number in model.exits}  # type: ignore[union-attr]
     for detection in detections:
         by_exit[detection.pop(EXIT)].append(detection)
-    truth = dataset.ground_truth()
-    return {number: dict(coco_eval.evaluate(truth, found).numbers) for number, found in by_exit.items()}
+    return {number: judge(dataset, found, seconds) for number, found in by_exit.items()}
+
+
+def exit_costs(model: Any, input_size: tuple[int, int]) -> dict[int, int]:
+    """MACs of `model(images, exit_after=n)` for every exit n, at `input_size` (height, width).
+
+    model: a RetinaNet over stacked NAS-FPN pyramids.
+    """
+    config = model.encoder.config
+    shape = {name: config[name] for name in ("stacks", "backbone", "channels", "width", "lite")}
+    classes = model.config["num_classes"]
+    macs = exit_macs(PyramidPlan.parse(config["plan"]), **shape, input_size=input_size, num_classes=classes)
+    return {number: macs[number] for number in model.exits}
 
 
 class _AllExits(nn.Module):

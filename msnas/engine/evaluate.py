@@ -71,14 +71,18 @@ def evaluate(
     """
     began = time.perf_counter()
     detections = detect(model, dataset, path=path, hardware=hardware, batch=batch, group=group, progress=progress)
-    detected = time.perf_counter()
+    return judge(dataset, detections, time.perf_counter() - began)
+
+
+def judge(dataset: Judgeable, detections: list[dict[str, Any]], seconds: float) -> Judged:
+    """What `detections`, COCO results that took `seconds`, are worth on `dataset`."""
+    began = time.perf_counter()
     boxes = coco_eval.evaluate(dataset.ground_truth(), detections)
     numbers = dict(boxes.numbers)
     if any("segmentation" in detection for detection in detections):
         masks = coco_eval.evaluate(dataset.ground_truth(), detections, kind="segm")
         numbers |= {f"mask_{name}": value for name, value in masks.numbers.items()}
-    score_seconds = time.perf_counter() - detected
-    return Judged(numbers, boxes.per_class, detections, len(dataset), detected - began, score_seconds)
+    return Judged(numbers, boxes.per_class, detections, len(dataset), seconds, time.perf_counter() - began)
 
 
 def detect(

@@ -1,5 +1,7 @@
 """NAS-FPN end to end at its smallest: plans proposed, trained from scratch, scored, retrained, at every exit."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,17 +10,19 @@ from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.search import evaluate_with, run_search
 from msnas import nas_fpn
+from msnas.cli import main
 from msnas.config import build, compose, groups
 from msnas.controller import Controller
 from msnas.data.coco import open_data
 from msnas.data.settings import DataSettings
+from msnas.detectors import model_file
 from msnas.engine.anytime import evaluate_exits
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluate import evaluate
 from msnas.engine.scratch import ScratchRecipe
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn_architecture import DISCOVERED
-from supernet.nas_fpn_cost import exit_macs
+from supernet.nas_fpn_cost import exit_macs, nas_fpn_cost
 
 WORDS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "input=64x64"]
 WORDS += ["space.top_level=6", "space.num_cells=5", "space.channels=8", "space.stacks=2"]
@@ -81,9 +85,9 @@ def test_all_candidates_start_from_the_same_weights(evaluator, space):
 def test_every_exit_gets_its_numbers_from_one_pass(data, space):
     plan = space.decode(space.sample(np.random.default_rng(2)))
     model = nas_fpn.detector(compose([*WORDS, "detector.anytime=true"]), plan, data.train.classes)
-    numbers = evaluate_exits(model, data.val)
-    assert list(numbers) == [1, 2]
-    assert numbers[2] == evaluate(model, data.val).numbers
+    judged = evaluate_exits(model, data.val)
+    assert list(judged) == [1, 2]
+    assert judged[2].numbers == evaluate(model, data.val).numbers
 
 
 def test_costs_are_those_of_the_built_detectors():
@@ -93,6 +97,26 @@ def test_costs_are_those_of_the_built_detectors():
         counted = [(count_macs(_Predict(m.eval()), torch.empty(1, 3, 128, 128)), count_params(m)) for m in built]
     costs = nas_fpn.cost(config, DISCOVERED, (128, 128)), nas_fpn.baseline_cost(config, (128, 128))
     assert [(cost.macs, cost.params) for cost in costs] == counted
+
+
+def test_eval_shows_every_exit_of_a_saved_model(data, space, tmp_path, capsys):
+    plan = space.decode(space.sample(np.random.default_rng(2)))
+    model = nas_fpn.detector(compose([*WORDS, "detector.anytime=true"]), plan, data.train.classes).eval()
+    model_file.save(tmp_path, model, {"classes": data.train.classes, "category_ids": data.train.category_ids})
+    root = data.val.file(0).parent.parent
+    words = ["eval", str(tmp_path), "data=coco", f"data.root={root}", "data.search_val.minimum=4"]
+    assert main([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["exit_after"] for one in answer["exits"]] == [1, 2]
+    assert answer["exits"][0]["macs"] < answer["exits"][1]["macs"] == nas_fpn_macs(plan)
+    assert answer["ap"] == answer["exits"][1]["ap"] == evaluate(model, data.val).numbers["ap"]
+    assert main(words) == 0
+    assert "exit_after=2" in capsys.readouterr().out
+
+
+def nas_fpn_macs(plan):
+    shape = {"backbone": "resnet10", "channels": 8, "width": 0.125, "stacks": 2}
+    return nas_fpn_cost(plan, **shape, input_size=(64, 64), num_classes=5).macs
 
 
 def test_an_exit_costs_what_is_run_before_it():
