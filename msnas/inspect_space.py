@@ -44,9 +44,11 @@ def _space(call: Call) -> dict[str, Any]:
     space = plain_space(call.config)
     low, high = space.cost_range()
     bounded = bounded_space(call.config)
+    counted = getattr(bounded, "counted", "exactly")
     return {
         **space.sizes(),
         "in_budget": bounded.count(),
+        **({"in_budget_is": counted} if counted != "exactly" else {}),
         "min_macs": low,
         "max_macs": high,
     }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from msnas.errors import ConfigError
 from msnas.family import family_of
 from supernet.cost import Cost
 from supernet.space import Budget
+
+BUDGETS = ("macs", "params")
 
 
 def plain_space(config: DictConfig) -> Any:
@@ -28,18 +31,25 @@ def bounded_space(config: DictConfig) -> Any:
 
 
 def budget_of(config: DictConfig) -> Budget | None:
-    """The budget: `macs` or `params`, a number or `baseline` (what the FPN baseline costs at this input)."""
-    wanted = {metric: config.budget[metric] for metric in ("macs", "params") if config.budget[metric] is not None}
-    if not wanted:
-        return None
-    if len(wanted) > 1:
-        raise ConfigError(f"A budget is on macs or on params, but got both: {dict(wanted)}. Set one of them to null.")
-    [(metric, target)] = wanted.items()
+    """The budget on `macs` and `params`, or on those of them that are not null; the first is counted exactly.
+
+    Each is a number, `baseline` (what the FPN baseline costs at this input), or either behind `<=`: a ceiling.
+    """
+    budgets = [_budget(config, metric) for metric in BUDGETS if config.budget[metric] is not None]
+    return replace(budgets[0], also=tuple(budgets[1:])) if budgets else None
+
+
+def _budget(config: DictConfig, metric: str) -> Budget:
+    target, mode = config.budget[metric], config.budget.mode
+    if isinstance(target, str) and target.lstrip().startswith("<="):
+        target, mode = target.replace("<=", "", 1).strip(), "ceiling"
     if target == "baseline":
         target = getattr(baseline_cost(config), metric)
-    if isinstance(target, str):
-        raise ConfigError(f"budget.{metric} must be a number or `baseline`, but got {target!r}.")
-    return Budget(metric, target, tolerance=config.budget.tolerance, mode=config.budget.mode)
+    try:
+        number = float(target) if isinstance(target, str) else target
+    except ValueError:
+        raise ConfigError(f"budget.{metric} must be a number, `baseline` or <=NUMBER, but got {target!r}.") from None
+    return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
 
 
 def baseline_cost(config: DictConfig) -> Cost:

@@ -125,9 +125,10 @@ class _DecoderSpace(ABC):
         nearest: int | None = None
         for _ in range(TRIES):
             genome = self._draw(rng)
-            value = getattr(self.cost(genome), self.budget.metric)
-            if self.budget.low <= value <= self.budget.high:
+            cost = self.cost(genome)
+            if self.budget.holds(cost):
                 return genome
+            value = getattr(cost, self.budget.metric)
             if nearest is None or abs(value - self.budget.target) < abs(nearest - self.budget.target):
                 nearest = value
         raise SpaceError(f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}.")

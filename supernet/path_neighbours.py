@@ -5,7 +5,7 @@ a small automaton over the genes that runs beside the rules: a few thousand chil
 counted in a path table of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -26,8 +26,8 @@ class Pool(Protocol):
     def total(self) -> int:
         """How many children it has."""
 
-    def draw(self, rng: np.random.Generator, /) -> Genome:
-        """One of them, each with the same probability; there must be one."""
+    def draw(self, rng: np.random.Generator, /) -> Genome | None:
+        """One of them, each with the same probability; there must be one (None: it was not found)."""
 
 
 class Listed:
@@ -40,6 +40,15 @@ class Listed:
     def draw(self, rng: np.random.Generator) -> Genome:
         row = int(rng.integers(self.total))
         return (*self._paths[row % len(self._paths)].tolist(), *self._heads[row % len(self._heads)].tolist())
+
+    def only(self, keeps: Callable[[Ints], Bools]) -> "Listed":
+        """Those whose genomes [n, N + 5] are kept."""
+        if not self.total:
+            return self
+        parts = (np.broadcast_to(part, (self.total, part.shape[1])) for part in (self._paths, self._heads))
+        genomes = np.hstack(tuple(parts)).astype(np.int64)
+        kept, depth = genomes[keeps(genomes)], self._paths.shape[1]
+        return Listed(kept[:, :depth], kept[:, depth:])
 
 
 class Neighbours:

@@ -55,13 +55,14 @@ class Budget:
     """Bounds on a cost: `target` times 1 +- `tolerance`, or at most `target` where mode is "ceiling".
 
     `low` and `high` are exact integers, both inclusive; decimal numbers mean what they say (0.01 is 1/100). A
-    ceiling has no use for the tolerance. Raises SpaceError.
+    ceiling has no use for the tolerance. also: budgets on other metrics that must be kept as well. Raises SpaceError.
     """
 
     metric: str
     target: float
     tolerance: float = 0.01
     mode: str = "target"
+    also: tuple["Budget", ...] = ()
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -72,9 +73,13 @@ class Budget:
             raise SpaceError(f"A budget's target must be a positive number, but got {self.target!r}.")
         if not _is_number(self.tolerance) or not 0 <= self.tolerance < 1:
             raise SpaceError(f"0 <= tolerance < 1 must hold for a budget, but got {self.tolerance!r}.")
+        metrics = [self.metric, *(other.metric for other in self.also)]
+        if len(set(metrics)) < len(metrics):
+            raise SpaceError(f"Budgets that are kept together have different metrics, but got {', '.join(metrics)}.")
 
     def __str__(self) -> str:
-        return f"{self.metric} in {self.low:,}..{self.high:,}"
+        bounds = f"{self.metric} in {self.low:,}..{self.high:,}"
+        return " and ".join([bounds, *map(str, self.also)])
 
     @property
     def low(self) -> int:
@@ -88,9 +93,9 @@ class Budget:
         return floor(_exact(self.target) * widened)
 
     def holds(self, cost: Cost) -> bool:
-        """Whether `cost` is inside."""
+        """Whether `cost` is inside, by every metric."""
         value: int = getattr(cost, self.metric)
-        return self.low <= value <= self.high
+        return self.low <= value <= self.high and all(other.holds(cost) for other in self.also)
 
 
 def _is_number(value: object) -> bool:

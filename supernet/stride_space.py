@@ -5,6 +5,7 @@ an index into (0.5, 1, 2), and a gene for each head, an index into the five feat
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from itertools import combinations
 from typing import Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from supernet.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
 from supernet.cost import Cost
 from supernet.errors import SpaceError
+from supernet.joint_window import JointWindow
 from supernet.path_neighbours import Neighbours, Pool
 from supernet.path_rules import COUNT, Bools, Ints
 from supernet.path_table import FAR
@@ -59,6 +61,7 @@ class StrideSpace:
             block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed
         )
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
+        self._rest: tuple[Budget, ...] = ()  # further budgets
         if self._tables.count() == 0:
             raise SpaceError(f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}.")
 
@@ -130,14 +133,16 @@ class StrideSpace:
         tables, (metric, low, high) = self._tables, self._bounds
         if not tables.is_genome(genome) or not tables.keeps_rules(genome):
             return False
-        return low <= tables.cost(genome, metric) <= high
+        inside = low <= tables.cost(genome, metric) <= high
+        return inside and all(b.low <= tables.cost(genome, b.metric) <= b.high for b in self._rest)
 
     def valid(self, genomes: npt.ArrayLike) -> Bools:
         """`is_valid` of many genomes at once: [n, N + 5] to [n]."""
-        macs, params = self.costs(genomes)
-        metric, low, high = self._bounds
-        cost = {COUNT: np.zeros_like(macs), "macs": macs, "params": params}[metric]
-        inside: Bools = (macs >= 0) & (low <= cost) & (cost <= high)
+        costs = self._tables.costs_by_metric(genomes)
+        inside: Bools = costs["macs"] >= 0
+        for metric, low, high in (self._bounds, *((b.metric, b.low, b.high) for b in self._rest)):
+            cost = costs.get(metric, np.int64(0))
+            inside = inside & (low <= cost) & (cost <= high)
         return inside
 
     def cost(self, genome: Sequence[int]) -> Cost:
@@ -166,10 +171,19 @@ class StrideSpace:
         return self._tables.count_encoders(with_heads=with_heads)
 
     def count(self, budget: Budget | None = None) -> int:
-        """Exact number of architectures: inside `budget`, or without one all that this space holds."""
+        """Exact number of architectures: inside `budget`, or without one all that this space holds.
+
+        Where several budgets hold together it may be an estimate (`counted`).
+        """
         if budget is not None:
-            return self._tables.window(budget.metric, budget.low, budget.high).total
-        return self._window.total
+            window = self._tables.window(budget.metric, budget.low, budget.high)
+            return self._joint_of(window, budget.also).total if budget.also else window.total
+        return self._joint.total if self._rest else self._window.total
+
+    @property
+    def counted(self) -> str:
+        """How `count()` came about: exactly, or estimated from so many draws."""
+        return self._joint.counted if self._rest else "exactly"
 
     def sample(self, rng: np.random.Generator, sampling: str = "uniform") -> Genome:
         """One architecture; "uniform": each with exactly the same probability, nothing is rejected.
@@ -179,10 +193,16 @@ class StrideSpace:
         """
         if sampling not in SAMPLINGS:
             raise SpaceError(f"sampling must be one of {', '.join(SAMPLINGS)}, but got {sampling!r}.")
-        return self._window.draw(rng) if sampling == "uniform" else self._window.walk(rng)
+        draw = self._window.draw if sampling == "uniform" else self._window.walk
+        if not self._rest:
+            return draw(rng)
+        return self._joint.draw(rng) if sampling == "uniform" else self._joint.until_kept(lambda: draw(rng))
 
     def allowed(self, prefix: Sequence[int]) -> tuple[int, ...]:
-        """Values of the next gene that can still lead to an architecture in here; () where there is none."""
+        """Values of the next gene that can still lead to an architecture in here; () where there is none.
+
+        Of several budgets it knows the first only.
+        """
         known = all(0 <= gene < size for gene, size in zip(prefix, self.cardinalities, strict=False))
         if not known or len(prefix) >= len(self.cardinalities):
             return ()
@@ -211,7 +231,8 @@ class StrideSpace:
         @lru_cache(maxsize=1024)
         def pool(parents: tuple[Genome, ...], section: str, radius: int) -> Pool:
             self._check_neighbourhood(parents, section, radius)
-            return neighbours.pool(parents, section, min(radius, NUM_GROUPS if section == "heads" else self.depth))
+            found = neighbours.pool(parents, section, min(radius, NUM_GROUPS if section == "heads" else self.depth))
+            return self._joint.children(found) if self._rest else found
 
         return pool
 
@@ -255,19 +276,32 @@ class StrideSpace:
     def _window(self) -> Window:
         return self._tables.window(*self._bounds)
 
+    @cached_property
+    def _joint(self) -> JointWindow:
+        return self._joint_of(self._window, self._rest)
+
+    def _joint_of(self, window: Window, rest: tuple[Budget, ...]) -> JointWindow:
+        return JointWindow(window, rest, self._tables.costs_by_metric)
+
 
 class BudgetedSpace(StrideSpace):
-    """A stride space that knows only the architectures inside `budget`; made by `StrideSpace.within`."""
+    """A stride space that knows only the architectures inside `budget`; made by `StrideSpace.within`.
+
+    Of several budgets the first is counted in the tables, the others are checked (`JointWindow`).
+    """
 
     def __init__(self, space: StrideSpace, budget: Budget) -> None:
         super().__init__(**space.config)
         self.budget = budget
-        self._bounds = (budget.metric, budget.low, budget.high)
+        self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
         if self._window.total == 0:
             nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
             raise SpaceError(
-                f"No architecture has {budget}; the nearest have {nearest}. Widen the tolerance or move the target."
+                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
+                f"Widen the tolerance or move the target."
             )
+        if self._rest:
+            self.count()  # raises where nothing keeps them all
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BudgetedSpace, (StrideSpace(**self.config), self.budget)

@@ -73,12 +73,17 @@ class StrideTables:
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
         """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule."""
+        costs = self.costs_by_metric(genomes)
+        return costs["macs"], costs["params"]
+
+    def costs_by_metric(self, genomes: npt.ArrayLike) -> dict[str, Ints]:
+        """Costs [n] of genomes [n, N + 5] by metric, -1 for those that break a rule."""
         rows = np.asarray(genomes, np.int64).reshape(-1, self.depth + NUM_GROUPS)
         starts = range(0, max(1, len(rows)), _CHUNK)
         parts = [self._costs(rows[start : start + _CHUNK]) for start in starts]
-        return np.concatenate([macs for macs, _ in parts]), np.concatenate([params for _, params in parts])
+        return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
-    def _costs(self, rows: Ints) -> tuple[Ints, Ints]:
+    def _costs(self, rows: Ints) -> dict[str, Ints]:
         bounds = [3] * self.depth + [NUM_LEVELS] * NUM_GROUPS
         known: Bools = np.all((rows >= 0) & (rows < bounds), axis=1)
         rows = np.where(known[:, None], rows, 0)
@@ -86,10 +91,7 @@ class StrideTables:
         codes = rows[:, self.depth :] @ _CODE_WEIGHTS
         needs = self.heads.needs[codes]
         valid = known & self.heads.allowed[codes] & (self.rules.visited[states] & needs == needs)
-        return (
-            np.where(valid, costs["macs"] + self.heads.cost["macs"][codes], -1),
-            np.where(valid, costs["params"] + self.heads.cost["params"][codes], -1),
-        )
+        return {metric: np.where(valid, cost + self.heads.cost[metric][codes], -1) for metric, cost in costs.items()}
 
     def count_encoders(self, *, with_heads: bool) -> int:
         """Encoders with valid feature strides; with_heads: only those that serve a valid choice of heads."""
