@@ -5,10 +5,8 @@ cost is asked for, since backbones are counted on the built module.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from msnas.errors import ConfigError
 from supernet.cost import Cost, conv_cost, total
 from supernet.errors import SpaceError
 from supernet.nas_fcos_architecture import LEVELS, PUBLISHED, Decoder
@@ -72,14 +70,10 @@ class PublishedDecoder:
             "published_million_params": self.million_params,
         }
 
-    def draw(self, path: Path) -> None:
-        """Write the decoder as a picture, SVG or PNG by the ending of `path`. Raises ConfigError for a baseline."""
-        from msnas.report.nas_fcos_drawing import draw_decoder
-
-        if self.decoder == Decoder():
-            raise ConfigError(f"zoo={self.name} is a baseline without a searched decoder; draw one of nas_fcos_*.")
-        subtitle = f"{BACKBONES[self.backbone]}, pyramid of {self.channels[0]}, head of {self.channels[1]} channels"
-        draw_decoder(self.decoder, path, title=self.name, subtitle=subtitle)
+    @property
+    def subtitle(self) -> str:
+        """The rest of the network, for below its name."""
+        return f"{BACKBONES[self.backbone]}, pyramid of {self.channels[0]}, head of {self.channels[1]} channels"
 
 
 def _check(size: tuple[int, int]) -> None:

@@ -6,10 +6,8 @@ cannot. Torch is imported when a cost is asked for, since backbones are counted 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from msnas.errors import ConfigError
 from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.nas_fpn_architecture import DISCOVERED, PyramidPlan
@@ -58,14 +56,10 @@ class PublishedRetinaNet:
             "published_million_params": self.million_params,
         }
 
-    def draw(self, path: Path) -> None:
-        """Write the pyramid as a picture, SVG or PNG by the ending of `path`. Raises ConfigError for a baseline."""
-        from msnas.report.nas_fpn_drawing import draw_plan
-
-        if not self.stacks:
-            raise ConfigError(f"zoo={self.name} is a baseline without searched cells; draw one of nas_fpn_*.")
-        subtitle = f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
-        draw_plan(DISCOVERED, path, title=self.name, subtitle=subtitle)
+    @property
+    def subtitle(self) -> str:
+        """The rest of the network, for below its name."""
+        return f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
 
     def _cost(self, size: tuple[int, int]) -> Cost:
         shape: dict[str, Any] = {"backbone": BACKBONES[self.backbone], "channels": self.channels}

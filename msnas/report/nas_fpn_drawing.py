@@ -53,43 +53,67 @@ def links(plan: PyramidPlan) -> list[Link]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class TitledPlan:
+    """A pyramid with the words above its picture."""
+
+    plan: PyramidPlan
+    title: str = "NAS-FPN pyramid"
+    subtitle: str = ""
+
+
 def draw_plan(plan: PyramidPlan, path: Path, *, title: str = "NAS-FPN pyramid", subtitle: str = "") -> None:
     """Write the pyramid as a picture, SVG or PNG by the ending of `path`."""
+    draw_plans([TitledPlan(plan, title, subtitle)], path)
+
+
+def draw_plans(pyramids: Sequence[TitledPlan], path: Path) -> None:
+    """Write pyramids as one picture, one above the other."""
     if path.suffix not in (".svg", ".png"):
         raise ConfigError(f"A picture's name ends in .svg or .png, but got {str(path)!r}.")
     matplotlib = require_matplotlib()
     with matplotlib.rc_context({**FONTS, "svg.hashsalt": "msnas"}):
-        figure = _Picture(plan).draw(title, subtitle)
+        figure = _stacked([_Picture(one) for one in pyramids])
         metadata = {"Date": None} if path.suffix == ".svg" else None  # the same plan gives the same bytes
         figure.savefig(path, dpi=200, metadata=metadata, facecolor=palette.PAPER)
 
 
+def _stacked(pictures: Sequence["_Picture"]) -> Any:
+    """The figure of several pictures, from top to bottom."""
+    from matplotlib.figure import Figure
+
+    width, height = max(one.width for one in pictures), sum(one.height for one in pictures)
+    figure, above = Figure(figsize=(width, height)), 0.0
+    for one in pictures:
+        above += one.height
+        one.draw(figure.add_axes((0.0, 1 - above / height, one.width / width, one.height / height)))
+    return figure
+
+
 class _Picture:
-    """The figure of one plan; y grows downwards, in inches."""
+    """One plan on axes of its own; y grows downwards, in inches."""
 
-    def __init__(self, plan: PyramidPlan) -> None:
-        from matplotlib.figure import Figure
+    axes: Any
 
-        self.plan, self.inputs = plan, len(plan.levels)
-        self.width = LEFT + PITCH * (len(plan.cells) + 1) + 0.1
+    def __init__(self, titled: TitledPlan) -> None:
+        self.titled, self.plan, self.inputs = titled, titled.plan, len(titled.plan.levels)
+        self.width = LEFT + PITCH * (len(self.plan.cells) + 1) + 0.1
         self.height = TOP + LANE * self.inputs + BOTTOM
-        self.figure = Figure(figsize=(self.width, self.height))
-        self.axes = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        self.axes.set_xlim(0, self.width)
-        self.axes.set_ylim(self.height, 0)
-        self.axes.axis("off")
 
-    def draw(self, title: str, subtitle: str) -> Any:
-        """All layers, from the back to the front."""
-        self._text(0.25, 0.27, title, fontsize=13, fontweight="bold")
-        self._text(0.25, 0.52, subtitle, fontsize=8.5, color=palette.QUIET)
+    def draw(self, axes: Any) -> None:
+        """All layers, from the back to the front, on axes of `width` x `height` inches."""
+        self.axes = axes
+        axes.set_xlim(0, self.width)
+        axes.set_ylim(self.height, 0)
+        axes.axis("off")
+        self._text(0.25, 0.27, self.titled.title, fontsize=13, fontweight="bold")
+        self._text(0.25, 0.52, self.titled.subtitle, fontsize=8.5, color=palette.QUIET)
         self._lanes()
         for link in links(self.plan):
             self._link(link)
         for candidate in range(self.inputs + len(self.plan.cells)):
             self._feature(candidate)
         self._legend()
-        return self.figure
 
     def x(self, candidate: int) -> float:
         """Middle of a feature's box: inputs share the first column, every cell has the next one."""

@@ -2,7 +2,6 @@
 
 import pytest
 
-from msnas.errors import ConfigError
 from msnas.zoo import published
 from supernet.errors import SpaceError
 
@@ -58,13 +57,3 @@ def test_params_are_the_published_ones(name):
 def test_a_size_that_is_padded_is_named():
     with pytest.raises(SpaceError, match="padded to 896x1408"):
         published("nas_fpn_r50_7at256").cost_row((800, 1333))
-
-
-def test_the_stacked_cells_are_drawn(tmp_path):
-    published("nas_fpn_mv2_3at256").draw(tmp_path / "cells.svg")
-    assert "nas_fpn_mv2_3at256" in (tmp_path / "cells.svg").read_text()
-
-
-def test_a_baseline_has_no_cells_to_draw(tmp_path):
-    with pytest.raises(ConfigError, match="baseline without searched cells"):
-        published("retinanet_fpn_r50").draw(tmp_path / "cells.svg")

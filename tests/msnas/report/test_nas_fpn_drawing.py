@@ -2,6 +2,7 @@
 
 import pytest
 
+from msnas.cli import main
 from msnas.errors import ConfigError
 from msnas.report.nas_fpn_drawing import draw_plan, links
 from supernet.nas_fpn_architecture import DISCOVERED
@@ -38,3 +39,24 @@ def test_the_same_pyramid_gives_the_same_bytes(tmp_path, ending):
 def test_a_picture_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"\.svg or \.png"):
         draw_plan(DISCOVERED, tmp_path / "a.jpg")
+
+
+def test_texts_and_zoo_names_are_drawn_one_above_the_other(tmp_path):
+    alone, both = tmp_path / "alone.svg", tmp_path / "both.svg"
+    assert main(["draw", "nas_fpn_mv2_3at256", f"out={alone}"]) == 0
+    assert main(["draw", str(DISCOVERED), "nas_fpn_mv2_3at256", f"out={both}"]) == 0
+    assert [path.read_text().count(">GP</text>") for path in (alone, both)] == [4, 8]
+    assert "mobilenetv2_100, 3 such pyramids of 256 channels" in both.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["retinanet_fpn_r50"], "nothing was searched"),
+        (["nas_fpn_mv2_3at256", "msnas_r18_1"], "draw these apart"),
+        ([str(DISCOVERED).replace("3,4,gp", "9,4,gp")], "Cell 1 can read candidates 0..4"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(words, told, tmp_path, capsys):
+    assert main(["draw", *words, f"out={tmp_path / 'a.svg'}"]) == 2
+    assert told in capsys.readouterr().err
