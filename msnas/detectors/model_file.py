@@ -1,6 +1,6 @@
 """A trained detector on disk: `model.safetensors` and one `model.json` that says how to build it and use it.
 
-Nothing in either file is code: weights are plain numbers, and only the classes listed here are ever built.
+Nothing in either file is code: weights are plain numbers, and only networks of this library are ever built.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from msnas.errors import ModelError
 
 FORMAT, VERSION = "msnas-model", 1
 JSON, WEIGHTS = "model.json", "model.safetensors"
+PACKAGES = ("msnas.detectors.", "supernet.")  # of classes that go by their path
 KINDS = {  # a kind's name in the file, and the class behind it: the class may move, the name stays
     "faster_rcnn": "msnas.detectors.faster_rcnn.FasterRCNN",
     "path": "supernet.stride_encoder.PathEncoder",
@@ -81,7 +82,7 @@ def load(path: Path | str) -> Any:
             detector = _build(content["detector"], encoder=_build(content["encoder"]))
         detector.load_state_dict(load_file(folder / WEIGHTS), strict=True, assign=True)
         _check_meta(content["meta"], detector.config["num_classes"], str(folder))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
         raise ModelError(f"{folder / JSON} does not describe a model that can be built: {reason}") from error
     detector.meta = content["meta"]
@@ -91,14 +92,16 @@ def load(path: Path | str) -> Any:
 def _spec(module: Any) -> dict[str, Any]:
     name = f"{type(module).__module__}.{type(module).__qualname__}"
     kinds = {known: kind for kind, known in KINDS.items()}
-    return {"kind": kinds[name], "options": module.config}
+    return {"kind": kinds.get(name, name), "options": module.config}
 
 
 def _build(spec: dict[str, Any], **parts: nn.Module) -> Any:
-    if spec["kind"] not in KINDS:
-        raise ValueError(f"its kind must be one of {', '.join(KINDS)}, but is {spec['kind']!r}")
-    module, _, name = KINDS[spec["kind"]].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**parts, **spec["options"])
+    module, _, name = KINDS.get(spec["kind"], spec["kind"]).rpartition(".")
+    found = getattr(importlib.import_module(module), name) if module.startswith(PACKAGES) else None
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == module):
+        known = ", ".join(KINDS)
+        raise ValueError(f"its kind must be one of {known}, or a network of this library, but is {spec['kind']!r}")
+    return found(**parts, **spec["options"])
 
 
 def _preprocessing(detector: Any) -> dict[str, Any]:

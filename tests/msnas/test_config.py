@@ -1,6 +1,9 @@
 """The command line's words become the configuration that the user meant, or one clear error."""
 
+import inspect
+
 import pytest
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from msnas import config
@@ -63,6 +66,14 @@ def test_a_wrong_word_is_one_clear_line(word, message):
 @pytest.mark.parametrize("scale", groups()["scale"])
 def test_every_experiment_composes_at_every_scale(experiment, scale):
     assert isinstance(compose([f"experiment={experiment}", f"scale={scale}"]), DictConfig)
+
+
+@pytest.mark.parametrize("detector", groups()["detector"])
+@pytest.mark.parametrize("scale", groups()["scale"])
+def test_every_detector_can_be_built_at_every_scale(detector, scale):
+    options = compose([f"detector={detector}", f"scale={scale}"]).detector
+    known = inspect.signature(get_class(options._target_)).parameters
+    assert {name for name in options if not name.startswith("_")} <= set(known)
 
 
 def test_only_classes_of_this_library_are_built():

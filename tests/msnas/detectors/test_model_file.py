@@ -97,6 +97,11 @@ FAULTS = {
     "another json": (lambda f: (f / "model.json").write_text("[1]"), "must be a model of this library"),
     "a newer version": (lambda f: edit(f, version=2), "format version 2"),
     "code by name": (lambda f: edit(f, encoder={"kind": "os.system", "options": {}}), "kind must be one of"),
+    "code of ours by name": (
+        lambda f: edit(f, encoder={"kind": "supernet.cost.fpn_cost", "options": {}}),
+        "kind must be one of",
+    ),
+    "a module that is none": (lambda f: edit(f, encoder={"kind": "supernet.nothing.N", "options": {}}), "can be built"),
     "a strange option": (lambda f: edit(f, encoder={"kind": "fpn", "options": {"stem": 1}}), "stem"),
     "other weights": (
         lambda f: edit(f, encoder={"kind": "fpn", "options": {"backbone": "resnet18", "channels": 16}}),
