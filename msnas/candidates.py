@@ -1,11 +1,14 @@
 """From the configuration to what scores candidates: in this process, or in several side by side."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_file
+from torch import Tensor
 
 from msnas import nas_fpn
 from msnas.data.coco import Splits
@@ -13,6 +16,7 @@ from msnas.engine.candidate import CandidateEvaluator, Recipe
 from msnas.engine.checkpoint import load_weights
 from msnas.engine.devices import Hardware
 from msnas.engine.workers import evaluating
+from msnas.errors import ConfigError
 from msnas.family import family_of
 from msnas.networks import supernet
 from msnas.seeds import derive
@@ -21,10 +25,14 @@ from msnas.spaces import plain_space
 
 
 def evaluate_many(config: DictConfig, splits: Splits, weights: Path) -> AbstractContextManager[Any]:
-    """The engine of a search: `hardware.workers` processes, 0 for this one, where the data is already open.
+    """The engine of a search: this process, `hardware.workers` others of this machine, or those of a Ray cluster.
 
-    weights: the supernet's, a file that every process maps into its memory.
+    weights: the supernet's, a file that every process of this machine maps into its memory.
     """
+    if config.hardware.engine not in ("local", "ray"):
+        raise ConfigError(f"hardware.engine is local or ray, but got {config.hardware.engine!r}.")
+    if config.hardware.engine == "ray":
+        return _on_ray(config, splits, weights)
     if config.hardware.workers == 0:
         return evaluating(partial(evaluator, config, weights, splits))
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -37,16 +45,40 @@ def _in_a_worker(plain: dict[str, Any], weights: Path) -> CandidateEvaluator:
     return evaluator(config, weights, open_splits(config, say=False))
 
 
+def _on_ray(config: DictConfig, splits: Splits, weights: Path) -> AbstractContextManager[Any]:
+    from msnas.engine.ray_workers import evaluating_on_ray
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    hardware = config.hardware
+    return evaluating_on_ray(
+        partial(_on_a_node, plain),
+        load_file(weights) if family_of(config).SHARES_WEIGHTS else None,
+        splits,
+        address=OmegaConf.select(config, "ray.address"),
+        workers=hardware.workers,
+        workers_per_gpu=hardware.get("workers_per_gpu", "auto"),
+        threads=hardware.threads or 1,
+        use_gpus=hardware.device != "cpu",
+    )
+
+
+def _on_a_node(plain: dict[str, Any], weights: Mapping[str, Tensor] | None, splits: Splits) -> CandidateEvaluator:
+    """What a worker of a cluster builds, from what its node has fetched."""
+    return evaluator(OmegaConf.create(plain), weights, splits)
+
+
 def evaluator(
-    config: DictConfig, weights: Path | None, splits: Splits, *, recipe: Recipe | None = None
+    config: DictConfig, weights: Path | Mapping[str, Tensor] | None, splits: Splits, *, recipe: Recipe | None = None
 ) -> CandidateEvaluator:
     """What scores candidates. weights: None: fresh ones; recipe: None: that of the configuration."""
     hardware: Hardware = hardware_of(config, threads=config.hardware.threads)
     if not family_of(config).SHARES_WEIGHTS:
         return cast(CandidateEvaluator, nas_fpn.evaluator(config, splits, space=plain_space(config), hardware=hardware))
     model: Any = supernet(config, splits.train.classes)
-    if weights is not None:
+    if isinstance(weights, Path):
         load_weights(weights, model)
+    elif weights is not None:
+        model.load_state_dict(weights)
     return CandidateEvaluator(
         model,
         lambda batch, seed: batches_of(config, splits.supernet_train, batch=batch, seed=seed),

@@ -9,6 +9,7 @@ weights travel between processes.
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from evolution.search import Evaluate, Guarded, Job, evaluate_with
 from evolution.strategy import FAILED, Evaluation
@@ -41,11 +42,8 @@ def evaluating(build: Build, *, workers: int = 0) -> Iterator[Callable[[Iterable
         evaluate_here = evaluate_with(build())
         yield lambda jobs: iter(evaluate_here(jobs))
         return
-    pool = WorkerPool(build, workers=workers)
-    try:
+    with WorkerPool(ProcessLane(build) for _ in range(workers)) as pool:
         yield pool.evaluate_many
-    finally:
-        pool.close()
 
 
 class _Task(NamedTuple):
@@ -53,11 +51,41 @@ class _Task(NamedTuple):
     deaths: int = 0
 
 
-class WorkerPool:
-    """`workers` processes that start with the first job and end with `close`, or when this process does."""
+class Lane(Protocol):
+    """One worker at a time: a process here, or an actor of a cluster."""
 
-    def __init__(self, build: Build, *, workers: int) -> None:
-        self._lanes = [_Lane(build) for _ in range(workers)]
+    def ready(self) -> bool | None:
+        """Whether a job can be given to it; None where it died while it started, so that it has to start again.
+
+        Raises what building its evaluator raised.
+        """
+
+    def starting(self) -> "Future[Any] | None":
+        """Done when `ready` has news."""
+
+    def submit(self, job: Job) -> "Future[Evaluation]":
+        """Score `job`."""
+
+    def take(self, future: "Future[Evaluation]") -> Evaluation | None:
+        """The result; None where the worker died."""
+
+    def was_ready(self) -> bool:
+        """Whether the worker came so far that a candidate was to blame for its death."""
+
+    def stop(self) -> None:
+        """End the worker, whatever it is doing; the lane can be used again."""
+
+
+class WorkerPool:
+    """Workers that start with the first job and end with `close`, or when this process does."""
+
+    patience: float | None = None  # seconds after which `resize` is asked again
+
+    def __init__(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = list(lanes)
+
+    def resize(self, idle: deque[Lane]) -> None:
+        """Where workers come and go: add lanes to `self._lanes` and `idle`, or take idle ones from both."""
 
     def evaluate_many(self, jobs: Iterable[Job]) -> Iterator[Evaluation]:
         """One evaluation for every job, as they finish.
@@ -67,32 +95,60 @@ class WorkerPool:
         raises, and RunError where workers die while they start.
         """
         waiting, lost = iter(jobs), deque[_Task]()
-        idle, busy = deque(self._lanes), dict[Future[Evaluation], tuple[_Lane, _Task]]()
-        failed_starts = 0
+        idle, busy = deque(self._lanes), dict[Future[Evaluation], tuple[Lane, _Task]]()
+        starts = _Starts()
         try:
             while True:
-                while idle and (next_task := _next(lost, waiting)):
-                    lane = idle.popleft()
-                    busy[lane.submit(next_task.job)] = (lane, next_task)
-                if not busy:
+                self.resize(idle)
+                if not self._give(idle, busy, lost, waiting, starts) and not busy:
                     return
-                for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                for future in self._finished(idle, busy):
                     lane, task = busy.pop(future)
                     evaluation = lane.take(future)
                     idle.append(lane)  # last: a lost candidate goes to another worker if one is free
-                    if evaluation is None and not lane.was_ready:
-                        failed_starts += 1
-                        if failed_starts == STARTS:
-                            raise RunError(_DYING)
+                    if evaluation is None and not lane.was_ready():
+                        starts.fail()
                         lost.append(task)  # not the candidate's fault
                     elif evaluation is None and task.deaths + 1 < TRIES:
                         lost.append(task._replace(deaths=task.deaths + 1))
                     else:
-                        failed_starts = 0
+                        starts.failed = 0
                         yield evaluation or _died(task.job)
         finally:
             for lane, _ in busy.values():  # whoever asked does not want these any more
                 lane.stop()
+
+    def _give(
+        self,
+        idle: deque[Lane],
+        busy: dict["Future[Evaluation]", tuple[Lane, "_Task"]],
+        lost: deque["_Task"],
+        waiting: Iterator[Job],
+        starts: "_Starts",
+    ) -> bool:
+        """Give jobs to idle lanes; False where there is a lane left and no job for it."""
+        for lane in list(idle):
+            is_ready = lane.ready()
+            if is_ready is None:
+                starts.fail()
+            elif is_ready:
+                task = _next(lost, waiting)
+                if task is None:
+                    return False
+                idle.remove(lane)
+                busy[lane.submit(task.job)] = (lane, task)
+        return True
+
+    def _finished(
+        self, idle: deque[Lane], busy: dict["Future[Evaluation]", tuple[Lane, "_Task"]]
+    ) -> list["Future[Evaluation]"]:
+        """Wait for a candidate, or for a worker that starts, or until `patience` ends."""
+        awaited: list[Future[Any]] = [*busy, *(start for lane in idle if (start := lane.starting()))]
+        if awaited:
+            wait(awaited, timeout=self.patience, return_when=FIRST_COMPLETED)
+        elif self.patience:
+            time.sleep(self.patience)  # no worker at all: one may join
+        return [future for future in busy if future.done()]
 
     def close(self) -> None:
         """End all workers at once; what they were doing is lost."""
@@ -104,6 +160,18 @@ class WorkerPool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Starts:
+    """Workers in a row that died while they started."""
+
+    failed = 0
+
+    def fail(self) -> None:
+        """One more; raises RunError where they are STARTS."""
+        self.failed += 1
+        if self.failed == STARTS:
+            raise RunError(_DYING)
 
 
 _DYING = (
@@ -124,7 +192,7 @@ def _died(job: Job) -> Evaluation:
     return Evaluation(genome=job.genome, replicate=job.replicate, status=FAILED, reason=reason)
 
 
-class _Lane:
+class ProcessLane:
     """One worker process at a time; it ends when its leash is cut, a pipe whose other end is held here."""
 
     def __init__(self, build: Build) -> None:
@@ -152,7 +220,13 @@ class _Lane:
             self.stop()
             return None
 
-    @property
+    def ready(self) -> bool:
+        """Always: a process is started by its first job, which then waits for it."""
+        return True
+
+    def starting(self) -> None:
+        """Nothing to wait for."""
+
     def was_ready(self) -> bool:
         """Whether the worker came so far that a candidate was to blame for its death."""
         return self._ready.done() and self._ready.exception() is None

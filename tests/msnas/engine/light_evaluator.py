@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from evolution.strategy import Evaluation, Genome
 from msnas.errors import DataError
@@ -57,3 +58,47 @@ def build_refused() -> Callable[[Genome, int], Evaluation]:
 def build_dying() -> Callable[[Genome, int], Evaluation]:
     os.kill(os.getpid(), signal.SIGKILL)
     return evaluate
+
+
+def build_from(weights: dict[str, Any]) -> Callable[[Genome, int], Evaluation]:
+    """Scores by what all workers share."""
+
+    def read(genome: Genome, replicate: int) -> Evaluation:
+        score = float(weights["w"][genome[0]]) + int(weights["n"])
+        in_store = "plasma" in _mapping(weights["w"].data_ptr())
+        return Evaluation(genome=genome, replicate=replicate, score=(score,), metrics={"in_store": in_store})
+
+    return read
+
+
+def _mapping(address: int) -> str:
+    """The line of this process's memory map that holds an address."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        low, high = (int(end, 16) for end in line.split()[0].split("-"))
+        if low <= address < high:
+            return line
+    return ""
+
+
+class Crowded:
+    """As `evaluate`; more than `most` of them side by side do no more work than `most`."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.most = folder, most
+
+    def __call__(self, genome: Genome, replicate: int) -> Evaluation:
+        return evaluate(genome, replicate)
+
+    def steps_per_second(self, seconds: float) -> float:
+        """What one of those that measure at this time gets done."""
+        mark = self.folder / str(os.getpid())
+        mark.touch()
+        time.sleep(seconds)
+        working = len(list(self.folder.iterdir()))
+        time.sleep(seconds)
+        mark.unlink()
+        return min(1.0, self.most / working)
+
+
+def build_crowded(folder: Path, most: int) -> Crowded:
+    return Crowded(folder, most)

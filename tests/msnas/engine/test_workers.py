@@ -10,7 +10,7 @@ import light_evaluator
 import pytest
 
 from evolution.search import Job
-from msnas.engine.workers import WorkerPool, evaluating
+from msnas.engine.workers import ProcessLane, WorkerPool, evaluating
 from msnas.errors import ConfigError, DataError, RunError
 
 JOBS = [Job((i, i % 3), i % 2) for i in range(12)]
@@ -106,8 +106,8 @@ def test_a_search_that_stops_early_leaves_workers_that_can_go_on():
 
 
 def test_closing_ends_workers_in_the_middle_of_a_candidate(tmp_path):
-    pool = WorkerPool(partial(light_evaluator.build_slow, tmp_path), workers=1)
-    lane = pool._lanes[0]
+    lane = ProcessLane(partial(light_evaluator.build_slow, tmp_path))
+    pool = WorkerPool([lane])
     lane.submit(JOBS[0])
     assert wait_until(lambda: list(tmp_path.iterdir()))
     pid = int(next(tmp_path.iterdir()).name)
