@@ -8,9 +8,10 @@ candidates alone; a score depends on nothing that was scored before it.
 import logging
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -169,10 +170,33 @@ class CandidateEvaluator:
             "precision": self.hardware.precision,
         }
 
+    def steps_per_second(self, seconds: float) -> float:
+        """How often a second the least step of a candidate is made here, by which `workers_per_gpu=auto` measures."""
+        recipe = replace(self.recipe, iterations=min(1, self.recipe.iterations), bn_images=self.recipe.bn_batch)
+        space: Any = self.space
+        with computing_with(self.hardware.threads):
+            model = self.supernet.extract(space.decode(space.sample(np.random.default_rng(0))))
+            done, began = 0, time.perf_counter()
+            while not done or time.perf_counter() - began < seconds:
+                self._adapt(model, recipe, replicate=0)
+                if not (recipe.finetunes or recipe.estimates):
+                    evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
+                done += 1
+        return done / (time.perf_counter() - began)
+
     def _score(self, architecture: Hashable, replicate: int) -> dict[str, float]:
         """The twelve COCO numbers."""
-        recipe, hardware, began = self.recipe, self.hardware, time.perf_counter()
+        began = time.perf_counter()
         model: nn.Module = self.supernet.extract(architecture)
+        self._adapt(model, self.recipe, replicate)
+        judged = evaluate(model, self.score_data, hardware=self.hardware, batch=self.recipe.score_batch)
+        self.times |= {"detect": judged.seconds, "score": judged.score_seconds}
+        self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
+        return judged.numbers
+
+    def _adapt(self, model: nn.Module, recipe: Recipe, replicate: int) -> None:
+        """Finetune the path and estimate its statistics, as the recipe says."""
+        hardware = self.hardware
         self.times = {"finetune": 0.0, "statistics": 0.0}
         if recipe.finetunes:
             batches = self._batches(recipe.batch, replicate, "finetune")
@@ -192,10 +216,6 @@ class CandidateEvaluator:
             batches = self._batches(recipe.bn_batch, replicate, "statistics")
             estimate(model, batches, steps, seed=self.seed, replicate=replicate, hardware=hardware)
             self.times["statistics"] = time.perf_counter() - estimating
-        judged = evaluate(model, self.score_data, hardware=hardware, batch=recipe.score_batch)
-        self.times |= {"detect": judged.seconds, "score": judged.score_seconds}
-        self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
-        return judged.numbers
 
     def _batches(self, size: int, replicate: int, purpose: str) -> BatchSource:
         """Batches of this replicate, made once: a large data set's order of an epoch takes its time."""

@@ -121,6 +121,17 @@ def test_a_search_without_generations_scores_as_many(whole, tmp_path):
     assert read_json(run / "search" / "result.json")["evaluated"] == 3 + 1 * (2 + 1) + 2 * 1
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning")
+def test_a_search_on_ray_finds_the_same_winners(whole, tmp_path):
+    pytest.importorskip("ray")
+    run = tmp_path / "runs" / "r"
+    shutil.copytree(whole, run, ignore=shutil.ignore_patterns("search", "retrain"))
+    words = ["run=r", f"runs_root={run.parent}", f"data.root={whole.parent.parent / 'shapes'}", *SMALL]
+    assert main(["search", *words, "hardware=ray", "hardware.workers=1", "hardware.train_threads=1"]) == 0
+    found = [read_json(folder / "search" / "result.json")["finalists"] for folder in (run, whole)]
+    assert found[0] == found[1]
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """The same run, every stage of it ended by SIGKILL in the middle and then given again."""
