@@ -6,7 +6,7 @@ from typing import Unpack
 
 from evolution.generational import Generational, Sizes
 from evolution.operators import Brood, Operator, breed, make_variation, operators_of, sample_new
-from evolution.strategy import Evaluation, Genome, Space, check_positive
+from evolution.strategy import Evaluation, Genome, Record, Space, check_positive
 
 Attempt = list[tuple[Operator, Sequence[Genome]]]
 
@@ -42,6 +42,7 @@ class Evolving(Generational):
         check_positive(draws=draws, patience=patience)
         self.operators = operators_of(space)
         self.variation = make_variation(variation, space, mutation_rate=mutation_rate, draws=draws, patience=patience)
+        self._known: set[Genome] | None = None  # of `ask_one`: all that were asked
 
     @abstractmethod
     def _parents(self, operator: Operator) -> list[Genome]:
@@ -72,7 +73,7 @@ class Evolving(Generational):
     @property
     def told(self) -> int:
         """How many of them were told."""
-        return len(self._scored)
+        return len(self._scored.seen)
 
     def in_flight(self) -> list[Genome]:
         """The genomes that were asked and not yet told."""
@@ -80,7 +81,9 @@ class Evolving(Generational):
 
     def ask_one(self) -> Genome | None:
         """One more genome, whatever is still in flight; None when all were asked, or no new one is found."""
-        known = self._scored | self._asked.keys()
+        if self._known is None:
+            self._known = self._scored.seen | self._asked.keys()
+        known = self._known  # the child is added by those who make it
         if len(known) >= self.total:
             return None
         if len(known) < self.population_size or not self.population:
@@ -93,17 +96,22 @@ class Evolving(Generational):
     def tell_one(self, evaluation: Evaluation) -> bool:
         """Take in one evaluation. True where it completes a generation's number of them and `record` is new."""
         del self._asked[evaluation.genome]
-        self._scored.add(evaluation.genome)
+        self._scored.add([evaluation.genome])
         newcomers = [self._individual(evaluation)] if evaluation.ok else []
         self._hall.update(newcomers)
         self.population = self._select(newcomers)
         self._bred["failed"] = self._bred.get("failed", 0) + (not evaluation.ok)
-        complete = len(self._scored) == self.population_size + self.generation * self.per_generation
+        complete = self.told == self.population_size + self.generation * self.per_generation
         if complete:
             count = self.per_generation if self.generation else self.population_size
             self.record = {"generation": self.generation, "children": count, **self._bred, **self._summary()}
             self.generation, self._bred = self.generation + 1, {}
         return complete
+
+    def load_state_dict(self, state: Record) -> None:
+        """Raises StrategyError if the state is another strategy's."""
+        super().load_state_dict(state)
+        self._known = None
 
     def _bear_one(self, taken: set[Genome]) -> Brood:
         """A child by one operator, each as likely as another; an attempt with all would leave it to the first."""

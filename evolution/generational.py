@@ -10,7 +10,7 @@ from deap import tools
 
 from evolution.errors import StrategyError
 from evolution.operators import Brood, sample_new
-from evolution.population import Individual, refill, same_genome, succeeded, summary
+from evolution.population import GenomeLog, Individual, refill, same_genome, succeeded, summary
 from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
 HALL_SIZE = 64  # how many of the best ever are kept for `best`
@@ -55,7 +55,7 @@ class Generational(ABC):
         self.record: Record = {}
         self.population: list[Individual] = []
         self._asked: dict[Genome, str] = {}  # genome -> origin, in the order asked
-        self._scored: set[Genome] = set()
+        self._scored = GenomeLog()
         self._bred: Record = {}  # the record of the generation that is asked, before it is told
         self._hall = tools.HallOfFame(HALL_SIZE, similar=same_genome)
 
@@ -97,7 +97,7 @@ class Generational(ABC):
         assert told.keys() == self._asked.keys(), "tell exactly what was asked"
         in_order = [told[genome] for genome in self._asked]  # whatever order the workers finished in
         newcomers = [self._individual(evaluation) for evaluation in succeeded(in_order)]
-        self._scored.update(self._asked)
+        self._scored.add(self._asked)
         self._hall.update(newcomers)
         self.population = self._select(newcomers)
         self.record = {**self._bred, "failed": len(in_order) - len(newcomers), **self._summary()}
@@ -112,7 +112,7 @@ class Generational(ABC):
         return self.choose([individual.evaluation for individual in self._hall], k)
 
     def _next_brood(self) -> Brood:
-        taken = set(self._scored)
+        taken = set(self._scored.seen)
         if self.generation == 0 or not self.population:  # or everything failed so far: nobody to breed from
             count = self.population_size if self.generation == 0 else self.children
             return sample_new(self.space, count, taken, self.rng, max_attempts=self.max_attempts)
@@ -123,7 +123,7 @@ class Generational(ABC):
         self.stopped = (
             f"no new genome inside the budget was found for generation {self.generation} "
             f"({self._bred['attempts']} attempts, {sum(self._bred['draws'].values())} draws, "
-            f"{len(self._scored)} genomes scored before)"
+            f"{len(self._scored.seen)} genomes scored before)"
         )
         self.record = {**self._bred, "stopped": self.stopped, "failed": 0, **self._summary()}
         self._bred = {}
@@ -141,7 +141,7 @@ class Generational(ABC):
             "record": self.record,
             "asked": [[list(genome), origin] for genome, origin in self._asked.items()],
             "bred": self._bred,
-            "scored": sorted(list(genome) for genome in self._scored),
+            "scored": self._scored.dump(),
             "hall": [individual.evaluation.to_dict() for individual in self._hall],
             "population": [individual.evaluation.to_dict() for individual in self.population],
             "rng": json.loads(json.dumps(self.rng.bit_generator.state)),
@@ -156,7 +156,7 @@ class Generational(ABC):
         self.record = state["record"]
         self._asked = {as_genome(genome): origin for genome, origin in state["asked"]}
         self._bred = state["bred"]
-        self._scored = {as_genome(genome) for genome in state["scored"]}
+        self._scored = GenomeLog.load(state["scored"])
         self.population = self._individuals(state["population"])
         refill(self._hall, self._individuals(state["hall"]))
         self.rng.bit_generator.state = state["rng"]

@@ -1,6 +1,7 @@
 """Evaluations as the individuals of DEAP, whose selection, halls of fame and statistics we use."""
 
-from collections.abc import Iterable, Sequence
+import base64
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,37 @@ class Individual:
         copy = Individual(self.evaluation, self.fitness.values)  # the evaluation is immutable: shared, not copied
         copy.fitness.crowding_dist = self.fitness.crowding_dist
         return copy
+
+
+class GenomeLog:
+    """Genomes in the order they came, none twice; as text a few bytes a gene, since a long search saves it often."""
+
+    def __init__(self) -> None:
+        self.seen: set[Genome] = set()
+        self._bytes = bytearray()
+        self._genes = 0
+
+    def add(self, genomes: Collection[Genome]) -> None:
+        """New ones, all of the same length, with genes below 65,536."""
+        if genomes:
+            self.seen.update(genomes)
+            rows = np.array(list(genomes), dtype="<u2")
+            self._bytes += rows.tobytes()
+            self._genes = rows.shape[1]
+
+    def dump(self) -> list[int | str]:
+        """As JSON values."""
+        return [self._genes, base64.b64encode(self._bytes).decode()]
+
+    @classmethod
+    def load(cls, dumped: Sequence[Any]) -> "GenomeLog":
+        """The log that was dumped."""
+        log = cls()
+        genes, text = dumped
+        if genes:
+            rows = np.frombuffer(base64.b64decode(text), dtype="<u2").reshape(-1, genes)
+            log.add([tuple(row) for row in rows.tolist()])
+        return log
 
 
 def same_genome(first: Individual, second: Individual) -> bool:

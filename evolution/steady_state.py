@@ -4,6 +4,7 @@ For candidates that differ in cost. With one worker the search is as repeatable 
 next depends on who finishes first, so neither the seed nor a resume promises the same winners. Nothing is lost.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,9 @@ from typing import Protocol, runtime_checkable
 from evolution.errors import StrategyError
 from evolution.history import History
 from evolution.search import Heard, Job, Scorer
-from evolution.strategy import Evaluation, Genome, Strategy
+from evolution.strategy import Evaluation, Genome, Record, Strategy
+
+RARELY = 10  # times as long as storing the state takes passes before it is stored again
 
 
 @runtime_checkable
@@ -61,6 +64,7 @@ class _Flow:
         self.history = history
         self.on_generation = on_generation
         self._again = deque(strategy.in_flight())  # asked before a kill; later also those that failed once
+        self._stored, self._took = time.monotonic(), 0.0  # when the state was stored last, and how long it took
 
     def run(self) -> None:
         """Until everything that was asked is told."""
@@ -68,7 +72,7 @@ class _Flow:
             for evaluation in self.scorer.evaluate_many(self._jobs()):
                 self._take(evaluation)
             if not self._again:  # the last candidates may have failed after the workers had no more to take
-                return
+                return self._store(None)
 
     def _jobs(self) -> Iterator[Job]:
         while (genome := self._next()) is not None:
@@ -92,6 +96,14 @@ class _Flow:
 
     def _tell(self, evaluation: Evaluation) -> None:
         is_new = self.strategy.tell_one(evaluation)
-        self.history.commit(self.strategy.record if is_new else None, self.strategy.state_dict())
+        if is_new or time.monotonic() - self._stored >= RARELY * self._took:
+            self._store(self.strategy.record if is_new else None)
         if is_new and self.on_generation is not None:
             self.on_generation(self.strategy.record)
+
+    def _store(self, record: Record | None) -> None:
+        """A long search has a large state. From an older one the same genomes are asked, and found in the history."""
+        began = time.monotonic()
+        self.history.commit(record, self.strategy.state_dict())
+        self._stored = time.monotonic()
+        self._took = self._stored - began

@@ -75,7 +75,7 @@ class Controller(Generational):
         self._drawn = []
 
     def _next_brood(self) -> Brood:
-        return self._draw(self.population_size if self.generation == 0 else self.children, set(self._scored))
+        return self._draw(self.population_size if self.generation == 0 else self.children, set(self._scored.seen))
 
     def _breed(self, taken: set[Genome]) -> Brood:
         return self._draw(self.children, taken)

@@ -40,9 +40,9 @@ def main() -> int:
     genomes = list(enumerated(space))
     assert len(genomes) == space.count()
     with run.locked(), opened_history(run) as history:
-        score_all(run, genomes, history)
-        rows = [row(space, genome, history) for genome in genomes]
-    write_table(rows)
+        for replicate in range(REPLICATES):
+            score_all(run, [Job(genome, replicate) for genome in genomes], history)
+            write_table([row(space, genome, history) for genome in genomes])
     return 0
 
 
@@ -59,10 +59,11 @@ def opened_history(run: Run) -> History:
     return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
 
 
-def score_all(run: Run, genomes: list[Genome], history: History) -> None:
-    """Each genome's replicates, those that are not in the history yet."""
-    jobs = [Job(genome, replicate) for replicate in range(REPLICATES) for genome in genomes]
+def score_all(run: Run, jobs: list[Job], history: History) -> None:
+    """Those of the jobs that are not in the history yet."""
     left = [job for job in jobs if not history.is_finished(*job)]
+    if not left:
+        return
     weights = run.folder / "supernet" / "weights.safetensors"
     with evaluate_many(run.config, open_splits(run.config), weights) as engine:
         for number, evaluation in enumerate(engine(left), start=len(jobs) - len(left) + 1):
