@@ -83,6 +83,9 @@ STAGES: dict[str, Stage] = {
     "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Stage("msnas.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
     "space": Stage("msnas.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE),
+    "latency": Stage(
+        "msnas.latency", "times every part of a space's networks on this device", "", (*_SPACE, "latency", "hardware")
+    ),
     "sample": Stage(
         "msnas.inspect_space", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")
     ),

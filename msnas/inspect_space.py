@@ -37,7 +37,7 @@ def _cost(call: Call) -> Any:
 
 def _row(space: Any, architecture: Any) -> dict[str, Any]:
     cost = space.cost(space.encode(architecture))
-    return {"architecture": str(architecture), "macs": cost.macs, "params": cost.params}
+    return {"architecture": str(architecture), **cost.by_name()}
 
 
 def _space(call: Call) -> dict[str, Any]:

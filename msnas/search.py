@@ -23,6 +23,7 @@ from msnas.config import build
 from msnas.data.coco import DetectionDataset
 from msnas.errors import ConfigError, DataError
 from msnas.family import family_of
+from msnas.latency_table import latency_of, wants_latency
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
 from msnas.runs import Run, open_existing, open_new, write_json
@@ -118,8 +119,7 @@ def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
         "id": identity(architecture),
         "genome": list(finalist.genome),
         "architecture": architecture,
-        "macs": cost.macs,
-        "params": cost.params,
+        **cost.by_name(),
         "score": finalist.mean,
         "standard_error": finalist.standard_error,
         "score_at_selection": finalist.selected.score[0],
@@ -144,6 +144,7 @@ def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
         "strategy": plain["strategy"],
         "threads": config.hardware.threads,
         "supernet": supernet,
+        **({"latency": latency_of(config, input_size(config))} if wants_latency(config) else {}),
     }
 
 

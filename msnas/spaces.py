@@ -12,15 +12,19 @@ from msnas.config import build
 from msnas.data.geometry import typical_input
 from msnas.errors import ConfigError
 from msnas.family import family_of
+from msnas.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
 from supernet.space import Budget
 
-BUDGETS = ("macs", "params")
+BUDGETS = ("macs", "params", "latency_ms")
 
 
 def plain_space(config: DictConfig) -> Any:
     """The search space of the configuration, at the input size that its costs are counted at."""
-    return build(config.space, input_size=input_size(config))
+    size = input_size(config)
+    if wants_latency(config):
+        return build(config.space, input_size=size, latency=latency_of(config, size))
+    return build(config.space, input_size=size)
 
 
 def bounded_space(config: DictConfig) -> Any:
@@ -31,9 +35,9 @@ def bounded_space(config: DictConfig) -> Any:
 
 
 def budget_of(config: DictConfig) -> Budget | None:
-    """The budget on `macs` and `params`, or on those of them that are not null; the first is counted exactly.
+    """The budget on `macs`, `params` and `latency_ms` that are not null; the first of them is counted exactly.
 
-    Each is a number, `baseline` (what the FPN baseline costs at this input), or either behind `<=`: a ceiling.
+    Each is a number, or `baseline` (what the FPN baseline costs at this input; not its latency); behind `<=` a ceiling.
     """
     budgets = [_budget(config, metric) for metric in BUDGETS if config.budget[metric] is not None]
     return replace(budgets[0], also=tuple(budgets[1:])) if budgets else None
@@ -43,12 +47,14 @@ def _budget(config: DictConfig, metric: str) -> Budget:
     target, mode = config.budget[metric], config.budget.mode
     if isinstance(target, str) and target.lstrip().startswith("<="):
         target, mode = target.replace("<=", "", 1).strip(), "ceiling"
-    if target == "baseline":
+    if target == "baseline" and metric != "latency_ms":
         target = getattr(baseline_cost(config), metric)
     try:
         number = float(target) if isinstance(target, str) else target
     except ValueError:
         raise ConfigError(f"budget.{metric} must be a number, `baseline` or <=NUMBER, but got {target!r}.") from None
+    if metric == "latency_ms":
+        metric, number = "latency_us", round(number * 1000, 3)
     return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
 
 

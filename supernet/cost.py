@@ -27,13 +27,19 @@ ROI_SIZE = 7
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Multiply-accumulates for one image, and parameters."""
+    """Multiply-accumulates for one image, and parameters; the latency where it was measured, else 0."""
 
     macs: int
     params: int
+    latency_us: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.macs + other.macs, self.params + other.params)
+        return Cost(self.macs + other.macs, self.params + other.params, self.latency_us + other.latency_us)
+
+    def by_name(self) -> dict[str, int | float]:
+        """What the history keeps: `macs`, `params` and, where it was measured, `latency_ms`."""
+        latency = {"latency_ms": self.latency_us / 1000} if self.latency_us else {}
+        return {"macs": self.macs, "params": self.params, **latency}
 
 
 def total(parts: Iterable[Cost]) -> Cost:

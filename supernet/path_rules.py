@@ -8,7 +8,7 @@ masks, genes as in `StrideSpace`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from supernet.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.cost import EXPANSIONS, STEM_CHANNELS, Cost, block_cost, conv_cost, rpn_head_cost, stem_cost
+from supernet.stride_latency import METRIC, Parts
 
 Ints = npt.NDArray[np.int64]
 Genes = npt.NDArray[np.int8]
@@ -65,7 +66,7 @@ class PathRules:
     def read_all(self, paths: Ints) -> tuple[Ints, dict[str, Ints]]:
         """Final states [n] of whole paths [n, N], and costs [n] by metric, stem and laterals included."""
         at = np.full(len(paths), START)
-        costs = {metric: np.full(len(paths), self.stem[metric]) for metric in ("macs", "params")}
+        costs = {metric: np.full(len(paths), stem) for metric, stem in self.stem.items() if metric != COUNT}
         follow, steps = self.follow.ravel(), {metric: self.step[metric].ravel() for metric in costs}
         for genes in paths.T:
             move = at * 3 + genes
@@ -110,13 +111,16 @@ class HeadRules:
         return lists
 
 
-def path_rules(*, block: str, channels: int, base_stride: int, input_size: tuple[int, int]) -> PathRules:
+def path_rules(
+    *, block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None = None
+) -> PathRules:
     """The automaton of a space whose settings are known to be sound."""
-    states = _reachable_states()
+    states, times = _reachable_states(), dict(latency or ())
     index = {state: number for number, state in enumerate(states)}
     dead = len(states)
     follow = np.full((dead + 1, 3), dead, np.int64)
-    step = {metric: np.zeros((dead + 1, 3), np.int64) for metric in (COUNT, "macs", "params")}
+    metrics = (COUNT, "macs", "params", *([METRIC] if times else []))
+    step = {metric: np.zeros((dead + 1, 3), np.int64) for metric in metrics}
     finish = {metric: np.zeros(dead + 1, np.int64) for metric in step}
     pixels = [input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)]
     width = EXPANSIONS[block] * channels
@@ -125,6 +129,7 @@ def path_rules(*, block: str, channels: int, base_stride: int, input_size: tuple
         owed = Cost(0, 0)
         if state is not None and state[2]:
             owed = conv_cost(width, width, 1, pixels[level], bias=True)
+            owed = replace(owed, latency_us=times.get(f"lateral {base_stride << level}", 0))
         _put(finish, number, owed)
         for gene, stride in enumerate(GENE_STRIDES):
             after = _after(state, gene)
@@ -133,10 +138,15 @@ def path_rules(*, block: str, channels: int, base_stride: int, input_size: tuple
             follow[number, gene] = index[after]
             inputs = STEM_CHANNELS if state is None else width
             cost = block_cost(block, inputs, channels, stride, pixels[level])
+            name = f"first {stride}" if state is None else f"block {base_stride << level} {stride}"
+            cost = replace(cost, latency_us=times.get(name, 0))
             _put(step, (number, gene), cost if stride == 1 else cost + owed)
     stem = stem_cost(base_stride, input_size)
     visited = np.array([0 if state is None else state[1] for state in states] + [0], np.int64)
-    return PathRules(follow, step, finish, {COUNT: 0, "macs": stem.macs, "params": stem.params}, visited)
+    fixed = {COUNT: 0, "macs": stem.macs, "params": stem.params}
+    if times:
+        fixed[METRIC] = times["stem"] + times["rest"]
+    return PathRules(follow, step, finish, fixed, visited)
 
 
 _State = tuple[int, int, bool] | None  # (level, visited levels, whether a lateral is owed); None before block 1
@@ -169,6 +179,7 @@ def head_rules(
     input_size: tuple[int, int],
     rules: bool,
     fixed: tuple[int, ...] | None,
+    latency: Parts | None = None,
 ) -> HeadRules:
     """Every choice of heads. rules: eq. 7's bounds (the order always holds). fixed: the one choice."""
     genes = np.array(list(product(range(NUM_LEVELS), repeat=NUM_GROUPS)), np.int64)
@@ -190,6 +201,13 @@ def head_rules(
         "macs": output.macs * (reads * pixels).sum(axis=1) + rpn.macs * pixels[genes].sum(axis=1),
         "params": output.params * reads.sum(axis=1) + rpn.params * NUM_GROUPS,
     }
+    if latency is not None:
+        times = dict(latency)
+        outputs, heads = (
+            np.array([times[f"{part} {base_stride << level}"] for level in range(NUM_LEVELS)])
+            for part in ("output", "rpn")
+        )
+        cost[METRIC] = (reads * outputs).sum(axis=1) + heads[genes].sum(axis=1)
     return HeadRules(genes, needs, allowed, cost)
 
 
@@ -202,5 +220,6 @@ def code_of(heads: Sequence[int]) -> int:
 
 
 def _put(tables: dict[str, Ints], where: int | tuple[int, int], cost: Cost) -> None:
-    tables["macs"][where] = cost.macs
-    tables["params"][where] = cost.params
+    for metric, table in tables.items():
+        if metric != COUNT:
+            table[where] = getattr(cost, metric)

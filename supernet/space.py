@@ -12,7 +12,7 @@ from supernet.cost import Cost
 from supernet.errors import SpaceError
 
 Genome = tuple[int, ...]
-METRICS = ("macs", "params")
+METRICS = ("macs", "params", "latency_us")
 MODES = ("target", "ceiling")
 
 

@@ -22,6 +22,7 @@ from supernet.path_rules import COUNT, Bools, Ints
 from supernet.path_table import FAR
 from supernet.path_window import Window
 from supernet.space import METRICS, Budget, Genome
+from supernet.stride_latency import check_parts
 from supernet.stride_rules import check_architecture, check_depth, check_heads, check_settings
 from supernet.stride_tables import StrideTables
 
@@ -33,8 +34,8 @@ class StrideSpace:
 
     block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. head_rules: eq. 7's
     bounds on the heads (off: Table 3; their order always holds). heads: the one choice of heads there is
-    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. Raises SpaceError
-    where no such space exists.
+    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by
+    part (`stride_latency.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class StrideSpace:
         head_rules: bool = True,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
+        latency: Mapping[str, int] | None = None,
     ) -> None:
         check_settings(block, depth, channels, base_stride, head_rules, input_size)
         if heads is not None:
@@ -56,9 +58,10 @@ class StrideSpace:
         self.heads = None if heads is None else tuple(map(int, heads))
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.levels = stride_levels(base_stride)
+        self.latency = None if latency is None else check_parts(latency, self.base_stride)
         fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
         self._tables = StrideTables(
-            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed
+            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed, self.latency
         )
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         self._rest: tuple[Budget, ...] = ()  # further budgets
@@ -79,7 +82,13 @@ class StrideSpace:
             "head_rules": self.head_rules,
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
+            "latency": None if self.latency is None else dict(self.latency),
         }
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What networks of this space cost, by name: `latency_us` where it was measured."""
+        return METRICS if self.latency is not None else METRICS[:-1]
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -150,7 +159,7 @@ class StrideSpace:
         architecture = self.decode(genome)
         if not self._tables.keeps_rules(genome):
             self.validate(architecture)
-        return Cost(self._tables.cost(genome, "macs"), self._tables.cost(genome, "params"))
+        return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
         """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule of the space."""
@@ -158,8 +167,7 @@ class StrideSpace:
 
     def cost_range(self, metric: str = "macs") -> tuple[int, int]:
         """What the cheapest and the dearest architecture of the space cost, inside a budget or not."""
-        if metric not in METRICS:
-            raise SpaceError(f"metric must be one of {', '.join(METRICS)}, but got {metric!r}.")
+        self._check_metrics(metric)
         _, least = self._tables.window(metric, 0, -1).nearest()
         most, _ = self._tables.window(metric, FAR, FAR).nearest()
         assert least is not None, "a space holds at least one architecture"
@@ -176,6 +184,7 @@ class StrideSpace:
         Where several budgets hold together it may be an estimate (`counted`).
         """
         if budget is not None:
+            self._check_metrics(budget.metric, *(other.metric for other in budget.also))
             window = self._tables.window(budget.metric, budget.low, budget.high)
             return self._joint_of(window, budget.also).total if budget.also else window.total
         return self._joint.total if self._rest else self._window.total
@@ -246,6 +255,12 @@ class StrideSpace:
         for parent in parents:
             self.decode(parent)
 
+    def _check_metrics(self, *metrics: str) -> None:
+        for metric in metrics:
+            if metric not in self.metrics:
+                known = ", ".join(self.metrics)
+                raise SpaceError(f"The costs of this space are {known}, but got {metric!r} (latency must be measured).")
+
     def within(self, budget: Budget) -> "BudgetedSpace":
         """This space inside `budget` (in place of an earlier one). Raises SpaceError where that is empty."""
         return BudgetedSpace(self, budget)
@@ -266,7 +281,7 @@ class StrideSpace:
         genomes = np.ones((len(halving), self.depth + NUM_GROUPS), np.int64)
         np.put_along_axis(genomes, halving, 2, axis=1)
         genomes[:, self.depth :] = np.arange(NUM_LEVELS)
-        costs = self.costs(genomes)[METRICS.index(budget.metric)]
+        costs = self._tables.costs_by_metric(genomes)[budget.metric]
         distance = np.abs(costs - min(round(budget.target), FAR))
         if budget.mode == "ceiling" and (costs <= budget.high).any():
             distance = np.where(costs <= budget.high, distance, FAR)
@@ -293,6 +308,7 @@ class BudgetedSpace(StrideSpace):
     def __init__(self, space: StrideSpace, budget: Budget) -> None:
         super().__init__(**space.config)
         self.budget = budget
+        self._check_metrics(budget.metric, *(other.metric for other in budget.also))
         self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
         if self._window.total == 0:
             nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)

@@ -11,6 +11,7 @@ from supernet.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.path_rules import COUNT, Bools, HeadRules, Ints, PathRules, code_of, head_rules, path_rules
 from supernet.path_table import PathTable, UnitCosts, everything
 from supernet.path_window import Window
+from supernet.stride_latency import Parts
 
 _CODE_WEIGHTS = NUM_LEVELS ** np.arange(NUM_GROUPS)[::-1]  # as in `code_of`
 _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay in the cache
@@ -27,11 +28,12 @@ class StrideTables:
     input_size: tuple[int, int]
     head_rules: bool
     fixed_heads: tuple[int, ...] | None
+    latency: Parts | None = None
 
     @cached_property
     def rules(self) -> PathRules:
         """What paths may do, and what it costs."""
-        return _path_rules(self.block, self.channels, self.base_stride, self.input_size)
+        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.latency)
 
     @cached_property
     def heads(self) -> HeadRules:
@@ -43,11 +45,13 @@ class StrideTables:
             input_size=self.input_size,
             rules=self.head_rules,
             fixed=self.fixed_heads,
+            latency=self.latency,
         )
 
     def window(self, metric: str, low: int, high: int) -> Window:
         """The architectures that cost low..high."""
-        table = _path_table(self.block, self.channels, self.base_stride, self.input_size, self.depth, metric)
+        settings = self.block, self.channels, self.base_stride, self.input_size, self.latency
+        table = _path_table(*settings, self.depth, metric)
         return Window(table, self.heads, low, high)
 
     def is_genome(self, genome: Sequence[int]) -> bool:
@@ -116,14 +120,22 @@ class StrideTables:
 
 
 @lru_cache(maxsize=16)
-def _path_rules(block: str, channels: int, base_stride: int, input_size: tuple[int, int]) -> PathRules:
-    return path_rules(block=block, channels=channels, base_stride=base_stride, input_size=input_size)
+def _path_rules(
+    block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None
+) -> PathRules:
+    return path_rules(block=block, channels=channels, base_stride=base_stride, input_size=input_size, latency=latency)
 
 
 @lru_cache(maxsize=8)
 def _path_table(
-    block: str, channels: int, base_stride: int, input_size: tuple[int, int], depth: int, metric: str
+    block: str,
+    channels: int,
+    base_stride: int,
+    input_size: tuple[int, int],
+    latency: Parts | None,
+    depth: int,
+    metric: str,
 ) -> PathTable:
     """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
-    rules = _path_rules(block, channels, base_stride, input_size)
+    rules = _path_rules(block, channels, base_stride, input_size, latency)
     return PathTable(UnitCosts(rules, metric, depth), everything(depth))

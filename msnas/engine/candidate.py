@@ -39,7 +39,7 @@ class CostedSpace(Protocol):
         """The architecture."""
 
     def cost(self, genome: Genome, /) -> Any:
-        """With `macs` and `params`, exact integers."""
+        """A `supernet.cost.Cost`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +139,7 @@ class CandidateEvaluator:
         try:
             with computing_with(self.hardware.threads):
                 numbers = self._score(self.space.decode(genome), replicate)
-            cost = self.space.cost(genome)
-            known["cost"] = {"macs": cost.macs, "params": cost.params}
+            known["cost"] = self.space.cost(genome).by_name()
             known |= {"score": (numbers["ap"],), "metrics": numbers}
         except Exception as error:  # out of memory, a loss that is not finite, an image that cannot be read
             log.warning("Candidate %s failed: %s", genome, error, exc_info=not isinstance(error, UserError))

@@ -17,7 +17,7 @@ from msnas.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
-_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _REPORTED = ("torchvision", "timm", "numpy", "pycocotools", "hotcoco", "deap", "hydra-core")
 
 
@@ -34,7 +34,7 @@ class Hardware:
         """The context in which a forward pass runs at this precision."""
         if self.precision == "fp32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=_HALVES[self.precision])
+        return torch.autocast(self.device.type, dtype=HALVES[self.precision])
 
     def scaler(self) -> torch.amp.GradScaler:
         """Loss scaling, which fp16 alone needs; at other precisions its methods change nothing."""

@@ -82,7 +82,8 @@ def _budget(run: RunData) -> Record | None:
         return None
     if budget is None:
         return None
-    return {"metric": budget.metric, "target": budget.target, "low": budget.low, "high": budget.high}
+    bounds = {"metric": budget.metric, "target": budget.target, "low": budget.low, "high": budget.high}
+    return {**bounds, "text": str(budget)}
 
 
 def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
@@ -94,6 +95,7 @@ def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
             "ap": evaluation.score[0] if evaluation.ok else None,
             "macs": evaluation.cost.get("macs"),
             "params": evaluation.cost.get("params"),
+            "latency_ms": evaluation.cost.get("latency_ms"),
             "generation": evaluation.generation,
             "origin": evaluation.origin,
             "status": evaluation.status,
