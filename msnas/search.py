@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from evolution.history import History
@@ -23,6 +24,7 @@ from msnas.config import build
 from msnas.data.coco import DetectionDataset
 from msnas.errors import ConfigError, DataError
 from msnas.family import family_of
+from msnas.front import check_objectives, front_of, lines_of
 from msnas.latency_table import latency_of, wants_latency
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
@@ -68,6 +70,7 @@ def search(run: Run, call: Call) -> None:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     _refuse_reported_split(splits.search_val, splits.val)
     space = bounded_space(config)
+    check_objectives(config, space, np.random.default_rng(0))
     strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, STAGE, "strategy"))
     print(_size_of(config, space), file=sys.stderr)
     print(_estimate(run, len(splits.search_val)), file=sys.stderr)
@@ -96,18 +99,23 @@ def search(run: Run, call: Call) -> None:
         genomes = [evaluation.genome for evaluation in history.evaluations()]
         if board.on:
             board.picture(result.evaluated, "winner", picture_of(config, space.decode(result.winners[0].genome)))
-    _finish(run, result, space, genomes)
+    _finish(run, result, space, genomes, front_of(strategy, space, result.finalists))
 
 
-def _finish(run: Run, result: SearchResult, space: Any, genomes: list[Genome]) -> None:
+def _finish(
+    run: Run, result: SearchResult, space: Any, genomes: list[Genome], front: list[dict[str, Any]] | None
+) -> None:
     winners = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": result.seconds}
     summary["inside_budget"] = sum(space.is_valid(genome) for genome in genomes)
     finalists = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.finalists, start=1)]
-    write_json(run.stage(STAGE) / "result.json", {"winners": winners, "finalists": finalists, **summary})
+    answer = {"winners": winners, "finalists": finalists, **({} if front is None else {"front": front})}
+    write_json(run.stage(STAGE) / "result.json", {**answer, **summary})
     write_json(run.stage(STAGE) / "done.json", summary)
     for winner in winners:
         print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
+    for line in lines_of(front or []):
+        print(line)
     inside = f"{summary['inside_budget']} of {result.evaluated} valid and inside the budget"
     print(f"{result.evaluated} evaluations in {duration(result.seconds)}, {inside}. Next: msnas retrain run={run.name}")
 
@@ -205,10 +213,10 @@ class _Narrator:
         """One generation is finished and stored."""
         self._board.scalars(record["generation"], record, part="generation")
         if record.get("best") is not None:
-            print(
-                f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}",
-                file=sys.stderr,
-            )
+            said = f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}"
+            if "hypervolume" in record:
+                said += f", front {record['front']}, hypervolume {record['hypervolume']:.4g}"
+            print(said, file=sys.stderr)
 
 
 def _refuse_reported_split(scored: DetectionDataset, reported: DetectionDataset) -> None:

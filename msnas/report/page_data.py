@@ -34,6 +34,8 @@ def page_data(
             "evaluations": _evaluations(first, space),
             "generations": run.generations,
             "best_so_far": best_so_far(run, first),
+            "front": run.search.get("front", []),
+            "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
             "choices": choices(run, first, space),
             "winners": run.search.get("winners", []),
@@ -83,7 +85,8 @@ def _budget(run: RunData) -> Record | None:
     if budget is None:
         return None
     bounds = {"metric": budget.metric, "target": budget.target, "low": budget.low, "high": budget.high}
-    return {**bounds, "text": str(budget)}
+    others = [{"metric": one.metric, "low": one.low, "high": one.high} for one in budget.also]
+    return {**bounds, "also": others, "text": str(budget)}
 
 
 def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
@@ -95,7 +98,7 @@ def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
             "ap": evaluation.score[0] if evaluation.ok else None,
             "macs": evaluation.cost.get("macs"),
             "params": evaluation.cost.get("params"),
-            "latency_ms": evaluation.cost.get("latency_ms"),
+            "latency_us": evaluation.cost["latency_ms"] * 1000 if "latency_ms" in evaluation.cost else None,
             "generation": evaluation.generation,
             "origin": evaluation.origin,
             "status": evaluation.status,

@@ -198,8 +198,14 @@ def _inside(data: Record) -> int | None:
     budget = data["budget"]
     if budget is None:
         return None
-    costs = [e.get(budget["metric"]) for e in data["evaluations"]]
-    return sum(1 for cost in costs if cost is not None and budget["low"] <= cost <= budget["high"])
+
+    def keeps(evaluation: Record) -> bool:
+        bounds = [budget, *budget.get("also", [])]
+        costs = [evaluation.get(one["metric"]) for one in bounds]
+        known = zip(bounds, costs, strict=True)
+        return all(cost is not None and one["low"] <= cost <= one["high"] for one, cost in known)
+
+    return sum(map(keeps, data["evaluations"]))
 
 
 def _tau(tau: Record) -> str:

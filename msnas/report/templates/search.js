@@ -41,6 +41,20 @@ CHARTS.evolution = (host, run) => {
     [COLOURS.band, "± one standard deviation"], [COLOURS.keep, "each child", "dot"]]);
 };
 
+/** NSGA-II: how much of the plane of objectives the front dominates, against its first value that is not 0. */
+CHARTS.hypervolume = (host, run) => {
+  const rows = run.hypervolume, one = (rows.find((row) => row.hypervolume > 0) || { hypervolume: 1 }).hypervolume;
+  const values = rows.map((row) => row.hypervolume / one);
+  const chart = frame(host, { x: [0, Math.max(1, rows.at(-1).generation)], whole: true, y: extent([0, ...values]),
+    xLabel: "generation", yLabel: "hypervolume, first = 1", label: "Hypervolume of the front by generation" });
+  const { sx, sy, plot } = chart;
+  const items = rows.map((row, i) => ({ x: sx(row.generation), y: sy(values[i]), row, value: values[i] }));
+  plot.append(svg("path", { d: lineOf(items.map((item) => [item.x, item.y])), class: "best" }));
+  tipsFor(chart, () => items, ({ row, value }) => [html("b", {}, `generation ${row.generation}`),
+    fact("hypervolume", value.toFixed(3)), fact("on the front", row.front)]);
+  legend(host, [[COLOURS.down, "hypervolume", "line"]]);
+};
+
 /** What the reader has filtered, by run: kept when charts are drawn again. */
 const FILTERS = new Map();
 const filterOf = (run) => {

@@ -14,6 +14,7 @@ from evolution.history import History
 from evolution.search import Finalist, Job, run_search
 from evolution.strategy import FAILED, OK, Evaluation
 from msnas.config import build, compose
+from msnas.front import front_of
 from msnas.seeds import derive
 from msnas.spaces import baseline_cost, bounded_space
 
@@ -161,7 +162,9 @@ def _search(folder: Path, config: Any) -> None:
         result = run_search(strategy, evaluate, history, top_k=3, finalists=4, replicates=3)
     winners = [_winner(rank, one, space) for rank, one in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": 431.7}
-    _write(folder / "result.json", {"winners": winners, "finalists": winners, **summary})
+    front = front_of(strategy, space, result.finalists)
+    answer = {"winners": winners, "finalists": winners, **({} if front is None else {"front": front})}
+    _write(folder / "result.json", {**answer, **summary})
     _write(folder / "done.json", summary)
 
 
