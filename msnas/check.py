@@ -1,6 +1,7 @@
 """`msnas check`: is the data sound, which sizes do its objects have, and which settings fit them."""
 
 import sys
+from dataclasses import replace
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -30,7 +31,17 @@ def check(config: DictConfig) -> CheckReport:
 
 
 def checked(config: DictConfig) -> CheckReport:
-    """The data held against the configured settings, without a word."""
+    """The data held against the configured settings, without a word.
+
+    Heads, anchors and suggestions are those of MSNAS's spaces; of others the report says nothing about them.
+    """
     settings = data_settings(config)
+    if not is_stride_space(config):
+        return replace(check_data(settings), groups=(), recalls=(), suggestion=None)
     scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-    return check_data(settings, Fit.of(settings.short_side, config.space.get("base_stride", 4), **scales))
+    return check_data(settings, Fit.of(settings.short_side, config.space.base_stride, **scales))
+
+
+def is_stride_space(config: DictConfig) -> bool:
+    """Whether heads choose the strides that they read, as in MSNAS."""
+    return "base_stride" in config.space

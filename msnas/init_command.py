@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from msnas.check import checked
+from msnas.check import checked, is_stride_space
 from msnas.cli import Call
 from msnas.config import compose, split
 from msnas.data.check import CheckReport
@@ -42,7 +42,13 @@ def main(call: Call) -> int:
     given = [word for word in call.words if split(word)[0] != "out"]
     options = [("data=coco", f"{root}: any folder in COCO format."), (f"data.root={root.resolve()}", "")]
     options += [(f"data.name={root.resolve().name}", "Names the run's folder."), *_scale(given, root)]
-    report = checked(compose([*_words(options), *given]))
+    config = compose([*_words(options), *given])
+    if not is_stride_space(config):
+        raise ConfigError(
+            f"Options are fitted to MSNAS's spaces, but got space={config.space_name}; "
+            f"give the data to its first stage: data=coco data.root={root}."
+        )
+    report = checked(config)
     if not report.sound or report.suggestion is None:
         print_report(report, Console(file=sys.stderr))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)

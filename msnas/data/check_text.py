@@ -22,8 +22,10 @@ _HEADS = (
 def print_report(report: CheckReport, console: Console) -> None:
     """Print all of `report`; faults come last, where they are read."""
     parts: list[RenderableType] = [_counts(report), _classes(report)]
+    if report.sizes is not None:
+        parts.append(_sizes(report))
     if report.groups:
-        parts += [_sizes(report), _recalls(report), _suggestion(report)]
+        parts += [_groups(report), _recalls(report), _suggestion(report)]
     parts += [Text(note, style="cyan") for note in report.notes]
     parts += [_duplicates(report), _faults(report), _verdict(report)]
     console.print(Group(*parts))
@@ -56,19 +58,23 @@ def _classes(report: CheckReport) -> Table:
     return table
 
 
-def _sizes(report: CheckReport) -> Group:
+def _sizes(report: CheckReport) -> Table:
     assert report.sizes is not None
     sizes = _table("\nBox sides, square root of the area, pixels", "", *(f"{q:.0%}" for q in report.sizes.quantiles))
     sizes.add_row("original", *(f"{side:.1f}" for side in report.sizes.original))
     resized = f"resized to {report.short_side} (long side at most {report.long_side})"
     sizes.add_row(resized, *(f"{side:.1f}" for side in report.sizes.resized))
+    return sizes
+
+
+def _groups(report: CheckReport) -> Table:
     groups = _table("\nWhat each head would get", "head", "sides from", "to", "boxes", "share")
     groups.add_column("")
     for group in report.groups:
         high = "" if group.high is None else f"{group.high:.0f}"
         bar = Text("█" * round(30 * group.share), style="blue")
         groups.add_row(str(group.group), f"{group.low:.0f}", high, f"{group.boxes:,}", f"{group.share:.1%}", bar)
-    return Group(sizes, groups)
+    return groups
 
 
 def _recalls(report: CheckReport) -> Table:

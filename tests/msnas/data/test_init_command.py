@@ -91,3 +91,17 @@ def test_words_of_a_file_keep_blanks_and_leave_comments_out(tmp_path):
 def test_a_missing_file_of_words_is_one_line(capsys):
     assert main(["train", "@nowhere.msnas"]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_cells_and_decoders_get_no_options_of_strides(here, capsys):
+    here.write()
+    assert main(["init", "data", CPU, "space=nas_fpn"]) == 2
+    assert "fitted to MSNAS's spaces" in capsys.readouterr().err
+
+
+def test_check_says_nothing_of_strides_where_none_are_chosen(here, capsys):
+    here.write()
+    assert main(["check", "data=coco", f"data.root={here.root}", "experiment=nas_fpn"]) == 0
+    shown = capsys.readouterr().out
+    assert "Box sides" in shown
+    assert not any(word in shown for word in ("anchor_scale", "base_stride", "What each head would get"))
