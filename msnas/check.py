@@ -9,8 +9,7 @@ from rich.console import Console
 from msnas.cli import Call
 from msnas.data.check import CheckReport, check_data
 from msnas.data.check_text import print_report
-from msnas.data.statistics import Fit
-from msnas.setting import data_settings
+from msnas.setting import data_settings, fit_of
 
 
 def main(call: Call) -> int:
@@ -35,11 +34,9 @@ def checked(config: DictConfig) -> CheckReport:
 
     Heads, anchors and suggestions are those of MSNAS's spaces; of others the report says nothing about them.
     """
-    settings = data_settings(config)
     if not is_stride_space(config):
-        return replace(check_data(settings), groups=(), recalls=(), suggestion=None)
-    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-    return check_data(settings, Fit.of(settings.short_side, config.space.base_stride, **scales))
+        return replace(check_data(data_settings(config)), groups=(), recalls=(), suggestion=None)
+    return check_data(data_settings(config), fit_of(config))
 
 
 def is_stride_space(config: DictConfig) -> bool:

@@ -9,6 +9,7 @@ from msnas.data.batches import Batches
 from msnas.data.coco import Splits, open_data
 from msnas.data.dataset import DetectionDataset
 from msnas.data.settings import DataSettings
+from msnas.data.statistics import Fit
 from msnas.engine.devices import Hardware, choose, describe
 from msnas.engine.distributed import ALONE, Group, local_rank
 from msnas.runs import Run, record_environment
@@ -19,6 +20,12 @@ def data_settings(config: DictConfig) -> DataSettings:
     plain = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(plain, dict)
     return DataSettings.from_mapping({str(k): v for k, v in plain.items()}, masks=config.detector.get("mask", False))
+
+
+def fit_of(config: DictConfig) -> Fit:
+    """The configured settings that decide which head and which anchors a box gets."""
+    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
+    return Fit.of(config.data.short_side, config.space.get("base_stride", 4), **scales)
 
 
 def open_splits(config: DictConfig, *, say: bool = True) -> Splits:

@@ -23,6 +23,7 @@ from msnas.engine.evaluate import evaluation_mode
 from msnas.errors import ConfigError
 from msnas.predict import draw
 from msnas.report.found import draw_found
+from msnas.setting import fit_of
 from msnas.spaces import plain_space
 
 PICTURES = 4  # images of a data set whose detections are shown
@@ -104,7 +105,7 @@ def picture_of(config: DictConfig, architecture: Any) -> NDArray[np.uint8]:
     """The drawing of an architecture of the configuration's space as pixels [h, w, 3]."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "architecture.png"
-        draw_found(architecture, plain_space(config), path, title="The winner", short_side=config.data.short_side)
+        draw_found(architecture, plain_space(config), path, title="The winner", base_scale=fit_of(config).base_scale)
         return read_upright(path)
 
 

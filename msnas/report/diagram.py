@@ -64,10 +64,9 @@ class Diagram:
         return 1 + max(node.column for node in self.nodes)
 
 
-def object_sizes(groups: int, short_side: int) -> tuple[str, ...]:
-    """The range of sqrt(box area) of each group, in pixels at this short side (Fig. 2b, k0 = 4)."""
-    unit = 224 * short_side / 800
-    bounds = [unit * 2.0 ** (k - 4) for k in range(2, groups + 1)]  # group i ends where k = i + 1 begins
+def object_sizes(groups: int, base_scale: float) -> tuple[str, ...]:
+    """The range of sqrt(box area) of each group, in pixels; `base_scale` is the side of k0 = 4 (Fig. 2b)."""
+    bounds = [base_scale * 2.0 ** (k - 4) for k in range(2, groups + 1)]  # group i ends where k = i + 1 begins
     text = [f"{bound:.0f}" for bound in bounds]
     middle = [f"{low}{DASH}{high} px" for low, high in pairwise(text)]
     return (f"< {text[0]} px", *middle, f"≥ {text[-1]} px")

@@ -10,6 +10,7 @@ from msnas.report.nas_fpn_drawing import draw_plan
 from msnas.report.networks import Fpn, draw
 from msnas.report.page_data import space_of
 from msnas.report.run_data import Record, RunData
+from msnas.setting import fit_of
 from supernet.architecture import Architecture
 from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
 from supernet.nas_fpn_architecture import PyramidPlan
@@ -30,24 +31,24 @@ def drawings(run: RunData, data: Record) -> Record:
     title = "The search's first choice" if trained is None else trained["name"] if named else "The winner"
     space = space_of(run)
     found = Decoder.parse(text) if "/" in text else space.parse(text)
-    side = run.config.data.short_side
-    alone = _inline("one", lambda path: draw_found(found, space, path, title=title, short_side=side))
+    side = fit_of(run.config).base_scale
+    alone = _inline("one", lambda path: draw_found(found, space, path, title=title, base_scale=side))
     words = {**NOTHING, "drawing_title": "What was trained" if named else "What was found", "drawing": alone}
     if isinstance(found, Architecture):
         baseline, both = run.config.baseline, [title, "FPN baseline"]
         fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
-        words["compared"] = _inline("two", lambda path: draw([found, fpn], space, path, titles=both, short_side=side))
+        words["compared"] = _inline("two", lambda path: draw([found, fpn], space, path, titles=both, base_scale=side))
     return words
 
 
-def draw_found(found: Any, space: Any, path: Path, *, title: str, short_side: int) -> None:
+def draw_found(found: Any, space: Any, path: Path, *, title: str, base_scale: float) -> None:
     """Write what a search in `space` found as a picture, SVG or PNG by the ending of `path`."""
     if isinstance(found, PyramidPlan):
         draw_plan(found, path, title=title)
     elif isinstance(found, Pyramid | Head | Decoder):  # half of one: the other half is fixed
         draw_decoder(found if isinstance(found, Decoder) else space.decoder(found), path, title=title)
     else:
-        draw([found], space, path, titles=[title], short_side=short_side)
+        draw([found], space, path, titles=[title], base_scale=base_scale)
 
 
 def _inline(name: str, write: Callable[[Path], None]) -> Any:

@@ -26,7 +26,8 @@ from supernet.cost import (
     stem_cost,
 )
 
-PAPER_INPUT, PAPER_SHORT_SIDE = (832, 1280), 800  # what the paper counts at, and the images that it stands for
+# What the paper counts at, and the images that it stands for.
+PAPER_INPUT, PAPER_SHORT_SIDE, PAPER_BASE_SCALE = (832, 1280), 800, 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +54,32 @@ def draw(
     path: Path,
     *,
     titles: Sequence[str] = (),
-    short_side: int | None = None,
+    base_scale: float | None = None,
 ) -> None:
     """One picture of all `architectures`, one above the other, what differs from the first one marked.
 
-    path: ends in .svg or .png. short_side: of the images in pixels, which the heads' object sizes follow; None: the
-    input's, and the paper's 800 at its 832x1280.
+    path: ends in .svg or .png. base_scale: side in pixels of an object of k = 4, which the heads' sizes follow; None:
+    by the input's short side, and the paper's 224 at its 832x1280.
     Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the space.
     """
     named = [*titles, *(_title(item) for item in architectures[len(titles) :])]
     draw_diagrams(
         [
-            diagram_of(item, space, title=title, short_side=short_side)
+            diagram_of(item, space, title=title, base_scale=base_scale)
             for item, title in zip(architectures, named, strict=True)
         ],
         path,
     )
 
 
-def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, short_side: int | None = None) -> Diagram:
-    """The diagram of one network at the space's input size; `short_side` as in `draw`."""
-    if short_side is None:
+def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, base_scale: float | None = None) -> Diagram:
+    """The diagram of one network at the space's input size; `base_scale` as in `draw`."""
+    if base_scale is None:
         short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
+        base_scale = PAPER_BASE_SCALE * short_side / PAPER_SHORT_SIDE
     if isinstance(item, Fpn):
-        return _fpn_diagram(item, space, title, short_side)
-    return _path_diagram(item, space, title, short_side)
+        return _fpn_diagram(item, space, title, base_scale)
+    return _path_diagram(item, space, title, base_scale)
 
 
 def _title(item: Architecture | Fpn) -> str:
@@ -86,7 +88,7 @@ def _title(item: Architecture | Fpn) -> str:
     return f"MSNAS, {len(item.strides)} blocks"
 
 
-def _path_diagram(architecture: Architecture, space: Space, title: str, short_side: int) -> Diagram:
+def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:
     base = space.base_stride
     parts = first_stage_parts(
         architecture,
@@ -101,7 +103,7 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, short_si
         own = macs[f"block {i}"] + macs.get(f"lateral {i}", 0)  # a lateral belongs to its source
         nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, own))
     stages = architecture.stages(base)
-    sizes = object_sizes(len(architecture.heads), short_side)
+    sizes = object_sizes(len(architecture.heads), base_scale)
     return Diagram(
         title=title,
         subtitle=f"{architecture}     {space.block} blocks, {space.channels} channels, input {_size(space)}",
@@ -120,7 +122,7 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, short_si
     )
 
 
-def _fpn_diagram(fpn: Fpn, space: Space, title: str, short_side: int) -> Diagram:
+def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagram:
     """C1..C5 down, P5..P2 up again, P6 below P5; the lateral arcs are the 1x1 convolutions from C to P."""
     strides = stride_levels(space.base_stride)
     pixels = [space.input_size[0] * space.input_size[1] // stride**2 for stride in strides]
@@ -149,7 +151,7 @@ def _fpn_diagram(fpn: Fpn, space: Space, title: str, short_side: int) -> Diagram
         laterals=tuple(laterals),
         stages=tuple((end - depth + 1, end) for end, depth in zip(ends, depths, strict=True)),
         features=features,
-        heads=_fpn_heads(strides, short_side),
+        heads=_fpn_heads(strides, base_scale),
         extras={
             "output convs": conv_cost(fpn.channels, fpn.channels, 3, sum(pixels[:4])).macs,
             "RPN head": rpn_head_cost(fpn.channels, sum(pixels)).macs,
@@ -182,9 +184,9 @@ def _backbone_nodes(fpn: Fpn, space: Space, strides: Sequence[int], pixels: Sequ
     return nodes
 
 
-def _fpn_heads(strides: Sequence[int], short_side: int) -> tuple[Head, ...]:
+def _fpn_heads(strides: Sequence[int], base_scale: float) -> tuple[Head, ...]:
     """RoIs are clamped to P2..P5 (k = 2..5): P2 also gets the smallest group, P6 serves proposals alone."""
-    sizes = object_sizes(5, short_side)
+    sizes = object_sizes(5, base_scale)
     words = (f"< {sizes[1].split(DASH)[1]}", *sizes[2:], "proposals only")
     return tuple(Head(f"P{i + 2}", words[i], i + 1, stride) for i, stride in enumerate(strides))
 
