@@ -75,12 +75,10 @@ def train(
     """
     hardware = hardware or Hardware()
     model = group.prepare(hardware.place(model)).train()
-    parameters = [p for p in model.parameters() if p.requires_grad]
     norms = norms_of(model)
-    optimizer, scaler = _sgd(parameters, schedule), hardware.scaler()
+    learner = _Learner(model, schedule, hardware, group)
     made_with = {"stage": stage, "seed": seed, "replicate": replicate, "schedule": asdict(schedule)}
-    parts: dict[str, checkpoint.Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler}
-    keeper = _Keeper(folder, parts, {**made_with, **(fingerprint or {})}, group)
+    keeper = _Keeper(folder, learner.parts, {**made_with, **(fingerprint or {})}, group)
     first, began, totals = keeper.restore(), time.perf_counter(), []
 
     with keeper.journal(first) as journal, StopSignal(enabled=folder is not None) as stop, _memory(schedule):
@@ -93,27 +91,11 @@ def train(
                 restart(norms, step)
             images, targets = to_device(*batches.batch(step), hardware.device)
             assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
+            losses, norm = learner.learn(step, images, targets, path)
 
-            with hardware.autocast():
-                losses = model(images, targets, path)
-            loss = torch.stack([part.float() for part in losses.values()]).sum()
-            values = _finite(losses, targets, step, group)  # raises before any weight is touched
-            optimizer.zero_grad(set_to_none=True)  # not 0: branches without a gradient must not even decay
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            group.exchange_gradients(parameters)
-            scaler.unscale_(optimizer)
-            norm = _clip(parameters, schedule.clip)
-            if not scaler.is_enabled():  # fp16 overflows now and then: its scaler then leaves the step out
-                _finite_norm(norm, targets, step, group)
-            for settings in optimizer.param_groups:
-                settings["lr"] = schedule.lr_at(step)
-            scaler.step(optimizer)
-            scaler.update()
-
-            totals.append(sum(values.values()))
-            lr, seconds = schedule.lr_at(step), time.perf_counter() - step_began
-            line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm, **values}
-            line |= {"seconds": seconds, "architecture": str(path or "")}
+            totals.append(sum(losses.values()))
+            line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": schedule.lr_at(step), "norm": norm}
+            line |= {**losses, "seconds": time.perf_counter() - step_began, "architecture": str(path or "")}
             journal.write(line)
             stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % save_every == 0 or step + 1 == schedule.steps or stopping:
@@ -127,6 +109,44 @@ def train(
             if stopping:
                 raise Interrupted(stage, step + 1, schedule.steps)
     return Trained(first, schedule.steps, time.perf_counter() - began, tuple(totals))
+
+
+class _Learner:
+    """A model with its optimizer: what one step does to the weights."""
+
+    def __init__(self, model: nn.Module, schedule: Schedule, hardware: Hardware, group: Group) -> None:
+        self.model, self.schedule, self.hardware, self.group = model, schedule, hardware, group
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer, self.scaler = _sgd(self.parameters, schedule), hardware.scaler()
+        self.parts: dict[str, checkpoint.Stateful] = {
+            "model": model,
+            "optimizer": self.optimizer,
+            "scaler": self.scaler,
+        }
+
+    def learn(
+        self, step: int, images: Sequence[Tensor], targets: Sequence[Target], path: Hashable
+    ) -> tuple[dict[str, float], float]:
+        """One step of SGD along `path`. Returns each loss, and the norm of the gradient before it is clipped.
+
+        Raises TrainingError before any weight is touched where one of them is not finite.
+        """
+        with self.hardware.autocast():
+            losses = self.model(images, targets, path)
+        loss = torch.stack([part.float() for part in losses.values()]).sum()
+        values = _finite(losses, targets, step, self.group)
+        self.optimizer.zero_grad(set_to_none=True)  # not 0: branches without a gradient must not even decay
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.group.exchange_gradients(self.parameters)
+        self.scaler.unscale_(self.optimizer)
+        norm = _clip(self.parameters, self.schedule.clip)
+        if not self.scaler.is_enabled():  # fp16 overflows now and then: its scaler then leaves the step out
+            _finite_norm(norm, targets, step, self.group)
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = self.schedule.lr_at(step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return values, norm
 
 
 def _sgd(parameters: Sequence[nn.Parameter], schedule: Schedule) -> torch.optim.SGD:
