@@ -1,0 +1,31 @@
+"""What a short training's recipe does to RetinaNet: one network trained on drawn shapes, its AP on the other images.
+
+python experiments/nas_fpn/recipe.py fpn|cells STEPS [key=value...]; the words are those of `msnas retrain`.
+"""
+
+import sys
+
+from msnas.config import compose
+from msnas.engine.evaluate import evaluate
+from msnas.engine.loop import train
+from msnas.networks import fpn_baseline, network
+from msnas.setting import batches_of, hardware_of, open_splits
+from msnas.train import schedule_of
+from supernet.nas_fpn_architecture import DISCOVERED
+
+
+def main(kind: str, steps: int, words: list[str]) -> None:
+    """Print AP and AP50 after `steps` of the FPN baseline (`fpn`) or of the published cells (`cells`)."""
+    config = compose(["data=shapes", "experiment=nas_fpn", "scale=tiny", "data.workers=0", *words])
+    splits, hardware = open_splits(config, say=False), hardware_of(config, threads=1)
+    classes = splits.train.classes
+    model = fpn_baseline(config, classes) if kind == "fpn" else network(config, DISCOVERED, classes)
+    schedule = schedule_of(config, images=len(splits.train), steps=steps)
+    batches = batches_of(config, splits.train, batch=schedule.batch, seed=1)
+    trained = train(model, batches, schedule, seed=1, stage="retrain", hardware=hardware)
+    numbers = evaluate(model, splits.val, hardware=hardware).numbers
+    print(f"{kind} {' '.join(words)}: AP {numbers['ap']:.4f}, AP50 {numbers['ap50']:.4f}, {trained.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
