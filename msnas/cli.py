@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"msnas: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"msnas: {stop or 'Interrupted.'} Go on with: {shlex.join(['msnas', *words])}", file=sys.stderr)
+        print(f"msnas: {str(stop) or 'Interrupted.'} Go on with: {shlex.join(['msnas', *words])}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -34,6 +34,15 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(words, message, capsys):
     assert printed.count("\n") == 1
 
 
+def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msnas.cli._dispatch", interrupted)
+    assert main(["search", "run=a b"]) == 130
+    assert capsys.readouterr().err == "msnas: Interrupted. Go on with: msnas search 'run=a b'\n"
+
+
 def test_words_flags_and_positionals_may_come_in_any_order():
     call = parse("cost", ["--json", "1,2|8", "space=msnas_r18", "1,1|4"])
     assert (call.positionals, call.words, call.json) == (("1,2|8", "1,1|4"), ("space=msnas_r18",), True)
