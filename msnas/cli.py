@@ -34,10 +34,11 @@ class Call:
 
     @cached_property
     def config(self) -> Any:
-        """The composed configuration of this call's words."""
+        """The composed configuration of this call's words, and of those of the run that they name."""
         from msnas.config import compose
+        from msnas.runs import with_own
 
-        return compose(self.words)
+        return compose(with_own(self.words))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.config import compose, flatten
 from msnas.errors import RunError
 
+ROOT = "runs"  # as conf/config.yaml has it
 # Which options a stage fixes: once its folder exists they may not change any more.
 OWNED: dict[str, tuple[str, ...]] = {
     "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train"),
@@ -160,14 +161,13 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
     The run's own words stand unless `words` say otherwise. Raises RunError where there is no such run, and where
     `words` change what a stage that has begun was made with.
     """
-    asked = compose(words)
-    root = Path(asked.runs_root)
+    root, name = _named(words)
     folders = _folders(root)
-    if asked.run:
-        folder = root / str(asked.run)
+    if name:
+        folder = root / name
         if folder not in folders:
             names = ", ".join(f.name for f in folders[:5]) or "none"
-            raise RunError(f"There is no run {asked.run!r} in {root}/; there are: {names}.")
+            raise RunError(f"There is no run {name!r} in {root}/; there are: {names}.")
     elif not folders:
         raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
     else:
@@ -178,6 +178,21 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
     if stage is not None:
         _save(run, merged)
     return run
+
+
+def with_own(words: Sequence[str]) -> list[str]:
+    """`words` behind the own words of the run that their `run=` names, where there is such a run.
+
+    An option of that run's space or strategy, such as `network.stacks`, then needs no `experiment=` beside it.
+    """
+    root, name = _named(words)
+    return [*(_stored_words(root / name) if name else ()), *words]
+
+
+def _named(words: Sequence[str]) -> tuple[Path, str]:
+    """(`runs_root`, `run`) of the words; no run is ""."""
+    given = {key: value for key, _, value in (word.partition("=") for word in words)}
+    return Path(given.get("runs_root", ROOT)), given.get("run", "")
 
 
 def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> DictConfig:

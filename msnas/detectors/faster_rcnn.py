@@ -4,10 +4,9 @@ Assembled from torchvision's parts and used like its models: a list of images in
 with targets, in training mode, a dict of losses.
 """
 
-import copy
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
 from msnas.detectors.box_head import (
@@ -18,6 +17,7 @@ from msnas.detectors.box_head import (
     make_box_head,
     make_mask_parts,
 )
+from msnas.detectors.detector import Detector
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
@@ -41,7 +41,7 @@ class Encoder(Protocol):
         """Normalised, padded images [B, 3, H, W]; a supernet also takes the path."""
 
 
-class FasterRCNN(nn.Module):
+class FasterRCNN(Detector):
     """A two-stage detector over a MixedEncoder (pass the architecture), a PathEncoder or an FpnEncoder.
 
     num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
@@ -136,11 +136,6 @@ class FasterRCNN(nn.Module):
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
         features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
         return {str(group): feature.float() for group, feature in enumerate(features)}
-
-    def extract(self, architecture: Architecture) -> "FasterRCNN":
-        """One path as an ordinary detector with its own weights; outputs are equal, in evaluation bitwise."""
-        supernet: Any = self.encoder
-        return copy.deepcopy(self, {id(supernet): supernet.extract(architecture)})  # the rest, around that
 
 
 def _check_options(config: dict[str, Any]) -> None:

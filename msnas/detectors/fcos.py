@@ -7,11 +7,12 @@ a list of images in, a list of detections out; with targets, in training mode, a
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
 from msnas.detectors.best import best_above
+from msnas.detectors.detector import Detector
 from msnas.detectors.fcos_targets import Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
@@ -23,7 +24,7 @@ Target = dict[str, Any]
 Detection = dict[str, Tensor]
 
 
-class FCOS(nn.Module):
+class FCOS(Detector):
     """A one-stage detector over `encoder`, which gives five features (P3..P7, or one for each group of sizes).
 
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side: pixels that

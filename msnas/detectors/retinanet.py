@@ -18,6 +18,7 @@ from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
 from msnas.detectors.best import best_above
+from msnas.detectors.detector import Detector
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
@@ -32,7 +33,7 @@ SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of the anchors at a position
 RATIOS = (0.5, 1.0, 2.0)
 
 
-class RetinaNet(nn.Module):
+class RetinaNet(Detector):
     """A one-stage detector over `encoder`: NasFpnEncoder, FpnLevelEncoder, or features by group.
 
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side:

@@ -5,6 +5,7 @@ import multiprocessing
 import pytest
 from omegaconf import OmegaConf
 
+from msnas.cli import Call
 from msnas.errors import RunError
 from msnas.runs import open_existing, open_new, read_json, write_json
 
@@ -126,3 +127,11 @@ def test_a_run_that_has_begun_is_kept(root):
     run.stage("supernet")
     run.forget_unless_begun()
     assert run.folder.exists()
+
+
+def test_options_of_a_run_s_own_space_need_no_other_word(tmp_path):
+    words = ["experiment=nas_fpn", "data=shapes", f"runs_root={tmp_path}", "run=cells"]
+    open_new(words)
+    again = [f"runs_root={tmp_path}", "run=cells", "network.stacks=2"]
+    assert Call("retrain", (), tuple(again)).config.network.stacks == 2
+    assert open_existing(again).config.network.stacks == 2

@@ -1,0 +1,20 @@
+"""What all detectors share: an encoder under heads, of which one path can be cut out."""
+
+import copy
+from typing import Any, Self
+
+from torch import nn
+
+from supernet.architecture import Architecture
+
+
+class Detector(nn.Module):
+    """Base of the detectors. A subclass sets `encoder`, `config` (its own arguments, as JSON) and `meta` ({})."""
+
+    encoder: Any
+    config: dict[str, Any]
+    meta: dict[str, Any]
+
+    def extract(self, architecture: Architecture) -> Self:
+        """One path as an ordinary detector with its own weights; outputs are equal, in evaluation bitwise."""
+        return copy.deepcopy(self, {id(self.encoder): self.encoder.extract(architecture)})  # the rest, around that

@@ -1,0 +1,22 @@
+"""Every detector can share weights over the paths of a supernet, and give one of them away as a network of its own."""
+
+import numpy as np
+import pytest
+import torch
+
+from msnas.config import compose, groups
+from msnas.networks import supernet
+from msnas.spaces import plain_space
+
+
+@pytest.mark.parametrize("detector", groups()["detector"])
+def test_a_path_cut_out_detects_as_it_does_inside(detector):
+    words = ["scale=tiny", "space.channels=8", "input=128x128", "data.short_side=64", "data.long_side=64"]
+    config = compose([f"detector={detector}", *words])
+    space = plain_space(config)
+    path = space.decode(space.sample(np.random.default_rng(0)))
+    whole = supernet(config, ["a", "b"]).eval()
+    whole.config["score_threshold"] = 0.0
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    [inside], [alone] = whole([image], None, path), whole.extract(path)([image])
+    assert all(torch.equal(inside[name], alone[name]) for name in ("boxes", "scores", "labels"))
