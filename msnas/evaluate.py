@@ -77,5 +77,7 @@ def _text(answer: dict[str, Any]) -> str:
         f"exit_after={one['exit_after']}"
         for one in answer.get("exits", [])
     ]
-    rows += [f"{name:>10}  {value:.4f}  (AP of the class)" for name, value in answer["per_class"].items()]
+    rows += [f"{name:>10}  {value:.4f}  (AP of the class)" for name, value in answer["per_class"].items() if value >= 0]
+    absent = sum(value < 0 for value in answer["per_class"].values())
+    rows += [f"{absent:>10}  classes have no object here"] if absent else []
     return "\n".join([*rows, f"{answer['images']} images; detections in {answer['detections']}"])
