@@ -21,6 +21,7 @@ _HOME = {
     "Strategy": "evolution.strategy",
     "StrategyError": "evolution.errors",
     "TableSpace": "evolution.table_space",
+    "by_halving": "evolution.halving",
     "evaluate_with": "evolution.search",
     "run_search": "evolution.search",
     "steadily": "evolution.steady_state",

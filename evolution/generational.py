@@ -33,6 +33,8 @@ class Generational(ABC):
     Algorithm 1's; conf/strategy has those of each strategy.
     """
 
+    ranks_rungs = True  # scores are only compared, so that those of the rungs of halving may stand side by side
+
     def __init__(
         self,
         space: Space,

@@ -76,21 +76,21 @@ class HistoryView:
         rows = self._rows("SELECT record FROM evaluations ORDER BY id")
         return [Evaluation.from_json(text) for (text,) in rows]
 
-    def find(self, genome: Genome, replicate: int) -> Evaluation | None:
+    def find(self, genome: Genome, replicate: int, rung: int = 0) -> Evaluation | None:
         """The finished evaluation: it succeeded, or failed for good; None while it is still to be tried."""
-        if not self.is_finished(genome, replicate):
+        if not self.is_finished(genome, replicate, rung):
             return None
         query = "SELECT record FROM evaluations WHERE genome = ? AND replicate = ? ORDER BY attempt DESC LIMIT 1"
-        return Evaluation.from_json(self._rows(query, _key(genome), replicate)[0][0])
+        return Evaluation.from_json(self._rows(query, _key(genome, rung), replicate)[0][0])
 
-    def is_finished(self, genome: Genome, replicate: int) -> bool:
+    def is_finished(self, genome: Genome, replicate: int, rung: int = 0) -> bool:
         """Whether this candidate is not to be tried any more."""
-        outcomes = self._outcomes(genome, replicate)
+        outcomes = self._outcomes(genome, replicate, rung)
         return OK in outcomes or len(outcomes) >= MAX_ATTEMPTS
 
-    def attempts(self, genome: Genome, replicate: int) -> int:
+    def attempts(self, genome: Genome, replicate: int, rung: int = 0) -> int:
         """How often this candidate was tried."""
-        return len(self._outcomes(genome, replicate))
+        return len(self._outcomes(genome, replicate, rung))
 
     def succeeded(self) -> int:
         """How many evaluations did not fail."""
@@ -105,10 +105,10 @@ class HistoryView:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _outcomes(self, genome: Genome, replicate: int) -> list[str]:
+    def _outcomes(self, genome: Genome, replicate: int, rung: int = 0) -> list[str]:
         """The status of every attempt."""
         query = "SELECT status FROM evaluations WHERE genome = ? AND replicate = ?"
-        return [status for (status,) in self._rows(query, _key(genome), replicate)]
+        return [status for (status,) in self._rows(query, _key(genome, rung), replicate)]
 
     def _rows(self, query: str, *values: object) -> list[Any]:
         with _plain_errors(self.path):
@@ -157,9 +157,10 @@ class History(HistoryView):
 
         A power failure may lose the last of those that took less than CHEAP seconds, and no others.
         """
-        genome, replicate, status = evaluation.genome, evaluation.replicate, evaluation.status
-        assert not self.is_finished(genome, replicate), "a finished evaluation was repeated"
-        row = _key(genome), replicate, self.attempts(genome, replicate) + 1, status, evaluation.to_json()
+        job, status = (evaluation.genome, evaluation.replicate, evaluation.rung), evaluation.status
+        assert not self.is_finished(*job), "a finished evaluation was repeated"
+        key = _key(evaluation.genome, evaluation.rung)
+        row = key, evaluation.replicate, self.attempts(*job) + 1, status, evaluation.to_json()
         self._wait_for_disk(evaluation.seconds >= CHEAP)
         with _plain_errors(self.path):
             self._database.execute(
@@ -283,8 +284,9 @@ def _plain_errors(path: Path) -> Iterator[None]:
         raise StrategyError(f"The search history {path}: {fault} ({error}).") from None
 
 
-def _key(genome: Genome) -> str:
-    return ",".join(map(str, genome))
+def _key(genome: Genome, rung: int) -> str:
+    """What finds a candidate; the lowest rung, the only one without successive halving, is not written."""
+    return ",".join(map(str, genome)) + (f"@{rung}" if rung else "")
 
 
 def _dump(values: Any) -> str:

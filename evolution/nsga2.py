@@ -25,6 +25,8 @@ class NSGA2(Evolving):
     lowest, if that is negative) and the highest cost of each kind among the first evaluations.
     """
 
+    ranks_rungs = False
+
     def __init__(
         self,
         space: Space,

@@ -27,12 +27,12 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP has no types
 
 
 class Individual:
-    """An evaluation that did not fail, with its objectives: its score unless others are given."""
+    """An evaluation that did not fail, with its objectives: its rung, then its score, unless others are given."""
 
     def __init__(self, evaluation: Evaluation, objectives: Sequence[float] | None = None) -> None:
         assert evaluation.ok
         self.evaluation = evaluation
-        self.fitness = Fitness(evaluation.score if objectives is None else objectives)
+        self.fitness = Fitness((evaluation.rung, *evaluation.score) if objectives is None else objectives)
 
     @property
     def genome(self) -> Genome:
@@ -90,9 +90,14 @@ def refill(hall: Any, individuals: Sequence[Individual]) -> None:
 
 
 def summary(individuals: Sequence[Individual]) -> Record:
-    """Best, mean and spread (standard deviation) of the AP, as in the paper's Figure 3; None for nobody."""
+    """Best, mean and spread (standard deviation) of the AP, as in the paper's Figure 3; None for nobody.
+
+    Of those on the highest rung that anybody reached: other rungs' scores are of another kind.
+    """
     if not individuals:
         return {"best": None, "mean": None, "spread": None}
+    highest = max(individual.evaluation.rung for individual in individuals)
+    individuals = [individual for individual in individuals if individual.evaluation.rung == highest]
     statistics = tools.Statistics(key=lambda individual: individual.evaluation.score[0])
     statistics.register("best", np.max)
     statistics.register("mean", np.mean)

@@ -34,6 +34,8 @@ class PredictorSearch(Generational):
     the best so far; the model learns from everything scored. Raises StrategyError without scikit-learn.
     """
 
+    ranks_rungs = False
+
     def __init__(
         self,
         space: Space,

@@ -25,9 +25,11 @@ class Job(NamedTuple):
 
     genome: Genome
     replicate: int
+    rung: int = 0  # of successive halving
 
 
-Evaluate = Callable[[Genome, int], Evaluation]
+Evaluate = Callable[..., Evaluation]
+"""Takes a genome and a replicate; where halving wants more than the lowest rung, also `rung=`."""
 EvaluateMany = Callable[[Iterable[Job]], Iterable[Evaluation]]
 """Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too.
 
@@ -42,11 +44,11 @@ class Guarded:
 
     def __call__(self, job: Job) -> Evaluation:
         try:
-            return self.evaluate(job.genome, job.replicate)
+            return self.evaluate(job.genome, job.replicate, **({"rung": job.rung} if job.rung else {}))
         except Exception as error:  # also MemoryError and CUDA's out-of-memory; Ctrl-C passes
             log.warning("Candidate %s failed.", job.genome, exc_info=True)
             reason = f"{type(error).__name__}: {error}"
-            return Evaluation(genome=job.genome, replicate=job.replicate, status=FAILED, reason=reason)
+            return Evaluation(**job._asdict(), status=FAILED, reason=reason)
 
 
 def evaluate_with(evaluate: Evaluate, map: Callable[..., Iterable[Any]] = map) -> EvaluateMany:
@@ -94,6 +96,7 @@ class SearchResult:
 
 
 Heard = Callable[[Record], None] | None
+Drive = Callable[[Any, "Scorer", History, Heard], None]
 
 
 def run_search(
@@ -101,7 +104,7 @@ def run_search(
     evaluate_many: EvaluateMany,
     history: History,
     *,
-    drive: Callable[[Any, "Scorer", History, Heard], None] | None = None,
+    drive: Drive | None = None,
     top_k: int = 5,
     finalists: int = 8,
     replicates: int = 3,
@@ -111,7 +114,7 @@ def run_search(
 ) -> SearchResult:
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
-    drive: takes the strategy to its end: `by_generations`, the default, or `steadily`.
+    drive: takes the strategy to its end: `by_generations`, the default, `steadily` or `by_halving(rungs)`.
     finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
     give_up_after: candidates failed in a row after which the search stops with a StrategyError; it also stops when a
         generation ends and nothing has succeeded yet.
@@ -128,17 +131,32 @@ def run_search(
     return _conclude(strategy, scorer, history, top_k, max(finalists, top_k), replicates)
 
 
-def by_generations(strategy: Strategy, scorer: "Scorer", history: History, on_generation: Heard) -> None:
-    """Ask for a generation, wait for all of it, tell, and again."""
+def score_once(
+    scorer: "Scorer", genomes: Sequence[Genome], stamp: Mapping[Genome, tuple[int, str]]
+) -> list[Evaluation]:
+    """A generation scored as usual."""
+    return scorer.score([Job(genome, 0) for genome in genomes], stamp)
+
+
+def by_generations(
+    strategy: Strategy,
+    scorer: "Scorer",
+    history: History,
+    on_generation: Heard,
+    *,
+    score: Callable[..., list[Evaluation]] = score_once,
+) -> None:
+    """Ask for a generation, wait for all of it, tell, and again. score: how a generation is scored."""
     while genomes := strategy.ask():
         stamp = {genome: (strategy.generation, strategy.origin(genome)) for genome in genomes}
-        strategy.tell(scorer.score([Job(genome, 0) for genome in genomes], stamp))
-        _commit(strategy, history, on_generation)
+        strategy.tell(score(scorer, genomes, stamp))
+        commit(strategy, history, on_generation)
     if strategy.record and strategy.record["generation"] > history.last_generation():
-        _commit(strategy, history, on_generation)  # the search ended before its last generation: say why
+        commit(strategy, history, on_generation)  # the search ended before its last generation: say why
 
 
-def _commit(strategy: Strategy, history: History, on_generation: Heard) -> None:
+def commit(strategy: Strategy, history: History, on_generation: Heard) -> None:
+    """Store a generation's record and the strategy's state, then say so."""
     history.commit(strategy.record, strategy.state_dict())
     if on_generation is not None:
         on_generation(strategy.record)
@@ -166,7 +184,8 @@ def _conclude(
 
 def _score_again(ranked: list[Finalist], scorer: "Scorer", replicates: int) -> list[Finalist]:
     """Every finalist on `replicates` other draws of batches; one that fails every time drops out."""
-    jobs = [Job(one.genome, replicate) for one in ranked for replicate in range(1, replicates + 1)]
+    replicated = range(1, replicates + 1)
+    jobs = [Job(one.genome, replicate, one.selected.rung) for one in ranked for replicate in replicated]
     stamp = {one.genome: (one.selected.generation, RESCORED) for one in ranked}
     again: dict[Genome, list[Evaluation]] = {one.genome: [] for one in ranked}
     for evaluation in scorer.score(jobs, stamp):
@@ -200,7 +219,7 @@ class Scorer:
             missing = [job for job in jobs if not self.history.is_finished(*job)]
             waiting = set(missing)
             for evaluation in self.evaluate_many(missing) if missing else ():
-                job = Job(evaluation.genome, evaluation.replicate)
+                job = Job(evaluation.genome, evaluation.replicate, evaluation.rung)
                 assert job in waiting, f"the engine gave {job}, which it was not asked for or gave before"
                 waiting.remove(job)
                 generation, origin = stamp[job.genome]
@@ -227,7 +246,7 @@ class Scorer:
             self.on_evaluation(evaluation, number, total)
         if evaluation.ok:
             self._failures_in_a_row = 0
-        elif self.history.attempts(evaluation.genome, evaluation.replicate) == 1:  # second ones often fail too
+        elif self.history.attempts(evaluation.genome, evaluation.replicate, evaluation.rung) == 1:  # second ones often fail too
             self._failures_in_a_row += 1
         if self._failures_in_a_row >= self.give_up_after:
             raise StrategyError(

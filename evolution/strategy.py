@@ -66,6 +66,7 @@ class Evaluation:
     recipe: Mapping[str, Any] = field(default_factory=dict)  # how it was scored: iterations, lr, images, threads, ...
     seed: int = 0
     replicate: int = 0  # 0: the search's own score; 1, 2, ...: scored again on other batches
+    rung: int = 0  # of successive halving; scores of different rungs are not comparable, and a higher rung is better
     seconds: float = 0.0
     status: str = OK
     reason: str = ""  # why it failed, one line
@@ -81,7 +82,7 @@ class Evaluation:
         put(self, "recipe", _as_json("recipe", self.recipe))
         put(self, "seconds", _finite("seconds", self.seconds))
         put(self, "reason", " ".join(self.reason.split()))
-        for name in ("seed", "replicate", "generation", "seconds"):
+        for name in ("seed", "replicate", "rung", "generation", "seconds"):
             if getattr(self, name) < 0:
                 raise StrategyError(f"An evaluation's {name} is at least 0, but got {getattr(self, name)}.")
         self._check_status()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -85,9 +86,25 @@ def evaluator(
         splits.search_val,
         space=plain_space(config),
         recipe=recipe or recipe_of(config),
+        rungs=() if recipe else rungs_of(config),
         seed=derive(config.seed, "search"),
         hardware=hardware,
     )
+
+
+def rungs_of(config: DictConfig) -> tuple[Recipe, ...]:
+    """With `fidelity=halving` the recipe of each rung, else none. Raises ConfigError."""
+    if config.fidelity == "full":
+        return ()
+    shares, last = list(config.candidate.rungs), recipe_of(config)
+    if config.fidelity != "halving":
+        raise ConfigError(f"fidelity is full or halving, but got {config.fidelity!r}.")
+    if not family_of(config).SHARES_WEIGHTS or not last.finetunes or config.asynchronous:
+        raise ConfigError("fidelity=halving needs a supernet, candidates that are finetuned, and asynchronous=false.")
+    if len(shares) < 2 or shares != sorted({*shares}) or shares[0] < 0 or shares[-1] != 1:
+        raise ConfigError(f"candidate.rungs are growing shares that end in 1, such as [0, 0.25, 1], but got {shares}.")
+    steps = [round(share * last.iterations) for share in shares]
+    return tuple(replace(last, iterations=n) if n else replace(last, kind="bn", iterations=0) for n in steps)
 
 
 def recipe_of(config: DictConfig) -> Recipe:

@@ -62,7 +62,7 @@ STAGES: dict[str, Stage] = {
         "msnas.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "search", "asynchronous", "top_k", "hardware", "log"),
+        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
     ),
     "retrain": Stage(
         "msnas.retrain",

@@ -33,6 +33,8 @@ class Controller(Generational):
     `max_attempts` draws. population_size: of the first generation.
     """
 
+    ranks_rungs = False
+
     def __init__(
         self,
         space: SearchSpace,

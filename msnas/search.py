@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from evolution.halving import by_halving
 from evolution.history import History
-from evolution.search import Finalist, SearchResult, by_generations, run_search
+from evolution.search import Drive, Finalist, SearchResult, by_generations, run_search
 from evolution.steady_state import steadily
 from evolution.strategy import Evaluation, Genome, Record, Strategy
-from msnas.candidates import evaluate_many, recipe_of
+from msnas.candidates import evaluate_many, recipe_of, rungs_of
 from msnas.cli import Call
 from msnas.config import build
 from msnas.data.coco import DetectionDataset
@@ -89,7 +90,7 @@ def search(run: Run, call: Call) -> None:
             strategy,
             engine,
             history,
-            drive=steadily if config.asynchronous else by_generations,
+            drive=_drive(config),
             top_k=config.top_k,
             finalists=config.search.finalists,
             replicates=config.search.replicates,
@@ -100,6 +101,12 @@ def search(run: Run, call: Call) -> None:
         if board.on:
             board.picture(result.evaluated, "winner", picture_of(config, space.decode(result.winners[0].genome)))
     _finish(run, result, space, genomes, front_of(strategy, space, result.finalists))
+
+
+def _drive(config: DictConfig) -> Drive:
+    """How the strategy is taken to its end."""
+    rungs = rungs_of(config)
+    return by_halving(len(rungs)) if rungs else steadily if config.asynchronous else by_generations
 
 
 def _finish(
@@ -152,6 +159,7 @@ def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
         "strategy": plain["strategy"],
         "threads": config.hardware.threads,
         "supernet": supernet,
+        **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
         **({"latency": latency_of(config, input_size(config))} if wants_latency(config) else {}),
     }
 
@@ -183,7 +191,9 @@ def _expected(config: DictConfig) -> int:
     """How many evaluations the strategy will ask for, about: it may find fewer children than it wants."""
     strategy, finalists = config.strategy, config.search.finalists * config.search.replicates
     children = strategy.get("children", 1) + strategy.get("n_random", 0)
-    return int(strategy.get("population_size", 0) + strategy.get("iterations", 0) * children + finalists)
+    searched = strategy.get("population_size", 0) + strategy.get("iterations", 0) * children
+    rungs = len(config.candidate.rungs) if config.fidelity == "halving" else 1
+    return int(searched * sum(0.5**rung for rung in range(rungs)) + finalists)
 
 
 class _Narrator:

@@ -7,7 +7,7 @@ candidates alone; a score depends on nothing that was scored before it.
 
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -107,8 +107,8 @@ class CandidateEvaluator:
 
     supernet: trained; `extract(architecture)` gives copies of one path's weights as an ordinary detector, so
     that it is never changed here. make_batches: (batch size, seed) to batches of the finetuning
-    images. score_data: the held-out images. space: knows a genome's architecture and exact cost. seed: the
-    run's; with the replicate it decides every random draw.
+    images. score_data: the held-out images. space: knows a genome's architecture and exact cost. rungs: recipes of
+    successive halving, in place of the one `recipe`. seed: the run's; with the replicate it decides every random draw.
 
     `times` holds the seconds of the last candidate by part; `rest` is what is neither step, image nor AP.
     """
@@ -121,24 +121,26 @@ class CandidateEvaluator:
         *,
         space: CostedSpace,
         recipe: Recipe,
+        rungs: Sequence[Recipe] = (),
         seed: int,
         hardware: Hardware | None = None,
     ) -> None:
         self.hardware = hardware or Hardware(threads=1)
         self.supernet: Any = self.hardware.place(supernet)
         self.make_batches, self.score_data = make_batches, score_data
-        self.space, self.recipe, self.seed = space, recipe, seed
+        self.space, self.recipe, self.rungs, self.seed = space, recipe, tuple(rungs), seed
         self.times: dict[str, float] = {}
         self._made: dict[tuple[int, int], BatchSource] = {}
 
-    def __call__(self, genome: Genome, replicate: int = 0) -> Evaluation:
+    def __call__(self, genome: Genome, replicate: int = 0, rung: int = 0) -> Evaluation:
         """Scores; whatever goes wrong is a failed evaluation with its reason, so that a search goes on."""
         began = time.perf_counter()
-        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "seed": self.seed}
-        known["recipe"] = self.described()
+        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "rung": rung, "seed": self.seed}
+        recipe = self.rungs[rung] if self.rungs else self.recipe
+        known["recipe"] = self.described(recipe)
         try:
             with computing_with(self.hardware.threads):
-                numbers = self._score(self.space.decode(genome), replicate)
+                numbers = self._score(self.space.decode(genome), replicate, recipe)
             known["cost"] = self.space.cost(genome).by_name()
             known |= {"score": (numbers["ap"],), "metrics": numbers}
         except Exception as error:  # out of memory, a loss that is not finite, an image that cannot be read
@@ -148,9 +150,8 @@ class CandidateEvaluator:
                 torch.cuda.empty_cache()
         return Evaluation(**known, seconds=time.perf_counter() - began)
 
-    def described(self) -> dict[str, Any]:
+    def described(self, recipe: Recipe) -> dict[str, Any]:
         """The recipe as the history keeps it, with everything else that a score depends on."""
-        recipe = self.recipe
         bn_images = recipe.bn_images // recipe.bn_batch * recipe.bn_batch if recipe.estimates else 0
         return {
             "recipe": recipe.name,
@@ -183,12 +184,12 @@ class CandidateEvaluator:
                 done += 1
         return done / (time.perf_counter() - began)
 
-    def _score(self, architecture: Hashable, replicate: int) -> dict[str, float]:
+    def _score(self, architecture: Hashable, replicate: int, recipe: Recipe) -> dict[str, float]:
         """The twelve COCO numbers."""
         began = time.perf_counter()
         model: nn.Module = self.supernet.extract(architecture)
-        self._adapt(model, self.recipe, replicate)
-        judged = evaluate(model, self.score_data, hardware=self.hardware, batch=self.recipe.score_batch)
+        self._adapt(model, recipe, replicate)
+        judged = evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
         self.times |= {"detect": judged.seconds, "score": judged.score_seconds}
         self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
         return judged.numbers

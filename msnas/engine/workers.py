@@ -189,7 +189,7 @@ def _next(lost: deque[_Task], waiting: Iterator[Job]) -> _Task | None:
 
 def _died(job: Job) -> Evaluation:
     reason = f"Its worker process died {TRIES} times; most likely no memory was left."
-    return Evaluation(genome=job.genome, replicate=job.replicate, status=FAILED, reason=reason)
+    return Evaluation(**job._asdict(), status=FAILED, reason=reason)
 
 
 class ProcessLane:

@@ -101,6 +101,7 @@ def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
             "latency_us": evaluation.cost["latency_ms"] * 1000 if "latency_ms" in evaluation.cost else None,
             "generation": evaluation.generation,
             "origin": evaluation.origin,
+            "rung": evaluation.rung,
             "status": evaluation.status,
             "reason": evaluation.reason,
             "seconds": evaluation.seconds,

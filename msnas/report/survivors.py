@@ -21,14 +21,14 @@ def _survivors(run: RunData, evaluations: Sequence[Evaluation]) -> Iterable[tupl
     size = _population_size(run)
     for generation in range(1 + max(e.generation for e in evaluations)):
         scored = [e for e in evaluations if e.ok and e.generation <= generation]
-        yield generation, sorted(scored, key=lambda e: e.score, reverse=True)[:size]
+        yield generation, sorted(scored, key=lambda e: (e.rung, e.score), reverse=True)[:size]
 
 
 def best_so_far(run: RunData, evaluations: Sequence[Evaluation]) -> list[Record]:
     """Best, mean and standard deviation of the survivors, as MSNAS Fig. 3, and the children beside them."""
     rows = []
     for generation, survivors in _survivors(run, evaluations):
-        aps = [e.score[0] for e in survivors]
+        aps = [e.score[0] for e in survivors if e.rung == survivors[0].rung]  # others' scores are of another kind
         born = [e for e in evaluations if e.generation == generation]
         rows.append(
             {

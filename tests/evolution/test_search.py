@@ -200,7 +200,7 @@ def test_a_fault_in_mid_search_stops_it_and_keeps_what_succeeded(search):
 
 def test_an_engine_that_loses_a_job_is_our_fault(search):
     with pytest.raises(AssertionError, match="lost 1 of 10"):
-        search(engine=lambda jobs: [toy_evaluation(*job) for job in jobs[1:]])
+        search(engine=lambda jobs: [toy_evaluation(*job[:2]) for job in jobs[1:]])
 
 
 # The end

@@ -162,3 +162,11 @@ def test_workers_give_the_scores_of_this_process_bit_for_bit(tiny, scored):
 def test_a_recipe_that_breaks_a_rule_is_refused(wrong, told):
     with pytest.raises(ConfigError, match=told):
         Recipe(**wrong)
+
+
+def test_each_rung_has_its_recipe_and_a_score_as_that_recipe_alone_gives(tiny, scored):
+    halved = tiny_pipeline.evaluator(tiny.folder, tiny.weights)
+    halved.rungs = (replace(halved.recipe, iterations=0), halved.recipe)
+    low, high = (halved(tiny.genomes[0], rung=rung) for rung in (0, 1))
+    assert (low.rung, low.recipe["iterations"], high.rung) == (0, 0, 1)
+    assert high.metrics == scored[0].metrics != low.metrics
