@@ -246,7 +246,9 @@ class Scorer:
             self.on_evaluation(evaluation, number, total)
         if evaluation.ok:
             self._failures_in_a_row = 0
-        elif self.history.attempts(evaluation.genome, evaluation.replicate, evaluation.rung) == 1:  # second ones often fail too
+        elif (
+            self.history.attempts(evaluation.genome, evaluation.replicate, evaluation.rung) == 1
+        ):  # second ones often fail too
             self._failures_in_a_row += 1
         if self._failures_in_a_row >= self.give_up_after:
             raise StrategyError(

@@ -36,7 +36,7 @@ def workers(count, evaluate=toy_evaluation):
         jobs = iter(jobs)
         busy = deque(itertools.islice(jobs, count))
         while busy:
-            yield evaluate(*busy.pop())
+            yield evaluate(*busy.pop()[:2])
             busy.extend(itertools.islice(jobs, 1))
 
     return stream
@@ -78,7 +78,7 @@ def test_a_child_is_bred_as_soon_as_a_worker_is_free(search):
     def one_hangs(jobs):
         jobs = iter(jobs)
         first = next(jobs)
-        yield from (toy_evaluation(*job) for job in jobs)
+        yield from (toy_evaluation(*job[:2]) for job in jobs)
         yield toy_evaluation(*first)
 
     _, evaluations = search(one_hangs)

@@ -62,11 +62,11 @@ def toy_score(genome: Genome) -> float:
     return 0.5 - 0.05 * slope + 0.02 * _noise("rugged", *genome[:BLOCKS])
 
 
-def toy_evaluation(genome: Genome, replicate: int = 0) -> Evaluation:
+def toy_evaluation(genome: Genome, replicate: int = 0, rung: int = 0) -> Evaluation:
     """Instant, and the same whenever and wherever it is asked for; replicates differ a little."""
     score = toy_score(genome) + 0.004 * _noise("batches", replicate, *genome)
     cost = {"macs": toy_cost(genome[:BLOCKS])} if len(genome) == BLOCKS + HEADS else {"macs": sum(genome)}
-    return Evaluation(genome=genome, score=(score,), replicate=replicate, cost=cost, seconds=0.001)
+    return Evaluation(genome=genome, score=(score,), replicate=replicate, rung=rung, cost=cost, seconds=0.001)
 
 
 def _noise(*keys: object) -> float:

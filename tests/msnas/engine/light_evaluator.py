@@ -11,7 +11,7 @@ from evolution.strategy import Evaluation, Genome
 from msnas.errors import DataError
 
 
-def score_of(genome: Genome, replicate: int) -> float:
+def score_of(genome: Genome, replicate: int, rung: int = 0) -> float:
     return sum(gene / (3 + i) for i, gene in enumerate(genome)) + replicate / 7
 
 
@@ -19,7 +19,7 @@ def build() -> Callable[[Genome, int], Evaluation]:
     return evaluate
 
 
-def evaluate(genome: Genome, replicate: int) -> Evaluation:
+def evaluate(genome: Genome, replicate: int, rung: int = 0) -> Evaluation:
     if genome[0] == 13:
         raise ValueError("thirteen")
     metrics = {"pid": os.getpid()}

@@ -38,7 +38,7 @@ def alive(pid):
 def test_scores_are_the_same_with_any_number_of_workers(workers):
     with evaluating(light_evaluator.build, workers=workers) as evaluate_many:
         found = list(evaluate_many(JOBS))
-    assert scores(found) == {tuple(job): (light_evaluator.score_of(*job),) for job in JOBS}
+    assert scores(found) == {tuple(job[:2]): (light_evaluator.score_of(*job[:2]),) for job in JOBS}
     assert len({e.metrics["pid"] for e in found} - {os.getpid()}) <= workers
 
 
@@ -56,7 +56,7 @@ def test_a_candidate_whose_worker_is_killed_is_run_again_and_no_other_is_lost(tm
     build = partial(light_evaluator.build_deadly, tmp_path, times)
     with evaluating(build, workers=2) as evaluate_many:
         found = list(evaluate_many(JOBS))
-    assert scores(found) == {tuple(job): (light_evaluator.score_of(*job),) for job in JOBS}
+    assert scores(found) == {tuple(job[:2]): (light_evaluator.score_of(*job[:2]),) for job in JOBS}
     assert len({path.read_text() for path in tmp_path.iterdir()}) == times
 
 
