@@ -138,7 +138,7 @@ def render(table: Mapping[str, Any], width: int = 120) -> str:
     for title in ("Kendall's tau-b", f"{LEVEL:.0%} interval", "networks", f"regret of top {table['top_k']}, AP"):
         grid.add_column(title, justify="right")
     for row in table["rows"]:
-        grid.add_row(_label(row), *_tau_cells(row), str(row["points"]), percent(row["regret"]))
+        grid.add_row(label(row), *_tau_cells(row), str(row["points"]), percent(row["regret"]))
     grid.add_row("drawn by chance", "0.00", "", "", percent(table["regret_of_chance"]))
     console = Console(file=io.StringIO(), width=width)
     console.print(grid)
@@ -147,7 +147,8 @@ def render(table: Mapping[str, Any], width: int = 120) -> str:
     return f"{text}{best}\n{table['verdict']['text']}"
 
 
-def _label(row: Row) -> str:
+def label(row: Row) -> str:
+    """What a row of the table is called."""
     if row["kind"] == "recipe":
         return f"{row['name']}: {RECIPES[row['name']]}"
     return f"control: {CONTROLS[row['name']]}" if row["kind"] == "control" else "ceiling: trained with another seed"

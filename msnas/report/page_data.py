@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolution.strategy import Evaluation
+from msnas.rank_table import label
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
@@ -38,7 +39,8 @@ def page_data(
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
             "choices": choices(run, first, space),
-            "winners": run.search.get("winners", []),
+            "winners": _winners(run.search.get("winners", []), networks),
+            "rank": _rank(run.rank),
             "retrained": run.retrained,
             "networks": networks,
             "tau": tau_of(networks),
@@ -49,6 +51,19 @@ def page_data(
         }
     )
     return content
+
+
+def _winners(winners: Sequence[Record], networks: Sequence[Record]) -> list[Record]:
+    """The search's winners, each with its AP after retraining, None before."""
+    trained = {row["architecture"]: row["ap"] for row in networks if not row["baseline"]}
+    return [{**winner, "retrained": trained.get(winner["architecture"])} for winner in winners]
+
+
+def _rank(table: Record) -> Record | None:
+    """What `msnas rank` found, each score with its name; None where it has not run."""
+    if not table:
+        return None
+    return {**table, "rows": [{**row, "label": label(row)} for row in table["rows"]]}
 
 
 def first_scores(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

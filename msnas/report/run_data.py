@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class RunData:
 
     config: as stored, a mapping. evaluations: in the order made, failed attempts included. generations: the
     strategy's own records. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
-    retrained: `result.json` of every network trained from scratch (each seed is one) with its `folder`.
+    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
+    with its `folder`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RunData:
     search: Record
     retrained: list[Record]
     curves: dict[str, list[Record]]
+    rank: Record = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "RunData":
@@ -70,6 +72,7 @@ class RunData:
             search=read_json(folder / "search" / "result.json") or {},
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
+            rank=read_json(folder / "rank" / "table.json") or {},
         )
 
     def stage(self, name: str) -> StageData:

@@ -195,3 +195,27 @@ def test_a_run_over_pyramid_cells_shows_its_pyramid(tmp_path: Path, embedded: Em
     page = report([make_run(tmp_path, "cells", upto="search", words=words)])
     assert embedded(page)["runs"][0]["choices"][0]["values"][0] == "choice 0"
     assert "R-C-B" in Text(page).words
+
+
+def test_the_ranking_is_on_the_page_as_the_run_has_it(run: Path, page: Path, embedded: Embedded) -> None:
+    table, words = read_json(run / "rank" / "table.json"), Text(page).words
+    shown = embedded(page)["runs"][0]["rank"]
+    assert [{**row, "label": None} for row in shown["rows"]] == [{**row, "label": None} for row in table["rows"]]
+    assert table["verdict"]["text"] in words
+    for row in table["rows"]:
+        low, high = (f"{value:.2f}".replace("-", "\N{MINUS SIGN}") for value in row["interval"])
+        assert f"{low} … {high}" in words
+
+
+def test_a_run_without_a_ranking_says_nothing_of_one(tmp_path: Path) -> None:
+    assert "ranking be believed" not in Text(report([make_run(tmp_path, upto="search")])).words
+
+
+def test_each_winner_has_its_score_when_selected_again_and_after_retraining(
+    run: Path, page: Path, embedded: Embedded
+) -> None:
+    trained = {row["architecture"]: row["ap"] for row in map(read_json, (run / "retrain").glob("0*/result.json"))}
+    for found, winner in zip(
+        embedded(page)["runs"][0]["winners"], read_json(run / "search" / "result.json")["winners"], strict=True
+    ):
+        assert found == {**winner, "retrained": trained[winner["architecture"]]}
