@@ -19,7 +19,7 @@ from msnas.engine.devices import Hardware
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError
 from msnas.family import family_of
-from msnas.networks import supernet
+from msnas.networks import first
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits
 from msnas.spaces import plain_space
@@ -75,7 +75,7 @@ def evaluator(
     hardware: Hardware = hardware_of(config, threads=config.hardware.threads)
     if not family_of(config).SHARES_WEIGHTS:
         return cast(CandidateEvaluator, nas_fpn.evaluator(config, splits, space=plain_space(config), hardware=hardware))
-    model: Any = supernet(config, splits.train.classes)
+    model: Any = first(config, splits.train.classes)
     if isinstance(weights, Path):
         load_weights(weights, model)
     elif weights is not None:

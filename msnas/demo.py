@@ -10,7 +10,7 @@ from msnas.report_command import write_report
 from msnas.retrain import retrain
 from msnas.runs import open_new
 from msnas.search import search
-from msnas.train import train_supernet
+from msnas.train import train_first
 
 NAME = "demo"
 
@@ -26,8 +26,8 @@ def main(call: Call) -> int:
             report = check(run.config)
             if not report.sound:
                 return 1
-            for stage in (train_supernet, search, retrain):
-                print(f"--- {stage.__name__.replace('_', ' ')}", file=sys.stderr)
+            for name, stage in (("train", train_first), ("search", search), ("retrain", retrain)):
+                print(f"--- {name}", file=sys.stderr)
                 stage(run, call)
             page = write_report([run.folder])
     finally:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from msnas.cli import Call
 from msnas.data.coco import DetectionDataset
 from msnas.data.geometry import typical_input
@@ -28,7 +30,7 @@ def main(call: Call) -> int:
     path, config = Path(call.positionals[0]), call.config
     model = load(path)
     config.data.short_side, config.data.long_side = model.config["short_side"], model.config["long_side"]
-    config.detector.mask = model.config.get("mask", False)
+    OmegaConf.update(config, "detector.mask", model.config.get("mask", False), force_add=True)
     splits = open_splits(config)
     _same_classes(model.meta, splits.val.classes)
     hardware = hardware_of(config, threads=config.hardware.train_threads)

@@ -23,7 +23,7 @@ from msnas.latency_table import write_table
 from msnas.progress import Progress
 from msnas.setting import hardware_of
 from msnas.spaces import input_size, plain_space
-from msnas.stride_paths import supernet
+from msnas.stride_paths import first
 from supernet.architecture import Architecture
 from supernet.stride_latency import part_names, parts_of
 
@@ -54,7 +54,7 @@ def main(call: Call) -> int:
 
 def _network(config: DictConfig, hardware: Hardware) -> Any:
     """The supernet, freshly made: how long it takes does not depend on its weights."""
-    model: Any = supernet(config, ["object"])
+    model: Any = first(config, ["object"])
     if not hasattr(model, "rpn"):
         raise ConfigError("Latency is measured for two-stage detectors (faster_rcnn, mask_rcnn), but got another.")
     return hardware.place(model).eval()

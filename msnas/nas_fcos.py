@@ -1,8 +1,8 @@
 """From the configuration to NAS-FCOS's detectors, their costs, and the search for their decoders.
 
-A decoder has two networks: the narrow one that a search trains on cached features to score it (`space.*`, `heads.*`),
-and the one that it is retrained as (`network.*`). The detector whose backbone is frozen is the latter with FCOS's own
-decoder. Torch is imported when a network is asked for.
+There are three networks: the detector that trains the backbone, with FCOS's own decoder (`backbone.*`); the narrow
+decoder that a search trains on the frozen backbone's cached features to score it (`space.*`, `heads.*`); and the
+detector that a winner is retrained as (`network.*`). Torch is imported when a network is asked for.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,65 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config import build
+from msnas.errors import ConfigError
+from msnas.family import Chosen, Found, Told
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import ORIGINAL, Decoder
 from supernet.nas_fcos_cost import detector_cost
 
+FIRST = "backbone"
+SHARES_WEIGHTS = False
 _DETECTOR = ("center_sampling", "score_threshold", "nms_threshold", "pre_nms", "detections")
+
+
+def divisor(config: DictConfig) -> int:
+    """The backbone's coarsest stride; P6 and P7 round up."""
+    return 32
+
+
+def parse(config: DictConfig, text: str) -> Decoder:
+    """A whole decoder, PYRAMID/HEAD; or its searched half alone, beside the half that the space fixes."""
+    from msnas.spaces import plain_space
+
+    if "/" in text:
+        return Decoder.parse(text)
+    space = plain_space(config)
+    decoder: Decoder = space.decoder(space.parse(text))
+    return decoder
+
+
+def first(config: DictConfig, classes: Sequence[str]) -> Any:
+    """FCOS with its own decoder: what the backbone is trained in before it is frozen."""
+    backbone: Any = OmegaConf.to_container(config.backbone, resolve=True)
+    channels = backbone.pop("decoder_channels")
+    return _fcos(config, Decoder(), classes, channels=channels, **backbone)
 
 
 def detector(config: DictConfig, decoder: Decoder, classes: Sequence[str]) -> Any:
     """The FCOS that `decoder` is retrained as."""
+    return _fcos(config, decoder, classes, **_network(config, decoder))
+
+
+def baseline(config: DictConfig, classes: Sequence[str]) -> Any:
+    """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
+    own = {"channels": config.baseline.channels, "out_channels": None, "weights": config.baseline.pretrained}
+    return _fcos(config, Decoder(), classes, **_network(config, Decoder()) | own)
+
+
+def _network(config: DictConfig, decoder: Decoder) -> dict[str, Any]:
+    """Options of the encoder; FCOS's own pyramid has one width only, that of the head."""
+    options: Any = OmegaConf.to_container(config.network, resolve=True)
+    if decoder.pyramid is None:
+        options["channels"] = options["out_channels"] or options["channels"]
+    return dict(options)
+
+
+def _fcos(config: DictConfig, decoder: Decoder, classes: Sequence[str], **options: Any) -> Any:
     from msnas.detectors.fcos import FCOS
     from supernet.nas_fcos_encoder import FcosEncoder
 
-    options: Any = OmegaConf.to_container(config.network, resolve=True)
     encoder = FcosEncoder(decoder.pyramid, backbone=config.space.backbone, width=config.space.width, **options)
     return FCOS(
         encoder,
@@ -40,15 +84,24 @@ def detector(config: DictConfig, decoder: Decoder, classes: Sequence[str]) -> An
 
 def cost(config: DictConfig, decoder: Decoder, input_size: tuple[int, int]) -> Cost:
     """Exact cost of the detector that `decoder` is retrained as."""
-    return detector_cost(
-        decoder,
-        config.space.backbone,
-        channels=config.network.channels,
-        head_channels=config.network.out_channels,
-        num_classes=config.space.num_classes,
-        input_size=input_size,
-        width=config.space.width,
-    )
+    options = _network(config, decoder)
+    return _cost(config, decoder, input_size, options["channels"], options["out_channels"])
+
+
+def baseline_cost(config: DictConfig, input_size: tuple[int, int]) -> Cost:
+    """Exact cost of FCOS with its own decoder."""
+    return _cost(config, Decoder(), input_size, config.baseline.channels)
+
+
+def _cost(config: DictConfig, decoder: Decoder, size: tuple[int, int], channels: int, out: int | None = None) -> Cost:
+    space = config.space
+    shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": size, "width": space.width}
+    return detector_cost(decoder, space.backbone, channels=channels, head_channels=out, **shape)
+
+
+def baseline_name(config: DictConfig) -> str:
+    """Backbone, width and channels."""
+    return f"{config.space.backbone}-FPN under FCOS, width {config.space.width:g}, {config.baseline.channels} channels"
 
 
 def recipe(config: DictConfig, **changes: Any) -> Any:
@@ -59,7 +112,46 @@ def recipe(config: DictConfig, **changes: Any) -> Any:
     return DecoderRecipe(**{**values, **changes})
 
 
-def head_phase(config: DictConfig, input_size: tuple[int, int], classes: Sequence[str]) -> Any | None:
+def search(
+    config: DictConfig,
+    splits: Any,
+    *,
+    space: PyramidSpace | HeadSpace,
+    weights: Path,
+    folder: Path,
+    hardware: Any,
+    told: Told,
+) -> Found:
+    """The progressive search on the backbone in `weights` (a HeadSpace: heads alone), on from where `folder` stands."""
+    from msnas.engine.checkpoint import load_weights
+    from msnas.nas_fcos_search import Cache, ProgressiveSearch
+    from msnas.space_search import digest
+
+    if config.hardware.workers:
+        raise ConfigError(
+            f"Decoders are scored in one process, on features in its memory: hardware.workers must be 0, "
+            f"but got {config.hardware.workers}."
+        )
+    frozen = first(config, splits.train.classes)
+    load_weights(weights, frozen)
+    settings: Any = OmegaConf.to_container(config.cache, resolve=True)
+    run = ProgressiveSearch(
+        frozen,
+        splits,
+        folder=folder,
+        weights=digest(weights),
+        seed=config.seed,
+        hardware=hardware,
+        cache=Cache(**{**settings, "jitter": tuple(settings["jitter"])}),
+        told=told,
+    )
+    if isinstance(space, HeadSpace):
+        return _found([run.run_heads(_phase(config, space, "head"))])
+    pyramids, heads = _phase(config, space, "pyramid"), head_phase(config, space.input_size)
+    return _found(run.run(pyramids, heads, training=recipe(config, iterations=config.heads.training)))
+
+
+def head_phase(config: DictConfig, input_size: tuple[int, int]) -> Any | None:
     """The second half of the search; None where only the pyramid is searched."""
     if not config.heads.search:
         return None
@@ -68,7 +160,7 @@ def head_phase(config: DictConfig, input_size: tuple[int, int], classes: Sequenc
         width=config.space.width,
         channels=config.heads.channels,
         layers=config.heads.layers,
-        num_classes=len(classes),
+        num_classes=config.space.num_classes,
         input_size=input_size,
     )
     counts = {name: config.heads[name] for name in ("population_size", "children", "iterations")}
@@ -78,10 +170,10 @@ def head_phase(config: DictConfig, input_size: tuple[int, int], classes: Sequenc
 def _phase(config: DictConfig, space: PyramidSpace | HeadSpace, name: str, **counts: int) -> Any:
     from msnas.nas_fcos_search import Phase
 
-    seed = derive(config.seed, "search", name)
+    strategy: Any = OmegaConf.to_container(config.strategy, resolve=True)
     return Phase(
         space=space,
-        strategy=build({**OmegaConf.to_container(config.strategy, resolve=True), **counts}, space=space, seed=seed),  # type: ignore[dict-item]
+        strategy=build({**strategy, **counts}, space=space, seed=derive(config.seed, "search", name)),
         recipe=recipe(config),
         top_k=config.top_k,
         finalists=config.search.finalists,
@@ -89,38 +181,20 @@ def _phase(config: DictConfig, space: PyramidSpace | HeadSpace, name: str, **cou
     )
 
 
-def search(
-    config: DictConfig,
-    splits: Any,
-    frozen: Any,
-    *,
-    space: PyramidSpace | HeadSpace,
-    weights: str,
-    folder: Path,
-    hardware: Any,
-    told: Any | None = None,
-) -> Any:
-    """The progressive search on the backbone of `frozen` (a HeadSpace: heads alone), on from where `folder` stands.
+def _found(halves: Sequence[Any]) -> Found:
+    """The last half's best, as whole decoders; evaluations of all halves are counted."""
+    last = halves[-1]
 
-    Returns what `ProgressiveSearch.run` finds, or `run_heads`.
-    """
-    from msnas.nas_fcos_search import Cache, ProgressiveSearch
+    def chosen(finalist: Any) -> Chosen:
+        space = last.space
+        return Chosen(space.decoder(space.decode(finalist.genome)), space.cost(finalist.genome), finalist)
 
-    settings: Any = OmegaConf.to_container(config.cache, resolve=True)
-    run = ProgressiveSearch(
-        frozen,
-        splits,
-        folder=folder,
-        weights=weights,
-        seed=config.seed,
-        hardware=hardware,
-        cache=Cache(**{**settings, "jitter": tuple(settings["jitter"])}),
-        told=told,
-    )
-    if isinstance(space, HeadSpace):
-        return run.run_heads(_phase(config, space, "head"))
-    return run.run(
-        _phase(config, space, "pyramid"),
-        head_phase(config, space.input_size, splits.train.classes),
-        training=recipe(config, iterations=config.heads.training),
+    results = [half.result for half in halves]
+    return Found(
+        winners=tuple(map(chosen, last.result.winners)),
+        finalists=tuple(map(chosen, last.result.finalists)),
+        evaluated=sum(result.evaluated for result in results),
+        failed=sum(result.failed for result in results),
+        inside_budget=sum(half.inside_budget for half in halves),
+        seconds=sum(result.seconds for result in results),
     )

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from evolution.history import History
-from evolution.search import Finalist, SearchResult, evaluate_with, run_search
-from evolution.strategy import Evaluation, Record, Strategy
+from evolution.search import SearchResult, evaluate_with, run_search
+from evolution.strategy import Strategy
 from msnas.data.coco import Splits
 from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
@@ -23,6 +23,7 @@ from msnas.engine.decoder import DecoderData, DecoderEvaluator, DecoderRecipe, t
 from msnas.engine.devices import Hardware
 from msnas.engine.feature_cache import FeatureCache, cache_features
 from msnas.errors import ConfigError
+from msnas.family import Told
 from msnas.seeds import derive
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
@@ -56,30 +57,18 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Told:
-    """Who is told of progress: of each evaluation (its number, of how many), and of each generation."""
+class Half:
+    """One half when it is finished: its space (a head's: on the best pyramid), what was found, how much of it fits."""
 
-    evaluation: Callable[[Evaluation, int, int], None] | None = None
-    generation: Callable[[Record], None] | None = None
-    images: Callable[[int, str], None] | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a progressive search found.
-
-    winners: whole decoders with the score that each was chosen by, best first: heads on the best pyramid, or, where no
-    heads were searched, pyramids under the fixed head.
-    """
-
-    pyramids: SearchResult
-    heads: SearchResult | None
-    winners: tuple[tuple[Decoder, Finalist], ...]
+    space: PyramidSpace | HeadSpace
+    result: SearchResult
+    inside_budget: int
 
     @property
-    def decoder(self) -> Decoder:
-        """The best decoder."""
-        return self.winners[0][0]
+    def decoders(self) -> tuple[Decoder, ...]:
+        """The winners as whole decoders, best first."""
+        space: Any = self.space
+        return tuple(space.decoder(space.decode(one.genome)) for one in self.result.winners)
 
 
 class ProgressiveSearch:
@@ -99,27 +88,31 @@ class ProgressiveSearch:
         seed: int,
         hardware: Hardware,
         cache: Cache | None = None,
-        told: Told | None = None,
+        told: Told,
     ) -> None:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
         self.seed, self.hardware = seed, hardware
-        self.cache, self.told = cache or Cache(), told or Told()
+        self.cache, self.told = cache or Cache(), told
 
-    def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> Found:
-        """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first."""
+    def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> tuple[Half, ...]:
+        """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first.
+
+        Returns both halves; the last one's winners are the result.
+        """
         assert isinstance(pyramids.space, PyramidSpace)
         data = self.backbone_data()
+        self.told.part("pyramids under a fixed head")
         first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
-        best: Pyramid = pyramids.space.decode(first.winners[0].genome)
         if heads is None:
-            return Found(first, None, _winners(pyramids, first))
+            return (first,)
+        best: Pyramid = pyramids.space.decode(first.result.winners[0].genome)
         assert isinstance(heads.space, HeadSpace)
         on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
+        self.told.part(f"heads on {best}")
         fixed = replace(heads, space=heads.space.on(best))  # so that costs are of the whole
-        second = self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
-        return Found(first, second, _winners(fixed, second))
+        return first, self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
 
-    def run_heads(self, heads: Phase) -> SearchResult:
+    def run_heads(self, heads: Phase) -> Half:
         """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
         width = self.detector.encoder.out_channels
         if heads.space.channels != width:
@@ -144,7 +137,7 @@ class ProgressiveSearch:
                 folder=place / name,
                 memory_limit=cache.memory_limit,
                 fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
-                progress=self.told.images,
+                progress=lambda done, _: self.told.preparation(f"features of {name}", done, views * len(dataset)),
             )
 
         train = cached("train", self.splits.supernet_train, cache.views)
@@ -170,7 +163,12 @@ class ProgressiveSearch:
             checkpoint.load_weights(path, decoder)
         else:
             decoder = train_decoder(
-                decoder, data.train, training, seed=seed, hardware=self.hardware, progress=self.told.images
+                decoder,
+                data.train,
+                training,
+                seed=seed,
+                hardware=self.hardware,
+                progress=lambda done, _: self.told.preparation("best pyramid", done, training.iterations),
             )
             checkpoint.save_weights(path, decoder)
         assert decoder.pyramid is not None
@@ -181,7 +179,7 @@ class ProgressiveSearch:
         train, held_out = (cache.through(pyramid, hardware=self.hardware) for cache in (data.train, data.held_out))
         return replace(data, train=train, held_out=held_out)
 
-    def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> SearchResult:
+    def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> Half:
         """One half, on from where its history stands."""
         evaluator = DecoderEvaluator(
             data, make, space=phase.space, recipe=phase.recipe, seed=derive(self.seed, name), hardware=self.hardware
@@ -189,7 +187,8 @@ class ProgressiveSearch:
         self.folder.mkdir(parents=True, exist_ok=True)
         fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **_described(phase)}
         with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
-            return run_search(
+            self.told.known(len(history.evaluations()))
+            result = run_search(
                 phase.strategy,
                 evaluate_with(evaluator),
                 history,
@@ -199,11 +198,8 @@ class ProgressiveSearch:
                 on_evaluation=self.told.evaluation,
                 on_generation=self.told.generation,
             )
-
-
-def _winners(phase: Phase, result: SearchResult) -> tuple[tuple[Decoder, Finalist], ...]:
-    space: Any = phase.space
-    return tuple((space.decoder(space.decode(one.genome)), one) for one in result.winners)
+            inside = sum(phase.space.is_valid(evaluation.genome) for evaluation in history.evaluations())
+        return Half(phase.space, result, inside)
 
 
 def _described(phase: Phase) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from msnas.family import Found
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fpn_architecture import PyramidPlan
@@ -21,6 +22,7 @@ _DETECTOR = (
 )  # fmt: skip
 
 
+FIRST = ""
 SHARES_WEIGHTS = False
 
 
@@ -33,6 +35,11 @@ def baseline_name(config: DictConfig) -> str:
     """Backbone, width and channels."""
     baseline = config.baseline
     return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
+
+
+def first(config: DictConfig, classes: Sequence[str]) -> Any:
+    """There is none: a plan is scored from scratch."""
+    raise AssertionError("a search is the first stage")
 
 
 def parse(config: DictConfig, text: str) -> PyramidPlan:
@@ -123,3 +130,10 @@ def evaluator(config: DictConfig, splits: Any, *, space: Any, hardware: Any) -> 
         seed=derive(config.seed, "search"),
         hardware=hardware,
     )
+
+
+def search(config: DictConfig, splits: Any, **where: Any) -> Found:
+    """One search in one space."""
+    from msnas.space_search import search_space
+
+    return search_space(config, splits, **where)

@@ -10,15 +10,15 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from msnas import stride_paths
 from msnas.family import family_of
 from msnas.seeds import derive
 
 
-def supernet(config: DictConfig, classes: Sequence[str]) -> nn.Module:
-    """The weight-sharing detector; `forward(images, targets, architecture)`."""
-    with _initialised(config, "supernet"):
-        detector: nn.Module = stride_paths.supernet(config, classes)
+def first(config: DictConfig, classes: Sequence[str]) -> nn.Module:
+    """The detector that `msnas train` trains; a supernet has `forward(images, targets, architecture)`."""
+    family = family_of(config)
+    with _initialised(config, family.FIRST):
+        detector: nn.Module = family.first(config, classes)
         return detector
 
 

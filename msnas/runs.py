@@ -25,8 +25,19 @@ from msnas.errors import RunError
 ROOT = "runs"  # as conf/config.yaml has it
 # Which options a stage fixes: once its folder exists they may not change any more.
 OWNED: dict[str, tuple[str, ...]] = {
-    "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train"),
-    "search": ("budget", "strategy", "candidate", "fidelity", "proxy", "baseline", "asynchronous"),
+    "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train", "backbone"),
+    "search": (
+        "budget",
+        "strategy",
+        "candidate",
+        "fidelity",
+        "proxy",
+        "heads",
+        "decoder",
+        "cache",
+        "baseline",
+        "asynchronous",
+    ),
     "retrain": ("retrain", "network", "top_k"),
 }
 # Where the work is done does not change what is done.

@@ -4,36 +4,30 @@ Candidates are scored on `search_val`, images that neither the supernet nor the 
 made on.
 """
 
-import hashlib
 import json
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from evolution.halving import by_halving
-from evolution.history import History
-from evolution.search import Drive, Finalist, SearchResult, by_generations, run_search
-from evolution.steady_state import steadily
-from evolution.strategy import Evaluation, Genome, Record, Strategy
-from msnas.candidates import evaluate_many, recipe_of, rungs_of
+from evolution.strategy import Evaluation, Record
+from msnas.candidates import recipe_of
 from msnas.cli import Call
-from msnas.config import build
 from msnas.data.coco import DetectionDataset
 from msnas.errors import ConfigError, DataError
-from msnas.family import family_of
-from msnas.front import check_objectives, front_of, lines_of
-from msnas.latency_table import latency_of, wants_latency
+from msnas.family import Chosen, Found, family_of
+from msnas.front import check_objectives, lines_of
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
 from msnas.runs import Run, open_existing, open_new, write_json
-from msnas.seeds import derive
 from msnas.setting import hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, budget_of, input_size
 from msnas.tensorboard import Board, picture_of
+from msnas.train import train_first
 
 STAGE = "search"
 
@@ -41,24 +35,25 @@ STAGE = "search"
 def main(call: Call) -> int:
     """Search, or go on searching, in the run that the call's words name."""
     run = _open(call)
-    with run.locked():
-        search(run, call)
+    try:
+        with run.locked():
+            search(run, call)
+    finally:
+        run.forget_unless_begun()
     return 0
 
 
 def _open(call: Call) -> Run:
-    """The run of the words; where candidates share no weights, a search is the first stage and may begin one."""
-    if family_of(call.config).SHARES_WEIGHTS:
+    """The run of the words; a family without a supernet may begin one with a search."""
+    if family_of(call.config).FIRST == "supernet":
         return open_existing(call.words, stage=STAGE)
     run = open_new(call.words)
-    if run.done("supernet") is None:
-        write_json(run.stage("supernet") / "done.json", {"steps": 0, "seconds": 0.0})
     return open_existing([*call.words, f"run={run.name}"], stage=STAGE)
 
 
 def search(run: Run, call: Call) -> None:
     """The stage: reads `supernet/weights.safetensors`, leaves `search/history.sqlite` and `search/result.json`."""
-    run.require("supernet")
+    _before(run, call)
     done = run.done(STAGE)
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
@@ -72,69 +67,65 @@ def search(run: Run, call: Call) -> None:
     _refuse_reported_split(splits.search_val, splits.val)
     space = bounded_space(config)
     check_objectives(config, space, np.random.default_rng(0))
-    strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, STAGE, "strategy"))
     print(_size_of(config, space), file=sys.stderr)
     print(_estimate(run, len(splits.search_val)), file=sys.stderr)
     record_start(run, call, hardware)
     folder = run.stage(STAGE)
-    weights = run.folder / "supernet" / "weights.safetensors"
     with (
-        History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights)) as history,
-        evaluate_many(config, splits, weights) as engine,
         Board(folder, on=config.log.tensorboard) as board,
-        _Narrator(
-            folder / "status.json", board, expected=_expected(config), done=len(history.evaluations())
-        ) as narrator,
+        _Narrator(folder / "status.json", board, expected=_expected(config)) as narrator,
     ):
-        result = run_search(
-            strategy,
-            engine,
-            history,
-            drive=_drive(config),
-            top_k=config.top_k,
-            finalists=config.search.finalists,
-            replicates=config.search.replicates,
-            on_evaluation=narrator.evaluation,
-            on_generation=narrator.generation,
+        found = family_of(config).search(
+            config,
+            splits,
+            space=space,
+            weights=run.folder / "supernet" / "weights.safetensors",
+            folder=folder,
+            hardware=hardware,
+            told=narrator,
         )
-        genomes = [evaluation.genome for evaluation in history.evaluations()]
         if board.on:
-            board.picture(result.evaluated, "winner", picture_of(config, space.decode(result.winners[0].genome)))
-    _finish(run, result, space, genomes, front_of(strategy, space, result.finalists))
+            board.picture(found.evaluated, "winner", picture_of(config, found.winners[0].architecture))
+    _finish(run, found)
 
 
-def _drive(config: DictConfig) -> Drive:
-    """How the strategy is taken to its end."""
-    rungs = rungs_of(config)
-    return by_halving(len(rungs)) if rungs else steadily if config.asynchronous else by_generations
+def _before(run: Run, call: Call) -> None:
+    """What a search needs first: nothing, a backbone, trained now if it is not, or a supernet, which must exist."""
+    family = family_of(run.config)
+    if run.done("supernet") is not None:
+        return
+    if not family.FIRST:
+        write_json(run.stage("supernet") / "done.json", {"steps": 0, "seconds": 0.0})
+    elif family.SHARES_WEIGHTS:
+        run.require("supernet")
+    else:
+        train_first(run, call)
 
 
-def _finish(
-    run: Run, result: SearchResult, space: Any, genomes: list[Genome], front: list[dict[str, Any]] | None
-) -> None:
-    winners = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.winners, start=1)]
-    summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": result.seconds}
-    summary["inside_budget"] = sum(space.is_valid(genome) for genome in genomes)
-    finalists = [_winner(rank, finalist, space) for rank, finalist in enumerate(result.finalists, start=1)]
-    answer = {"winners": winners, "finalists": finalists, **({} if front is None else {"front": front})}
+def _finish(run: Run, found: Found) -> None:
+    winners = [_winner(rank, chosen) for rank, chosen in enumerate(found.winners, start=1)]
+    finalists = [_winner(rank, chosen) for rank, chosen in enumerate(found.finalists, start=1)]
+    summary = {"evaluated": found.evaluated, "failed": found.failed, "seconds": found.seconds}
+    summary["inside_budget"] = found.inside_budget
+    answer = {"winners": winners, "finalists": finalists, **({} if found.front is None else {"front": found.front})}
     write_json(run.stage(STAGE) / "result.json", {**answer, **summary})
     write_json(run.stage(STAGE) / "done.json", summary)
     for winner in winners:
         print(f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs")
-    for line in lines_of(front or []):
+    for line in lines_of(found.front or []):
         print(line)
-    inside = f"{summary['inside_budget']} of {result.evaluated} valid and inside the budget"
-    print(f"{result.evaluated} evaluations in {duration(result.seconds)}, {inside}. Next: msnas retrain run={run.name}")
+    inside = f"{found.inside_budget} of {found.evaluated} valid and inside the budget"
+    print(f"{found.evaluated} evaluations in {duration(found.seconds)}, {inside}. Next: msnas retrain run={run.name}")
 
 
-def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
-    architecture, cost = str(space.decode(finalist.genome)), space.cost(finalist.genome)
+def _winner(rank: int, chosen: Chosen) -> dict[str, Any]:
+    finalist, architecture = chosen.finalist, str(chosen.architecture)
     return {
         "rank": rank,
         "id": identity(architecture),
         "genome": list(finalist.genome),
         "architecture": architecture,
-        **cost.by_name(),
+        **chosen.cost.by_name(),
         "score": finalist.mean,
         "standard_error": finalist.standard_error,
         "score_at_selection": finalist.selected.score[0],
@@ -142,32 +133,11 @@ def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
     }
 
 
-def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
-    """What a history's scores depend on: another of these is another search."""
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    budget = budget_of(config)
-    supernet = None
-    if family_of(config).SHARES_WEIGHTS:
-        with open(weights, "rb") as file:
-            supernet = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return {
-        "seed": config.seed,
-        "space": {**plain["space"], "input_size": list(input_size(config))},
-        "budget": None if budget is None else str(budget),
-        "candidate": plain["candidate"],
-        "proxy": plain.get("proxy"),
-        "strategy": plain["strategy"],
-        "threads": config.hardware.threads,
-        "supernet": supernet,
-        **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
-        **({"latency": latency_of(config, input_size(config))} if wants_latency(config) else {}),
-    }
-
-
 def _size_of(config: DictConfig, space: Any) -> str:
-    budget = budget_of(config)
+    budget, count = budget_of(config), space.count()
     inside = f"with {budget}" if budget is not None else "in the space"
-    return f"{space.count():,} architectures {inside}; costs at {'x'.join(map(str, input_size(config)))}."
+    number = "An unknown number of" if count is None else f"{count:,}"
+    return f"{number} architectures {inside}; costs at {'x'.join(map(str, input_size(config)))}."
 
 
 def _estimate(run: Run, images: int) -> str:
@@ -189,20 +159,28 @@ def _estimate(run: Run, images: int) -> str:
 
 def _expected(config: DictConfig) -> int:
     """How many evaluations the strategy will ask for, about: it may find fewer children than it wants."""
-    strategy, finalists = config.strategy, config.search.finalists * config.search.replicates
+    heads = config.get("heads")
+    halves = [config.strategy, {**config.strategy, **heads}] if heads and heads.search else [config.strategy]
+    rungs = len(config.candidate.rungs) if config.fidelity == "halving" else 1
+    return sum(_asked(half, rungs) for half in halves) + len(halves) * int(
+        config.search.finalists * config.search.replicates
+    )
+
+
+def _asked(strategy: Mapping[str, Any], rungs: int) -> int:
     children = strategy.get("children", 1) + strategy.get("n_random", 0)
     searched = strategy.get("population_size", 0) + strategy.get("iterations", 0) * children
-    rungs = len(config.candidate.rungs) if config.fidelity == "halving" else 1
-    return int(searched * sum(0.5**rung for rung in range(rungs)) + finalists)
+    return int(searched * sum(0.5**rung for rung in range(rungs)))
 
 
 class _Narrator:
-    """Says what the search does: each candidate, each generation. done: the evaluations before this process."""
+    """Says what the search does: each candidate, each generation."""
 
-    def __init__(self, status: Path, board: Board, *, expected: int, done: int) -> None:
+    def __init__(self, status: Path, board: Board, *, expected: int) -> None:
         self._progress = Progress(STAGE, expected, status=status)
-        self._board = board
-        self._done = done
+        self._status, self._board = status, board
+        self._done = 0
+        self._preparing: Progress | None = None
 
     def __enter__(self) -> "_Narrator":
         self._progress.__enter__()
@@ -210,6 +188,20 @@ class _Narrator:
 
     def __exit__(self, *error: object) -> None:
         self._progress.__exit__(*error)
+
+    def part(self, name: str) -> None:
+        """A part of the search begins: one of several spaces."""
+        print(f"Searching {name}", file=sys.stderr)
+
+    def known(self, evaluations: int) -> None:
+        """So many evaluations of this part were finished before."""
+        self._done += evaluations
+
+    def preparation(self, label: str, done: int, of: int) -> None:
+        """So many of `of` steps of what is done before candidates can be scored."""
+        if self._preparing is None or self._preparing.label != label:
+            self._preparing = Progress(label, of, status=self._status)
+        self._preparing.update(done)
 
     def evaluation(self, evaluation: Evaluation, number: int, of: int) -> None:
         """One candidate is finished."""

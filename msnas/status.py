@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.cli import Call
 from msnas.errors import ConfigError, RunError
+from msnas.family import family_of
 from msnas.progress import duration, rate_text
 from msnas.runs import COMMANDS, newest, read_json, stages_of
 
@@ -52,8 +53,8 @@ def run_state(folder: Path, now: float | None = None) -> State:
     """The state of a run as plain values.
 
     `stages` has for each stage `state` (complete, running, stopped, waiting) and, where they are known, `done` of
-    `total`, `rate` a second, and `began`, `updated`, `ends` in seconds of the epoch. `next`: the command to give
-    now, None while a process works on the run.
+    `total`, `rate` a second, and `began`, `updated`, `ends` in seconds of the epoch; for the first one what it
+    `trains`, "" where that is nothing. `next`: the command to give now, None while a process works on the run.
     """
     now = time.time() if now is None else now
     config = OmegaConf.load(folder / "config.yaml")
@@ -85,12 +86,18 @@ def is_held(folder: Path) -> bool:
 
 
 def _stage(folder: Path, name: str, config: DictConfig, *, running: bool, now: float) -> State:
+    known = {"stage": name, "trains": _first(config)} if name == "supernet" else {"stage": name}
     done = read_json(folder / name / "done.json")
     if done is not None:
-        return {"stage": name, "state": "complete", **done}
+        return {**known, "state": "complete", **done}
     begun = (folder / name).exists()
     state = "running" if running else "stopped" if begun else "waiting"
-    return {"stage": name, "state": state, **(_progress(folder, name, config, running=running, now=now))}
+    return {**known, "state": state, **(_progress(folder, name, config, running=running, now=now))}
+
+
+def _first(config: DictConfig) -> str:
+    """What the first stage trains, in a word; "" where a search is the first stage."""
+    return family_of(config).FIRST if config.get("family") else "supernet"
 
 
 def _progress(folder: Path, name: str, config: DictConfig, *, running: bool, now: float) -> State:
@@ -147,7 +154,9 @@ def state_lines(state: State, now: float | None = None) -> list[str]:
     """The state as a user reads it."""
     now = time.time() if now is None else now
     lines = [f"Run {state['run']}"]
-    lines += [f"  {stage['stage']:<10}{_text(stage, now)}" for stage in state["stages"]]
+    for stage in state["stages"]:
+        if name := stage.get("trains", stage["stage"]):
+            lines.append(f"  {name:<10}{_text(stage, now)}")
     if state["next"] is not None:
         stopped = any(stage["state"] == "stopped" for stage in state["stages"])
         lines.append(f"{'No process works on it. Go on with' if stopped else 'Next'}: {state['next']}")

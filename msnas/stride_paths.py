@@ -6,9 +6,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from msnas.config import build
+from msnas.family import Found
 from supernet.architecture import Architecture
 from supernet.cost import Cost, first_stage_cost, fpn_cost, scale_fpn
 
+FIRST = "supernet"
 SHARES_WEIGHTS = True
 
 
@@ -48,7 +50,7 @@ def baseline_name(config: DictConfig) -> str:
     return f"{config.baseline.backbone}-FPN, width {width:g}, {channels} channels"
 
 
-def supernet(config: DictConfig, classes: Sequence[str]) -> Any:
+def first(config: DictConfig, classes: Sequence[str]) -> Any:
     """The weight-sharing detector; `forward(images, targets, architecture)`."""
     from supernet.stride_encoder import MixedEncoder
 
@@ -106,3 +108,10 @@ def recipe(config: DictConfig) -> Any:
         weight_decay=config.schedule.weight_decay,
         clip=config.schedule.clip,
     )
+
+
+def search(config: DictConfig, splits: Any, **where: Any) -> Found:
+    """One search in one space."""
+    from msnas.space_search import search_space
+
+    return search_space(config, splits, **where)

@@ -1,4 +1,4 @@
-"""`msnas train`: the supernet, every step on one random valid path."""
+"""`msnas train`: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
 from msnas.errors import ConfigError
 from msnas.family import family_of
-from msnas.networks import supernet
+from msnas.networks import first
 from msnas.progress import Progress, duration
 from msnas.runs import Run, open_new, shared, write_json
 from msnas.seeds import derive
@@ -28,43 +28,43 @@ STAGE = "supernet"
 
 def main(call: Call) -> int:
     """Train, or go on training, the run that the call's words name."""
-    if not family_of(call.config).SHARES_WEIGHTS:
+    if not family_of(call.config).FIRST:
         raise ConfigError(
             f"space={call.config.space_name} shares no weights, so there is no supernet; go on with `msnas search`."
         )
     hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
     with joined(hardware.device) as group, shared(lambda: open_new(call.words), group) as run:
         try:
-            train_supernet(run, call, group)
+            train_first(run, call, group)
         finally:
             if group.writes:
                 run.forget_unless_begun()
     return 0
 
 
-def train_supernet(run: Run, call: Call, group: Group = ALONE) -> None:
-    """The stage: reads the data, leaves `supernet/weights.safetensors`."""
+def train_first(run: Run, call: Call, group: Group = ALONE) -> None:
+    """The stage: reads the data, leaves `supernet/weights.safetensors`, of a supernet or of a backbone's detector."""
     config, done = run.config, run.done(STAGE)
+    family = family_of(config)
     if done is not None:
         if group.writes:
-            print(
-                f"The supernet of run {run.name} is trained ({done['steps']} steps). Next: msnas search run={run.name}"
-            )
+            told = f"The {family.FIRST} of run {run.name} is trained ({done['steps']} steps)"
+            print(f"{told}. Next: msnas search run={run.name}")
         return
     hardware = hardware_of(config, threads=config.hardware.train_threads)
     splits = open_splits(config, say=group.writes)
     seed = derive(config.seed, STAGE)
     schedule = schedule_of(config, images=len(splits.supernet_train), steps=config.train.steps)
     batches = batches_of(config, splits.supernet_train, batch=schedule.batch, seed=seed, group=group)
-    path_of_step = paths(config)
-    model = supernet(config, splits.train.classes)
+    path_of_step = paths(config) if family.SHARES_WEIGHTS else None
+    model = first(config, splits.train.classes)
     folder = run.stage(STAGE)
     if group.writes:
         record_start(run, call, hardware)
         _announce(run, schedule, hardware)
     every = config.train.checkpoint_every
     with (
-        Progress(STAGE, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
+        Progress(family.FIRST, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
         Board(folder, on=config.log.tensorboard and group.writes) as board,
     ):
         on_step = training_board(
@@ -94,11 +94,12 @@ def train_supernet(run: Run, call: Call, group: Group = ALONE) -> None:
     if group.writes:
         checkpoint.save_weights(folder / "weights.safetensors", model)
         write_json(folder / "done.json", {"steps": schedule.steps, "seconds": trained.seconds})
-        print(f"The supernet is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}")
+        print(f"The {family.FIRST} is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}")
 
 
 def _announce(run: Run, schedule: Schedule, hardware: Hardware) -> None:
-    print(f"Run {run.name}: supernet, {schedule.steps} steps of {schedule.batch} images.", file=sys.stderr)
+    first = family_of(run.config).FIRST
+    print(f"Run {run.name}: {first}, {schedule.steps} steps of {schedule.batch} images.", file=sys.stderr)
     if run.config.scale_name == "paper" and hardware.device.type == "cpu":
         print("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.", file=sys.stderr)
 

@@ -7,6 +7,7 @@ evolution and the controller run on either. Torch is needed for the backbone's c
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from functools import cache, cached_property
+from itertools import product
 from math import prod
 from typing import Any, Self
 
@@ -86,6 +87,14 @@ class _DecoderSpace(ABC):
         """The whole decoder: the searched part and the fixed one."""
 
     @abstractmethod
+    def count(self) -> int | None:
+        """Genomes that keep the rules, exactly; None inside a budget, where draws are rejected and nothing counts."""
+
+    @abstractmethod
+    def _extremes(self) -> list[Genome]:
+        """Genomes among which are the cheapest and the dearest in MACs."""
+
+    @abstractmethod
     def _draw(self, rng: np.random.Generator) -> Genome:
         """A genome that keeps the rules, each with the same probability."""
 
@@ -99,6 +108,11 @@ class _DecoderSpace(ABC):
             input_size=self.input_size,
             width=self.width,
         )
+
+    def cost_range(self) -> tuple[int, int]:
+        """MACs of the cheapest and of the dearest decoder of the space, inside a budget or not."""
+        macs = [self.cost(genome).macs for genome in self._extremes()]
+        return min(macs), max(macs)
 
     def described(self) -> dict[str, Any]:
         """Everything that makes it this space, as JSON values."""
@@ -255,9 +269,18 @@ class PyramidSpace(_DecoderSpace):
         """Genomes, valid or not: (product of the pool's sizes)^2 * 50^blocks; 2.8577e23 for seven blocks on C2..C5."""
         return prod(self.cardinalities)
 
-    def count(self) -> int:
-        """Genomes that keep the rules, exactly, whatever the budget."""
-        return self.completions(())
+    def count(self) -> int | None:
+        """Genomes that keep the rules, exactly; None inside a budget."""
+        return self.completions(()) if self.budget is None else None
+
+    def sizes(self) -> dict[str, int]:
+        """How large the space is, in the words of `msnas space`."""
+        return {"genomes": self.size(), "architectures": self.completions(())}
+
+    def _extremes(self) -> list[Genome]:
+        """Every block at the finest stride, which costs most; of skips and sums, which cost nothing at any stride."""
+        options = product(range(len(UNARY_OPS)), range(len(AGGREGATIONS)))
+        return [(0, 0, op, op, aggregation) * self.blocks for op, aggregation in options]
 
     def _draw(self, rng: np.random.Generator) -> Genome:
         genome: Genome = ()
@@ -343,9 +366,16 @@ class HeadSpace(_DecoderSpace):
         """Genomes: 6^6 * 7 = 326,592 for six layers."""
         return prod(self.cardinalities)
 
-    def count(self) -> int:
-        """Genomes that keep the rules: all, whatever the budget."""
-        return self.size()
+    def count(self) -> int | None:
+        """Genomes that keep the rules: all; None inside a budget."""
+        return self.size() if self.budget is None else None
+
+    def sizes(self) -> dict[str, int]:
+        """How large the space is, in the words of `msnas space`."""
+        return {"architectures": self.size()}
+
+    def _extremes(self) -> list[Genome]:
+        return [(op,) * self.layers + (0,) for op in range(len(HEAD_OPS))]
 
     def _draw(self, rng: np.random.Generator) -> Genome:
         return tuple(int(rng.integers(choices)) for choices in self.cardinalities)

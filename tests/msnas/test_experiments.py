@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from msnas.config import compose, groups
-from msnas.networks import fpn_baseline, supernet
+from msnas.networks import first, fpn_baseline
 from msnas.spaces import baseline_cost, bounded_space, plain_space
 from msnas.train import paths
 from supernet.architecture import Architecture
@@ -17,7 +17,7 @@ CLASSES = [f"class {number}" for number in range(80)]
 def test_a_path_of_the_full_scale_runs_on_the_meta_device(experiment):
     config = compose([f"experiment={experiment}"])
     with torch.device("meta"):
-        detector = supernet(config, CLASSES)
+        detector = first(config, CLASSES)
         features = detector.encoder(torch.empty(2, 3, 128, 128), paths(config)(0))
     assert [feature.shape[1] for feature in features] == [config.space.channels] * 5
 
@@ -25,7 +25,7 @@ def test_a_path_of_the_full_scale_runs_on_the_meta_device(experiment):
 @pytest.mark.parametrize("experiment", TABLES)
 def test_the_tiny_scale_takes_a_step(experiment):
     config = compose([f"experiment={experiment}", "scale=tiny", "space.channels=8", "input=128x128"])
-    detector = supernet(config, CLASSES).train()
+    detector = first(config, CLASSES).train()
     images = [torch.rand(3, 64, 64) for _ in range(2)]
     target = {"boxes": torch.tensor([[4.0, 4.0, 40.0, 40.0]]), "labels": torch.tensor([1]), "image_id": 1}
     target["masks"] = torch.ones(1, 64, 64, dtype=torch.uint8)

@@ -6,20 +6,12 @@ import torch
 
 from msnas import nas_fcos
 from msnas.config import build, compose, groups
-from msnas.data.coco import open_data
-from msnas.data.settings import DataSettings
-from msnas.engine.devices import Hardware
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos_architecture import PUBLISHED, Decoder
 
 FAMILY = [name for name in groups()["space"] if name.startswith("nas_fcos")]
 NARROW = ["detector=fcos", "space.backbone=resnet18", "network.channels=16"]
-SMALL = [
-    *NARROW, "space.width=0.25", "space.channels=8", "data=shapes", "data.short_side=64", "data.long_side=64",
-    "strategy=random", "strategy.population_size=2", "strategy.children=1", "strategy.iterations=1",
-    "decoder.iterations=1", "decoder.batch=4", "search.finalists=1", "search.replicates=0", "top_k=1",
-]  # fmt: skip
 CLASSES = ["a", "b", "c"]
 
 
@@ -62,25 +54,3 @@ def test_every_scale_builds_the_space_and_the_recipe(name, scale):
     recipe = nas_fcos.recipe(config)
     assert build(config.space, input_size=(128, 128)).count() > 0
     assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
-
-
-@pytest.mark.parametrize("name", FAMILY)
-def test_a_search_runs_from_the_configuration(name, tmp_path):
-    words = [f"space={name}", *SMALL]
-    words += ["heads.channels=16", "heads.training=1"] if name == "nas_fcos_fpn" else ["space.channels=16"]
-    if name == "nas_fcos_fpn":
-        words += ["heads.population_size=2", "heads.children=1", "heads.iterations=1"]
-    config = compose(words)
-    drawing = {"name": "shapes", "root": str(tmp_path), "size": 64, "train": 16, "val": 2, "workers": 0}
-    held_out = {"minimum": 4, "maximum": 4}
-    splits = open_data(
-        DataSettings.from_mapping({**drawing, "short_side": 64, "long_side": 64, "search_val": held_out}), seed=0
-    )
-    torch.manual_seed(0)
-    frozen = nas_fcos.detector(config, Decoder(), splits.train.classes)
-    space = build(config.space, input_size=(64, 64))
-    found = nas_fcos.search(
-        config, splits, frozen, space=space, weights="w", folder=tmp_path / "run", hardware=Hardware(threads=1)
-    )
-    results = [found.pyramids, found.heads] if name == "nas_fcos_fpn" else [found]
-    assert [(result.evaluated, result.failed) for result in results] == [(3, 0)] * len(results)

@@ -13,7 +13,7 @@ from msnas.detectors.fcos import FCOS
 from msnas.engine.decoder import DecoderRecipe
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
-from msnas.nas_fcos_search import Cache, Phase, ProgressiveSearch, Told, make_decoder
+from msnas.nas_fcos_search import Cache, Phase, ProgressiveSearch, make_decoder
 from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Pyramid
 from supernet.nas_fcos_encoder import FcosEncoder
@@ -53,83 +53,101 @@ def phase(space, kind=RandomSearch, **options):
     return Phase(space=space, strategy=strategy, recipe=RECIPE, finalists=2, replicates=1, top_k=1)
 
 
-def search(detector, splits, folder, **options):
+class Listener:
+    """Keeps the evaluations that it is told of; at the `after`-th it breaks the search off."""
+
+    def __init__(self, after=None):
+        self.seen, self.after, self.prepared = [], after, set()
+
+    def part(self, name):
+        pass
+
+    def known(self, evaluations):
+        pass
+
+    def evaluation(self, evaluation, number, of):
+        self.seen.append(evaluation)
+        if len(self.seen) == self.after:
+            raise InterruptedError
+
+    def generation(self, record):
+        pass
+
+    def preparation(self, label, done, of):
+        assert done <= of
+        self.prepared.add(label)
+
+
+def search(detector, splits, folder, told=None, **options):
     settings = {"folder": folder, "weights": "w", "seed": 3, "hardware": Hardware(threads=1), **options}
-    return ProgressiveSearch(detector, splits, **settings)
+    return ProgressiveSearch(detector, splits, told=told or Listener(), **settings)
 
 
-def found_scores(result):
-    return [(finalist.genome, finalist.mean) for finalist in result.finalists]
+def found_scores(half):
+    return [(finalist.genome, finalist.mean) for finalist in half.result.finalists]
 
 
 @pytest.fixture(scope="module")
 def whole(detector, splits, tmp_path_factory):
     """A search that was never interrupted."""
-    told = []
+    told = Listener()
     folder = tmp_path_factory.mktemp("whole")
-    run = search(detector, splits, folder, told=Told(evaluation=lambda e, n, of: told.append(e)))
-    return run.run(phase(PYRAMIDS), phase(HEADS)), told, folder
+    return search(detector, splits, folder, told).run(phase(PYRAMIDS), phase(HEADS)), told, folder
 
 
 def test_the_decoder_found_is_the_best_head_on_the_best_pyramid(whole):
-    found, _, _ = whole
-    assert found.decoder.pyramid == PYRAMIDS.decode(found.pyramids.winners[0].genome)
-    assert found.decoder.head == HEADS.decode(found.heads.winners[0].genome)
+    (pyramids, heads), _, _ = whole
+    assert heads.decoders[0].pyramid == PYRAMIDS.decode(pyramids.result.winners[0].genome)
+    assert heads.decoders[0].head == HEADS.decode(heads.result.winners[0].genome)
 
 
 def test_costs_of_heads_are_those_on_the_best_pyramid(whole):
-    found, told, _ = whole
-    head = next(evaluation for evaluation in told if len(evaluation.genome) == 3)
-    cost = HEADS.on(found.decoder.pyramid).cost(head.genome)
+    (_, heads), told, _ = whole
+    head = next(evaluation for evaluation in told.seen if len(evaluation.genome) == 3)
+    cost = HEADS.on(heads.decoders[0].pyramid).cost(head.genome)
     assert head.cost == {"macs": cost.macs, "params": cost.params}
 
 
 def test_every_evaluation_succeeded_and_is_in_the_histories(whole):
-    found, told, folder = whole
-    assert all(evaluation.ok for evaluation in told)
-    assert found.pyramids.evaluated + found.heads.evaluated == len(told) == 14
+    halves, told, folder = whole
+    assert all(evaluation.ok for evaluation in told.seen)
+    assert sum(half.result.evaluated for half in halves) == len(told.seen) == 14
     assert {path.name for path in folder.glob("*.sqlite")} == {"history.sqlite", "head.sqlite"}
+
+
+def test_what_comes_before_the_scores_is_told_too(whole):
+    assert whole[1].prepared == {"features of train", "features of held_out", "best pyramid"}
 
 
 @pytest.mark.parametrize("after", [2, 10])
 def test_a_search_that_was_broken_off_ends_as_one_that_was_not(detector, splits, whole, tmp_path, after):
-    found, told, _ = whole
-    seen = []
-
-    def break_off(evaluation, number, of):
-        seen.append(evaluation)
-        if len(seen) == after:
-            raise InterruptedError
-
-    first = search(detector, splits, tmp_path, told=Told(evaluation=break_off))
+    halves, told, _ = whole
+    first, again = Listener(after), Listener()
     with pytest.raises(InterruptedError):
-        first.run(phase(PYRAMIDS), phase(HEADS))
-    again = search(detector, splits, tmp_path, told=Told(evaluation=lambda e, n, of: seen.append(e)))
-    resumed = again.run(phase(PYRAMIDS), phase(HEADS))
-    assert resumed.decoder == found.decoder
-    assert found_scores(resumed.heads) == found_scores(found.heads)
-    assert len(seen) == len(told)  # nothing twice
+        search(detector, splits, tmp_path, first).run(phase(PYRAMIDS), phase(HEADS))
+    resumed = search(detector, splits, tmp_path, again).run(phase(PYRAMIDS), phase(HEADS))
+    assert resumed[-1].decoders == halves[-1].decoders
+    assert found_scores(resumed[-1]) == found_scores(halves[-1])
+    assert len(first.seen) + len(again.seen) == len(told.seen)  # nothing twice
 
 
 def test_the_second_search_may_be_left_out(detector, splits, tmp_path):
-    found = search(detector, splits, tmp_path).run(phase(PYRAMIDS), None)
-    assert found.heads is None
-    assert [decoder.head for decoder, _ in found.winners] == [None]
-    assert found.decoder.pyramid == PYRAMIDS.decode(found.pyramids.winners[0].genome)
+    (pyramids,) = search(detector, splits, tmp_path).run(phase(PYRAMIDS), None)
+    assert [decoder.head for decoder in pyramids.decoders] == [None]
+    assert pyramids.decoders[0].pyramid == PYRAMIDS.decode(pyramids.result.winners[0].genome)
 
 
 def test_features_beyond_the_limit_give_the_same_search(detector, splits, whole, tmp_path):
-    found, _, _ = whole
+    halves, _, _ = whole
     on_disk = search(detector, splits, tmp_path, cache=Cache(memory_limit=0)).run(phase(PYRAMIDS), phase(HEADS))
-    assert found_scores(on_disk.heads) == found_scores(found.heads)
+    assert found_scores(on_disk[-1]) == found_scores(halves[-1])
     assert (tmp_path / "features" / "train" / "done.json").exists()
 
 
 @pytest.mark.parametrize(("kind", "options"), [(Controller, {"hidden": 8}), (MultiScaleEvolution, {"n_random": 1})])
 def test_any_strategy_searches_both_halves(detector, splits, tmp_path, kind, options):
-    found = search(detector, splits, tmp_path).run(phase(PYRAMIDS, kind, **options), phase(HEADS, kind, **options))
-    assert found.pyramids.evaluated >= 3
-    assert found.heads.evaluated >= 3
+    halves = search(detector, splits, tmp_path).run(phase(PYRAMIDS, kind, **options), phase(HEADS, kind, **options))
+    assert all(half.result.evaluated >= 3 for half in halves)
 
 
 def test_a_controller_proposes_only_what_lies_inside_the_budget():
@@ -148,7 +166,7 @@ def test_a_head_that_is_no_multiple_of_the_pyramids_width_is_refused(detector, s
 
 def test_heads_alone_are_searched_on_the_detectors_own_pyramid(detector, splits, tmp_path):
     heads = HeadSpace(channels=8, layers=2, **SMALL)
-    assert search(detector, splits, tmp_path).run_heads(phase(heads)).failed == 0
+    assert search(detector, splits, tmp_path).run_heads(phase(heads)).result.failed == 0
 
 
 def test_a_decoder_leaves_c2_out_where_no_block_reads_it(detector):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from msnas.config import compose, groups
-from msnas.networks import supernet
+from msnas.networks import first
 from msnas.spaces import plain_space
 
 
@@ -15,7 +15,7 @@ def test_a_path_cut_out_detects_as_it_does_inside(detector):
     config = compose([f"detector={detector}", *words])
     space = plain_space(config)
     path = space.decode(space.sample(np.random.default_rng(0)))
-    whole = supernet(config, ["a", "b"]).eval()
+    whole = first(config, ["a", "b"]).eval()
     whole.config["score_threshold"] = 0.0
     image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     [inside], [alone] = whole([image], None, path), whole.extract(path)([image])
