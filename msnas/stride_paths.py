@@ -104,6 +104,7 @@ def recipe(config: DictConfig) -> Any:
         lr=candidate.lr,
         bn_images=candidate.bn_images,
         bn_batch=candidate.bn_batch,
+        metric=candidate.metric,
         momentum=config.schedule.momentum,
         weight_decay=config.schedule.weight_decay,
         clip=config.schedule.clip,

@@ -96,6 +96,14 @@ def test_a_recipe_does_its_parts_and_scores_otherwise_than_the_raw_weights(tiny,
     assert evaluation.metrics != scored[0].metrics
 
 
+def test_a_score_without_classes_is_kept_beside_coco_s_numbers(tiny, scored):
+    other = tiny_pipeline.evaluator(tiny.folder, tiny.weights, metric="ap_agnostic")
+    evaluation = other(tiny.genomes[0])
+    assert evaluation.score == (evaluation.metrics.pop("ap_agnostic"),)
+    assert evaluation.metrics == scored[0].metrics
+    assert evaluation.score != scored[0].score
+
+
 def test_an_evaluation_holds_cost_recipe_seed_and_seconds(tiny, scored):
     first = scored[0]
     cost = tiny_pipeline.space().cost(tiny.genomes[0])
@@ -154,6 +162,7 @@ def test_workers_give_the_scores_of_this_process_bit_for_bit(tiny, scored):
     ("wrong", "told"),
     [
         ({"kind": "none"}, "one of finetune, bn, bn\\+finetune, but got 'none'"),
+        ({"metric": "map"}, "one of ap, ap_agnostic, but got 'map'"),
         ({"iterations": -1}, "iterations >= 0"),
         ({"kind": "bn", "bn_images": 8}, "16 <= bn_batch <= bn_images"),
         ({"lr": -1.0}, "lr"),
