@@ -33,12 +33,12 @@ def render(table: dict[str, Any], width: int = 150) -> str:
     return text + tau_line(table["tau"], table["tau_points"]) if table["tau_points"] else text.rstrip()
 
 
-def tau_line(tau: float | None, points: int) -> str:
-    """What the agreement of one-shot and stand-alone scores says, and how little it says of few points."""
+def tau_line(tau: float | None, points: int, score: str = "one-shot") -> str:
+    """What the agreement of the search's and stand-alone scores says, and how little it says of few points."""
     if points < 3 or tau is None:
-        return f"Kendall's tau of one-shot against stand-alone AP needs 3 different points, here are {points}."
+        return f"Kendall's tau of {score} against stand-alone AP needs 3 different points, here are {points}."
     caution = "; too few to trust (16 or more are needed)" if points < 16 else ""
-    return f"Kendall's tau of one-shot against stand-alone AP: {tau:.3f} over {points} networks{caution}."
+    return f"Kendall's tau of {score} against stand-alone AP: {tau:.3f} over {points} networks{caution}."
 
 
 def percent(value: float | None) -> str:

@@ -15,6 +15,11 @@ def ap(value: float | None, digits: int = 1) -> str:
     return number(None if value is None else 100 * value, digits)
 
 
+def score(value: float | None, is_loss: bool = False) -> str:
+    """What a search scored by: `31.20`, an AP, or `−1.2041`, minus a loss as it is."""
+    return number(value, 4) if is_loss else ap(value, 2)
+
+
 def signed(value: float | None) -> str:
     """`+2.1`, from a difference of 0.021."""
     return DASH if value is None else f"{100 * value:+z.1f}".replace("-", MINUS)

@@ -72,7 +72,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = ("ap", "signed", "macs", "millions", "whole", "percent", "duration", "number")
+    shown = ("ap", "score", "signed", "macs", "millions", "whole", "percent", "duration", "number")
     environment.filters |= {name: getattr(numbers, name) for name in shown}
     return environment
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from evolution.strategy import Evaluation
 from msnas.rank_table import label
+from msnas.report.nas_fcos_numbers import PERIOD, fully_shared
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
 from msnas.report.statistics import mean
 from msnas.report.survivors import best_so_far, choices
+from supernet.nas_fcos import HeadSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
 
@@ -23,7 +25,7 @@ def page_data(
 ) -> Record:
     """JSON values only. The other arguments are what `held_out.evidence` gives."""
     space = space_of(run)
-    first = first_scores(run.evaluations)
+    first, heads = first_scores(run.evaluations), first_scores(run.heads)
     networks = networks_of(run.retrained, intervals or {})
     content: Record = _plain(
         {
@@ -38,6 +40,9 @@ def page_data(
             "front": run.search.get("front", []),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
+            "heads": {"evaluated": len(heads), "samples": samples_of(run.head_generations, heads)} if heads else None,
+            "sharing": _sharing(first if isinstance(space, HeadSpace) else heads),
+            "score": _score(run),
             "choices": choices(run, first, space),
             "winners": _winners(run.search.get("winners", []), networks),
             "rank": _rank(run.rank),
@@ -51,6 +56,18 @@ def page_data(
         }
     )
     return content
+
+
+def _score(run: RunData) -> Record:
+    """What candidates were judged by: NAS-FCOS's is minus a loss unless `decoder.reward=ap`, all others' an AP."""
+    if run.config.get("decoder", {}).get("reward") == "loss":
+        return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)"}
+    return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP"}
+
+
+def _sharing(heads: Sequence[Evaluation]) -> Record | None:
+    """NAS-FCOS Fig. 5; None where no heads were searched."""
+    return {"period": PERIOD, "shares": fully_shared(heads)} if heads else None
 
 
 def _winners(winners: Sequence[Record], networks: Sequence[Record]) -> list[Record]:

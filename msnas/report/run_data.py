@@ -31,7 +31,8 @@ class RunData:
     """The content of one run folder. Lists are empty and records are {} where a stage has not written them.
 
     config: as stored, a mapping. evaluations: in the order made, failed attempts included. generations: the
-    strategy's own records. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
+    strategy's own records. heads, head_generations: the same of NAS-FCOS's second half, after the pyramids'.
+    curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
     rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
     with its `folder`.
     """
@@ -48,6 +49,8 @@ class RunData:
     retrained: list[Record]
     curves: dict[str, list[Record]]
     rank: Record = field(default_factory=dict)
+    heads: list[Evaluation] = field(default_factory=list)
+    head_generations: list[Record] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> "RunData":
@@ -60,6 +63,7 @@ class RunData:
         config = OmegaConf.load(path)
         assert isinstance(config, DictConfig)
         evaluations, generations = _history(folder / "search" / "history.sqlite")
+        heads, head_generations = _history(folder / "search" / "head.sqlite")
         return cls(
             name=folder.resolve().name,
             folder=folder,
@@ -73,6 +77,8 @@ class RunData:
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
             rank=read_json(folder / "rank" / "table.json") or {},
+            heads=heads,
+            head_generations=head_generations,
         )
 
     def stage(self, name: str) -> StageData:

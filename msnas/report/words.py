@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.report import palette
-from msnas.report.numbers import ap, duration, macs, number, signed
+from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import DONE, Record
 from msnas.report.statistics import deviation, mean, standard_error
 from msnas.tables import tau_line
@@ -41,7 +41,7 @@ def run_context(data: Record) -> Record:
         "operators": _operators(data),
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
         "inside": _inside(data),
-        "tau": _tau(data["tau"]),
+        "tau": _tau(data["tau"], "reward" if data["score"]["is_loss"] else "one-shot"),
         "supernet_curve": any(c["name"] == "supernet" for c in data["curves"]),
         "retrain_curves": any(c["name"] != "supernet" for c in data["curves"]),
         "times": _times(data),
@@ -80,12 +80,12 @@ def _amount(value: float, metric: str) -> str:
 def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
     if winner is None and not data["winners"]:
         rows = data["best_so_far"]
-        so_far = f" The best candidate so far has a one-shot AP of {ap(rows[-1]['best'], 2)}." if rows else ""
+        so_far = f" The best candidate so far has a {_scored(data, rows[-1]['best'])}." if rows else ""
         return f"Not known yet: the search has not finished.{so_far}"
     if winner is None:
         best = data["winners"][0]
         return (
-            f"The search puts {best['architecture']} first, with a one-shot AP of {ap(best['score'], 2)}. "
+            f"The search puts {best['architecture']} first, with a {_scored(data, best['score'])}. "
             "What it reaches when it is trained from scratch is not known yet."
         )
     first = "The search's first choice" if _is_searched(winner) else winner["name"]
@@ -95,6 +95,11 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
         return f"{start}. The FPN baseline has not been trained yet."
     beside = f"; the FPN baseline {ap(fpn['ap'])}{_over_seeds(fpn)} at {macs(fpn['macs'])}MACs."
     return f"{start}{beside} {_verdict(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
+
+
+def _scored(data: Record, value: float | None) -> str:
+    """`one-shot AP of 31.20`."""
+    return f"{data['score']['long']} of {score(value, data['score']['is_loss'])}"
 
 
 def _is_searched(network: Record) -> bool:
@@ -134,9 +139,11 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
     elif data["best_so_far"]:
         last = data["best_so_far"][-1]
         words = f"after generation {last['generation']}"
-        cards.append(Card("best one-shot AP in %", ap(last["best"], 2), words, palette.DOWN))
+        is_loss = data["score"]["is_loss"]
+        name = data["score"]["name"] if is_loss else "one-shot AP in %"
+        cards.append(Card(f"best {name}", score(last["best"], is_loss), words, palette.DOWN))
         scored = sum(e["ap"] is not None for e in data["evaluations"])
-        cards.append(Card("candidates scored", f"{scored:,}", "each briefly finetuned", palette.HEAD))
+        cards.append(Card("candidates scored", f"{scored:,}", "each briefly trained", palette.HEAD))
     return cards
 
 
@@ -173,7 +180,11 @@ def _searched(data: Record) -> str:
     scored = sum(e["ap"] is not None for e in data["evaluations"])
     parts = [f"{scored:,} architectures in {len(rows)} generations, scored on images held out of training."]
     if rows[0]["best"] is not None:
-        parts.append(f"The best one-shot AP went from {ap(rows[0]['best'], 2)} to {ap(rows[-1]['best'], 2)}.")
+        name = data["score"]["long"]
+        first, last = (score(row["best"], data["score"]["is_loss"]) for row in (rows[0], rows[-1]))
+        parts.append(f"The best {name} went from {first} to {last}.")
+    if data["heads"]:
+        parts.append(f"Those were pyramids; {data['heads']['evaluated']:,} heads followed, on the best of them.")
     stopped = data["generations"][-1].get("stopped") if data["generations"] else None
     if stopped:
         parts.append(f"The search ended early: {stopped}.")
@@ -208,8 +219,8 @@ def _inside(data: Record) -> int | None:
     return sum(map(keeps, data["evaluations"]))
 
 
-def _tau(tau: Record) -> str:
-    text = tau_line(tau["value"], len(tau["pairs"]))
+def _tau(tau: Record, score: str) -> str:
+    text = tau_line(tau["value"], len(tau["pairs"]), score)
     if tau["interval"] is None:
         return text
     low, high = (number(bound, 2) for bound in tau["interval"])

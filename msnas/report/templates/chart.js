@@ -43,6 +43,9 @@ function extent(values, margin = 0.06) {
 const plain = (value) => Number(value.toPrecision(6)).toLocaleString("en", { maximumFractionDigits: 6 });
 const ap = (value, digits = 2) => (value === null || value === undefined ? "–" : (100 * value).toFixed(digits));
 const percent = (value) => plain(Number((100 * value).toFixed(6)));
+/** How a run's scores read: APs in percent, or minus a loss as it is. */
+const scoreOf = ({ score }) => ({ ...score, tick: score.is_loss ? plain : percent,
+  shown: (value) => (score.is_loss && value !== null ? value.toFixed(4) : ap(value)) });
 const unit = (macs) => (macs >= 1e9 ? ["G", 1e9] : ["M", 1e6]);
 const cost = (macs) => (macs / unit(macs)[1]).toPrecision(4) + " " + unit(macs)[0] + "MACs";
 

@@ -2,16 +2,16 @@
 "use strict";
 
 CHARTS.ranking = (host, run) => {
-  const pairs = run.tau.pairs;
-  const chart = frame(host, { x: extent(pairs.map((p) => p.one_shot), 0.15), y: extent(pairs.map((p) => p.ap), 0.15), xFormat: percent,
-    yFormat: percent, xLabel: "one-shot AP (search)", yLabel: "stand-alone AP", height: 280, label: "One-shot score against stand-alone AP" });
+  const pairs = run.tau.pairs, score = scoreOf(run);
+  const chart = frame(host, { x: extent(pairs.map((p) => p.one_shot), 0.15), y: extent(pairs.map((p) => p.ap), 0.15), xFormat: score.tick,
+    yFormat: percent, xLabel: `${score.long}, in the search`, yLabel: "stand-alone AP", height: 280, label: `The search's ${score.name} against stand-alone AP` });
   const items = pairs.map((pair) => ({ x: chart.sx(pair.one_shot), y: chart.sy(pair.ap), pair }));
   for (const { x, y, pair } of items) {
     chart.plot.append(svg("circle", { cx: x, cy: y, r: 5, class: "bestdot" }));
     const end = x > chart.box.right - 90;
     chart.plot.append(svg("text", { x: end ? x - 9 : x + 9, y: y + 4, class: "tick", "text-anchor": end ? "end" : "start" }, pair.name));
   }
-  tipsFor(chart, () => items, ({ pair }) => [html("b", {}, pair.name), fact("one-shot AP", ap(pair.one_shot)), fact("stand-alone AP", ap(pair.ap))]);
+  tipsFor(chart, () => items, ({ pair }) => [html("b", {}, pair.name), fact(score.name, score.shown(pair.one_shot)), fact("stand-alone AP", ap(pair.ap))]);
 };
 
 CHARTS.training = (host, run) => {

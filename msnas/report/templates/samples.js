@@ -2,13 +2,13 @@
 "use strict";
 
 CHARTS.rewards = (host, run) => {
-  const { rows, rewards } = run.samples, known = rows.filter((row) => row.mean !== null);
-  const isLoss = rewards.some((one) => one.reward < 0); // NAS-FCOS: minus the loss
+  const { rows, rewards } = (host.dataset.half === "heads" ? run.heads : run).samples, score = scoreOf(run);
+  const known = rows.filter((row) => row.mean !== null);
   const chart = frame(host, {
-    x: [0, rows.at(-1).total], y: extent(rewards.map((one) => one.reward)), yFormat: isLoss ? plain : percent,
-    xLabel: "samples", yLabel: isLoss ? "reward" : "reward: one-shot AP", label: "Reward over the samples of the controller",
+    x: [0, rows.at(-1).total], y: extent(rewards.map((one) => one.reward)), yFormat: score.tick,
+    xLabel: "samples", yLabel: score.is_loss ? score.long : "reward: one-shot AP", label: "Reward over the samples of the controller",
   });
-  const { sx, sy, plot } = chart, shown = isLoss ? plain : ap;
+  const { sx, sy, plot } = chart;
   for (const one of rewards) plot.append(svg("circle", { cx: sx(one.sample), cy: sy(one.reward), r: 2, class: "child" }));
   let best = -Infinity;
   const bests = rewards.flatMap((one) => {
@@ -22,7 +22,7 @@ CHARTS.rewards = (host, run) => {
   plot.append(svg("path", { d: lineOf(known.map(middle)), class: "mean" }));
   const items = known.map((row) => ({ x: middle(row)[0], y: middle(row)[1], row }));
   tipsFor(chart, () => items, ({ row }) => [html("b", {}, `generation ${row.generation}`), fact("samples so far", plain(row.total)),
-    fact("mean ± spread", `${shown(row.mean)} ± ${shown(row.spread)}`)]);
+    fact("mean ± spread", `${score.shown(row.mean)} ± ${score.shown(row.spread)}`)]);
   legend(host, [[COLOURS.keep, "each architecture", "dot"], [COLOURS.down, "best so far", "line"],
     [COLOURS.stem, "mean of a generation's samples", "line"]]);
 };
@@ -39,4 +39,15 @@ CHARTS.uniques = (host, run) => {
   tipsFor(chart, () => items, ({ row }) => [html("b", {}, `generation ${row.generation}`), fact("samples", plain(row.total)),
     fact("different", `${plain(row.unique)} (${((100 * row.unique) / row.total).toFixed(1)} %)`)]);
   legend(host, [[COLOURS.down, "different architectures", "line"], [COLOURS.stem, "if all were different", "line"]]);
+};
+
+/** NAS-FCOS Fig. 5: the share of heads that share all their weights between levels, over periods of so many heads. */
+CHARTS.sharing = (host, run) => {
+  const { period, shares } = run.sharing;
+  const chart = frame(host, { x: [0.4, shares.length + 0.6], y: [0, 1], whole: true, yFormat: percent,
+    xLabel: `period of ${period} heads`, yLabel: "fully shared, %", label: `Share of fully shared heads by period of ${period}` });
+  const { sx, sy, plot } = chart, wide = Math.min(46, (sx(2) - sx(1)) * 0.7);
+  const items = shares.map((share, i) => ({ x: sx(i + 1), y: sy(share), share, i }));
+  for (const { x, y } of items) plot.append(svg("rect", { x: x - wide / 2, y, width: wide, height: sy(0) - y, fill: COLOURS.down }));
+  tipsFor(chart, () => items, ({ share, i }) => [html("b", {}, `period ${i + 1}`), fact("fully shared", `${(100 * share).toFixed(1)} %`)]);
 };

@@ -12,12 +12,13 @@ const originColours = (run) => {
 };
 
 CHARTS.evolution = (host, run) => {
+  const score = scoreOf(run);
   const rows = run.best_so_far.filter((row) => row.best !== null);
   const scored = run.evaluations.filter((e) => e.ap !== null);
   const chart = frame(host, {
-    x: [-0.4, Math.max(1, rows.at(-1).generation) + 0.4], whole: true, yFormat: percent,
+    x: [-0.4, Math.max(1, rows.at(-1).generation) + 0.4], whole: true, yFormat: score.tick,
     y: extent([...scored.map((e) => e.ap), ...rows.flatMap((r) => [r.mean - (r.spread || 0), r.mean + (r.spread || 0)])]),
-    xLabel: "generation", yLabel: "one-shot AP", label: "Best, mean and spread of the one-shot AP by generation",
+    xLabel: "generation", yLabel: score.long, label: `Best, mean and spread of the ${score.name} by generation`,
   });
   const { sx, sy, plot } = chart;
   const at = (row, value) => [sx(row.generation), sy(value)];
@@ -32,8 +33,8 @@ CHARTS.evolution = (host, run) => {
   for (const row of rows) plot.append(svg("circle", { cx: sx(row.generation), cy: sy(row.best), r: 3.5, class: "bestdot" }));
   const items = rows.map((row) => ({ x: sx(row.generation), y: sy(row.best), row }));
   tipsFor(chart, () => items, ({ row }) => [
-    html("b", {}, `generation ${row.generation}`), fact("best so far", ap(row.best)),
-    fact("mean ± spread", `${ap(row.mean)} ± ${ap(row.spread)}`), fact("standard error", ap(row.se)),
+    html("b", {}, `generation ${row.generation}`), fact("best so far", score.shown(row.best)),
+    fact("mean ± spread", `${score.shown(row.mean)} ± ${score.shown(row.spread)}`), fact("standard error", score.shown(row.se)),
     fact("children", `${row.children}, failed ${row.failed}`),
   ]);
   const p = rows.at(-1).survivors;
@@ -65,14 +66,15 @@ const passes = (filter, e) => !filter.hidden.has(e.origin || "first draw") && e.
   && (!filter.frontOnly || e.front);
 
 CHARTS.scatter = (host, run) => {
+  const score = scoreOf(run);
   const scored = run.evaluations.filter((e) => e.ap !== null && e.macs);
   const [letter, scale] = unit(Math.max(...scored.map((e) => e.macs)));
   const budget = run.budget && run.budget.metric === "macs" ? run.budget : null;
   const edges = budget ? [budget.low || scored[0].macs, budget.high] : [];
   const chart = frame(host, {
     x: extent([...scored.map((e) => e.macs), ...edges].map((m) => m / scale), 0.08), y: extent(scored.map((e) => e.ap)),
-    yFormat: percent, xLabel: `${letter}MACs of the first stage`, yLabel: "one-shot AP", height: 340,
-    label: "One-shot AP against cost of every candidate",
+    yFormat: score.tick, xLabel: `${letter}MACs of the first stage`, yLabel: score.long, height: 340,
+    label: `The ${score.name} against cost of every candidate`,
   });
   const { sx, sy, plot, box } = chart, colours = originColours(run), filter = filterOf(run);
   if (budget) {
@@ -105,7 +107,7 @@ CHARTS.scatter = (host, run) => {
     count.textContent = `${shown} of ${items.length} candidates`;
   };
   tipsFor(chart, () => items.filter((item) => passes(filter, item.e)), ({ e, rank }) => [
-    html("b", {}, rank ? `winner ${rank}` : `candidate of generation ${e.generation}`), fact("one-shot AP", ap(e.ap)),
+    html("b", {}, rank ? `winner ${rank}` : `candidate of generation ${e.generation}`), fact(score.name, score.shown(e.ap)),
     fact("cost", cost(e.macs)), fact("made by", e.origin || "first draw"),
     thumbnail(e.architecture, run.space.base_stride) || "", archText(e.architecture),
   ]);
@@ -229,20 +231,21 @@ function choiceArea(gene, palette) {
   return root;
 }
 
-/** Several runs: the best so far of each. */
+/** Several runs: the best so far of each that is scored as the first is. */
 CHARTS.compare = (host) => {
+  const score = scoreOf(PAGE.runs[0]), alike = PAGE.runs.filter((run) => run.score.is_loss === score.is_loss);
   const hues = [COLOURS.down, COLOURS.up, COLOURS.head, COLOURS.lateral, COLOURS.stem, COLOURS.baseline];
-  const runs = PAGE.runs.map((run, i) => ({ run, hue: hues[i % hues.length], rows: run.best_so_far.filter((r) => r.best !== null) }));
+  const runs = alike.map((run, i) => ({ run, hue: hues[i % hues.length], rows: run.best_so_far.filter((r) => r.best !== null) }));
   const rows = runs.flatMap((r) => r.rows);
   if (!rows.length) return;
   const chart = frame(host, { x: [-0.4, Math.max(1, ...rows.map((r) => r.generation)) + 0.4], y: extent(rows.map((r) => r.best)), whole: true,
-    yFormat: percent, height: 260, xLabel: "generation", yLabel: "best one-shot AP", label: "Best one-shot AP so far of every run" });
+    yFormat: score.tick, height: 260, xLabel: "generation", yLabel: `best ${score.long}`, label: `Best ${score.name} so far of every run` });
   const items = [];
   for (const { run, hue, rows } of runs) {
     const points = rows.map((r) => [chart.sx(r.generation), chart.sy(r.best)]);
     chart.plot.append(svg("path", { d: lineOf(points), class: "curve", style: `stroke:${hue}` }));
     rows.forEach((row, i) => items.push({ x: points[i][0], y: points[i][1], run, row }));
   }
-  tipsFor(chart, () => items, ({ run, row }) => [html("b", {}, run.name), fact(`best at generation ${row.generation}`, ap(row.best))]);
+  tipsFor(chart, () => items, ({ run, row }) => [html("b", {}, run.name), fact(`best at generation ${row.generation}`, score.shown(row.best))]);
   legend(host, runs.map(({ run, hue }) => [hue, run.name, "line"]));
 };

@@ -11,10 +11,11 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
 from evolution.history import History
-from evolution.search import Finalist, Job, run_search
-from evolution.strategy import FAILED, OK, Evaluation
+from evolution.search import Finalist, Job, SearchResult, run_search
+from evolution.strategy import FAILED, OK, Evaluation, Strategy
 from msnas.config import build, compose
 from msnas.front import front_of
+from msnas.nas_fcos import head_phase
 from msnas.rank_table import RANDOM, RECIPES, make_table
 from msnas.seeds import derive
 from msnas.spaces import baseline_cost, bounded_space
@@ -155,24 +156,11 @@ def _search(folder: Path, config: Any) -> None:
     folder.mkdir(parents=True)
     space = bounded_space(config)
     strategy = build(config.strategy, space=space, seed=derive(config.seed, "search"))
-
-    def evaluate(jobs: Iterable[Job]) -> Iterator[Evaluation]:
-        for job in jobs:
-            noise = np.random.default_rng(derive(str(job.genome), job.replicate)).normal()
-            cost = space.cost(job.genome)
-            fails = derive("fail", str(job.genome)) % 23 == 0
-            yield Evaluation(
-                genome=job.genome,
-                score=() if fails else (quality(job.genome) + 0.006 * float(noise),),
-                cost={"macs": cost.macs, "params": cost.params},
-                replicate=job.replicate,
-                seconds=2.0 + 0.3 * abs(float(noise)),
-                status=FAILED if fails else OK,
-                reason="out of memory" if fails else "",
-            )
-
-    with History(folder / "history.sqlite", fingerprint={"seed": config.seed}) as history:
-        result = run_search(strategy, evaluate, history, top_k=3, finalists=4, replicates=3)
+    result = _half(folder / "history.sqlite", space, strategy, config)
+    if config.get("heads", {}).get("search"):  # NAS-FCOS
+        phase = head_phase(config, space.input_size)
+        space, strategy = phase.space.on(space.decode(result.winners[0].genome)), phase.strategy
+        result = _half(folder / "head.sqlite", space, strategy, config)
     winners = [_winner(rank, one, space) for rank, one in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": 431.7}
     front = front_of(strategy, space, result.finalists)
@@ -181,13 +169,36 @@ def _search(folder: Path, config: Any) -> None:
     _write(folder / "done.json", summary)
 
 
+def _half(path: Path, space: Any, strategy: Strategy, config: Any) -> SearchResult:
+    loss = 1.5 if config.get("decoder", {}).get("reward") == "loss" else 0.0  # of the worst: the reward is minus it
+
+    def evaluate(jobs: Iterable[Job]) -> Iterator[Evaluation]:
+        for job in jobs:
+            noise = np.random.default_rng(derive(str(job.genome), job.replicate)).normal()
+            cost = space.cost(job.genome)
+            fails = derive("fail", str(job.genome)) % 23 == 0
+            yield Evaluation(
+                genome=job.genome,
+                score=() if fails else (quality(job.genome) + 0.006 * float(noise) - loss,),
+                cost={"macs": cost.macs, "params": cost.params},
+                replicate=job.replicate,
+                seconds=2.0 + 0.3 * abs(float(noise)),
+                status=FAILED if fails else OK,
+                reason="out of memory" if fails else "",
+            )
+
+    with History(path, fingerprint={"seed": config.seed}) as history:
+        return run_search(strategy, evaluate, history, top_k=3, finalists=4, replicates=3)
+
+
 def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
     cost = space.cost(finalist.genome)
+    found = space.decode(finalist.genome)
     return {
         "rank": rank,
         "id": f"{rank:08x}",
         "genome": list(finalist.genome),
-        "architecture": str(space.decode(finalist.genome)),
+        "architecture": str(space.decoder(found) if hasattr(space, "decoder") else found),
         "macs": cost.macs,
         "params": cost.params,
         "score": finalist.mean,
