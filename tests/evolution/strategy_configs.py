@@ -13,7 +13,14 @@ CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"
 
 def factory(config: Path) -> Callable[..., Any]:
     """The class of a config with the config's own values bound."""
-    values = yaml.safe_load(config.read_text())
+    values = _values(config)
     assert values.pop("_partial_") is True
     module, _, name = values.pop("_target_").rpartition(".")
     return partial(getattr(importlib.import_module(module), name), **values)
+
+
+def _values(config: Path) -> dict[str, Any]:
+    """A config's values over those of the one that its `defaults` name, as hydra composes them."""
+    values = yaml.safe_load(config.read_text())
+    base = next((name for name in values.pop("defaults", []) if name != "_self_"), None)
+    return values if base is None else {**_values(config.with_name(f"{base}.yaml")), **values}
