@@ -77,7 +77,8 @@ def test_a_status_of_before_the_stage_was_given_again_is_not_shown(held):
     report(held.stage("supernet"))
     began = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(NOW - 1))
     write_json(held.folder / "environment.json", {"commands": [{"command": "msnas train", "began": began}]})
-    assert stages(held)["supernet"] == {"stage": "supernet", "state": "running", "began": NOW - 1}
+    shown = {"stage": "supernet", "trains": "supernet", "state": "running", "began": NOW - 1}
+    assert stages(held)["supernet"] == shown
 
 
 def test_retraining_ends_when_its_last_network_does(held):
