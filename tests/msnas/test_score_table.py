@@ -16,7 +16,7 @@ SPEC = importlib.util.spec_from_file_location("replay", FOLDER / "replay.py")
 replay = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(replay)
 
-SEEDS = {"controller": 3, "predictor": 4}  # of the slow ones
+SEEDS = {"controller": 3, "controller_nas_fcos": 3, "predictor": 4}  # of the slow ones
 EVALUATIONS = 64
 
 
@@ -46,10 +46,11 @@ class TestStrategyOnTheTable:
     def test_it_is_no_worse_than_fewer_uniform_draws(self, name, table):
         """The margin: mean regret after 64 evaluations at most that of half as many uniform draws.
 
-        The controller's is an eighth: its first draws are uniform in every choice, which is not uniform in the whole.
+        A controller's is an eighth: its first draws are uniform in every choice, which is not uniform in the whole.
         """
+        share = 8 if name.startswith("controller") else 2
         found = [replay.regrets(asked(name, seed), table)[-1] for seed in range(SEEDS.get(name, 24))]
-        assert np.mean(found) <= table.expected_regret(EVALUATIONS // (8 if name == "controller" else 2))
+        assert np.mean(found) <= table.expected_regret(EVALUATIONS // share)
 
 
 def test_random_search_is_uniform_draws_without_replacement(table):
