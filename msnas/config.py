@@ -9,14 +9,18 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from msnas.errors import ConfigError
 
 BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
+# Groups whose options are a class's arguments. What a scale or an experiment says there of an option that the chosen
+# class has not, such as Algorithm 1's `n_random` of NSGA-II, does not apply.
+CLASSES = ("space", "strategy", "detector")
 _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
 
 
@@ -71,9 +75,26 @@ def _hydra(overrides: list[str]) -> DictConfig:
 
     try:
         with initialize_config_dir(str(conf_folder()), version_base=None):
-            return hydra_compose("config", overrides=overrides)
+            config = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"The configuration cannot be composed: {_one_line(error)}") from error
+    choices = config.hydra.runtime.choices
+    with open_dict(config):
+        del config["hydra"]
+        for group in CLASSES:
+            for key in set(config[group]) - _own_options(group, choices[group]):
+                del config[group][key]
+    return config
+
+
+@cache
+def _own_options(group: str, choice: str) -> frozenset[str]:
+    """The options of a choice's own yaml and of those that it builds on."""
+    content = OmegaConf.load(conf_folder() / group / f"{choice}.yaml")
+    assert isinstance(content, DictConfig)
+    bases = [name for name in content.pop("defaults", []) if name != "_self_"]
+    own = content.get(group, content)  # a space's yaml says more than the space
+    return frozenset(own).union(*(_own_options(group, name) for name in bases))
 
 
 def split(word: str) -> tuple[str, str]:

@@ -76,6 +76,18 @@ def test_every_detector_can_be_built_at_every_scale(detector, scale):
     assert {name for name in options if not name.startswith("_")} <= set(known)
 
 
+@pytest.mark.parametrize("strategy", groups()["strategy"])
+def test_an_experiments_option_that_the_chosen_strategy_has_not_does_not_apply(strategy):
+    alone, asked = (compose([*words, f"strategy={strategy}"]).strategy for words in ((), ("experiment=demo",)))
+    assert set(asked) == set(alone)
+    assert asked.population_size == 6
+
+
+def test_an_option_that_the_chosen_strategy_has_not_is_refused_where_the_user_gives_it():
+    with pytest.raises(ConfigError, match=r"no option 'strategy\.n_random'"):
+        compose(["experiment=demo", "strategy=nsga2", "strategy.n_random=1"])
+
+
 def test_only_classes_of_this_library_are_built():
     with pytest.raises(ConfigError, match="must lie inside"):
         build({"_target_": "os.system", "command": "true"})
