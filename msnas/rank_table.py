@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from msnas.ranking import kendall_tau
+from evolution.ranking import kendall_tau
 from msnas.report.statistics import LEVEL, RESAMPLES, tau_interval
 from msnas.tables import percent
 

@@ -17,6 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from evolution.ranking import kendall_tau
 from msnas.cli import Call
 from msnas.data.coco import Splits
 from msnas.detectors import model_file
@@ -28,7 +29,6 @@ from msnas.errors import ConfigError
 from msnas.family import family_of
 from msnas.networks import fpn_baseline, network
 from msnas.progress import Progress
-from msnas.ranking import kendall_tau
 from msnas.runs import OWNED, Run, open_existing, open_new, read_json, shared, write_json, write_text
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from msnas.ranking import kendall_tau
+from evolution.ranking import kendall_tau
 from msnas.report.run_data import BASELINE, Record
 from msnas.report.statistics import deviation, mean, standard_error, tau_interval
 

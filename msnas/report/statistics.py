@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from msnas.ranking import kendall_tau
+from evolution.ranking import kendall_tau
 
 RESAMPLES = 2000
 LEVEL = 0.95

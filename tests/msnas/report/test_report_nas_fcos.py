@@ -9,8 +9,8 @@ import pytest
 from synthetic_run import make_run
 
 from evolution.history import History
+from evolution.ranking import kendall_tau
 from evolution.strategy import Evaluation
-from msnas.ranking import kendall_tau
 from msnas.report.page import report
 from msnas.runs import read_json
 

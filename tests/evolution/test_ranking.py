@@ -4,7 +4,7 @@ from math import sqrt
 
 import pytest
 
-from msnas.ranking import kendall_tau
+from evolution.ranking import kendall_tau
 
 
 def test_equal_order_gives_one():
