@@ -61,7 +61,7 @@ class Controller(Generational):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sizes["seed"])
             self.policy = Policy(space.cardinalities, space.allowed, hidden=hidden, init=init)
-        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr)
+        self.optimizer = torch.optim.Adam(self.policy.parameters(), lr=lr, fused=True)
         self.baseline: float | None = None  # moving average of the rewards
         self.rewards: dict[Genome, float] = {}
         self._drawn: list[Genome] = []  # of this generation, in order, repetitions included

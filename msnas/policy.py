@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 FORBIDDEN = -1e9  # exactly no probability in float32, yet no infinity for the gradient to trip over
 Genome = tuple[int, ...]
@@ -29,6 +30,7 @@ class Policy(nn.Module):
         self.cardinalities = tuple(cardinalities)
         self._allowed = allowed
         self._mask = lru_cache(maxsize=1 << 16)(self._mask_of)
+        self._masks = lru_cache(maxsize=1 << 12)(self._masks_of)
         self.start = nn.Parameter(torch.empty(1, hidden))
         self.cell = nn.LSTMCell(hidden, hidden)
         self.embeddings = nn.ModuleList(nn.Embedding(choices, hidden) for choices in cardinalities[:-1])
@@ -40,45 +42,69 @@ class Policy(nn.Module):
     def sample(self, count: int, rng: np.random.Generator) -> list[Genome]:
         """`count` genomes drawn from the policy."""
         genomes: list[Genome] = [()] * count
-        state = None
-        for place in range(len(self.softmaxes)):
-            logits, state = self._step(place, genomes, state)
+        x, state = self.start.expand(count, -1), None
+        for place, softmax in enumerate(self.softmaxes):
+            state = self.cell(x, state)
+            mask = np.stack([self._mask(genome) for genome in genomes])
+            logits = softmax(state[0]) + torch.from_numpy(mask)
             probabilities = logits.softmax(1).double().cumsum(1).numpy()  # [count, choices]
             draws = rng.random((count, 1)) * probabilities[:, -1:]
             genes = (probabilities <= draws).sum(1)
-            genomes = [(*genome, int(gene)) for genome, gene in zip(genomes, genes, strict=True)]
+            genomes = [(*genome, gene) for genome, gene in zip(genomes, genes.tolist(), strict=True)]
+            if place < len(self.embeddings):
+                x = self.embeddings[place](torch.from_numpy(genes))
         return genomes
 
     def evaluate(self, genomes: Sequence[Genome]) -> tuple[Tensor, Tensor]:
-        """log P and the entropy of each decision of `genomes`, both [count, genes]."""
-        chosen, entropies = [], []
-        state = None
-        for place in range(len(self.softmaxes)):
-            logits, state = self._step(place, [genome[:place] for genome in genomes], state)
-            log_probability = logits.log_softmax(1)  # [count, choices]
-            genes = torch.tensor([genome[place] for genome in genomes])
-            chosen.append(log_probability.gather(1, genes[:, None]).squeeze(1))
-            entropies.append(-(log_probability.exp() * log_probability).sum(1))
-        return torch.stack(chosen, 1), torch.stack(entropies, 1)
+        """log P and the entropy of each decision of `genomes`, both [count, genes].
 
-    def _step(
-        self, place: int, prefixes: Sequence[Genome], state: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits [count, choices] of the gene at `place`, hopeless where not allowed, and the state."""
-        if place == 0:
-            x = self.start.expand(len(prefixes), -1)
-        else:
-            x = self.embeddings[place - 1](torch.tensor([prefix[-1] for prefix in prefixes]))
-        hidden, cell = self.cell(x, state)
-        logits = self.softmaxes[place](hidden)
-        mask = np.stack([self._mask(prefix) for prefix in prefixes])  # [count, choices]
-        return logits + torch.from_numpy(mask), (hidden, cell)
+        All genes are known, so that one call runs the LSTM over all places, another all softmaxes; the shorter ones are
+        padded with choices that are not allowed.
+        """
+        genes = torch.tensor(genomes).T  # [genes, count]
+        hidden = self._unrolled(genes)
+        parameters: list[Tensor] = [*self.softmaxes.parameters()]  # a weight and a bias of each
+        weight, bias = (pad_sequence(parameters[kind::2], batch_first=True) for kind in range(2))
+        mask = torch.from_numpy(np.stack([self._masks(genome) for genome in genomes], 1))
+        logits = torch.baddbmm(bias[:, None], hidden, weight.mT) + mask  # [genes, count, most choices]
+        log_probability = logits.log_softmax(2)
+        chosen = log_probability.gather(2, genes[..., None]).squeeze(2)
+        entropies = -(log_probability.exp() * log_probability).sum(2)
+        return chosen.T, entropies.T
+
+    def _unrolled(self, genes: Tensor) -> Tensor:
+        """What the softmaxes see on the way to genes [genes, count]: [genes, count, hidden]."""
+        count = genes.shape[1]
+        embedded = [embedding(row) for embedding, row in zip(self.embeddings, genes[:-1], strict=True)]
+        x = torch.stack([self.start.expand(count, -1), *embedded])
+        cell = self.cell
+        state = x.new_zeros(2, 1, count, cell.hidden_size).unbind()
+        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+        hidden, *_ = torch.lstm(
+            x,
+            state,
+            weights,
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=True,
+            bidirectional=False,
+            batch_first=False,
+        )
+        return hidden
 
     def _mask_of(self, prefix: Genome) -> npt.NDArray[np.float32]:
         """0 for the choices after `prefix`, `FORBIDDEN` for the others; [choices]."""
         mask = np.full(self.cardinalities[len(prefix)], FORBIDDEN, dtype=np.float32)
         mask[list(self._allowed(prefix))] = 0
         return mask
+
+    def _masks_of(self, genome: Genome) -> npt.NDArray[np.float32]:
+        """The masks on the way to `genome`, [genes, most choices]."""
+        masks = np.full((len(genome), max(self.cardinalities)), FORBIDDEN, dtype=np.float32)
+        for place, choices in enumerate(self.cardinalities):
+            masks[place, :choices] = self._mask(genome[:place])
+        return masks
 
 
 def clipped_objective(log_new: Tensor, log_old: Tensor, advantages: Tensor, clip: float) -> Tensor:
