@@ -16,7 +16,7 @@ SPEC = importlib.util.spec_from_file_location("replay", FOLDER / "replay.py")
 replay = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(replay)
 
-SEEDS = {"controller": 3, "controller_nas_fcos": 3, "predictor": 4}  # of the slow ones
+SEEDS = {"controller": 3, "controller_nas_fcos": 3}  # of the slow ones
 EVALUATIONS = 64
 
 
