@@ -18,6 +18,7 @@ def test_every_command_of_the_readme_runs(workplace):
     assert (workplace / "winner" / "model.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*DEBUG_:pytest.PytestUnraisableExceptionWarning")  # submitit's logs, left open
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=name)
 def test_every_command_and_example_runs(page, here, tmp_path, monkeypatch):
     added([block for block in blocks(page) if block.option("file")], tmp_path, monkeypatch)
