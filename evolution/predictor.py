@@ -6,7 +6,7 @@ Ridge or Gaussian process on one-hot genes (Wen et al., "Neural Predictor for Ne
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,6 @@ from evolution.errors import StrategyError
 from evolution.generational import Generational, Sizes
 from evolution.operators import Brood, sample_new
 from evolution.population import Individual, succeeded
-from evolution.ranking import kendall_tau
-from evolution.ridge import Ridge
 from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
 Floats = npt.NDArray[np.float64]
@@ -28,21 +26,12 @@ FOLDS = 5
 FEWEST = 2 * FOLDS  # evaluations below which nothing is predicted
 
 
-class Model(Protocol):
-    """A regressor from features [n, F] to scores [n]."""
-
-    def fit(self, features: Floats, scores: Floats, /) -> Self: ...
-
-    def predict(self, features: Floats, /) -> Floats: ...
-
-
 class PredictorSearch(Generational):
     """A generation: the `children` best predicted of `proposals` uniform draws, and `n_random` uniform ones.
 
     While Kendall's tau of the model's cross-validated predictions is below `threshold`, or there are fewer than
     `FEWEST` evaluations, all of them are uniform. The record says tau and whether it predicted. `population` is
-    the best so far; the model learns from everything scored. Raises StrategyError where the Gaussian process lacks
-    scikit-learn.
+    the best so far; the model learns from everything scored. Raises StrategyError without scikit-learn.
     """
 
     ranks_rungs = False
@@ -67,7 +56,6 @@ class PredictorSearch(Generational):
         self.proposals = proposals
         self.threshold = threshold
         self._make_model = _model_maker(model)
-        self._first_columns = np.cumsum([0, *space.cardinalities[:-1]])  # of each gene among the features
         self._known: dict[Genome, float] = {}  # everything scored that did not fail, in the order told
         self._tau: float | None = None  # cross-validated, before the generation that is asked
 
@@ -87,11 +75,14 @@ class PredictorSearch(Generational):
         self._tau = cross_validated_tau(self._make_model, features, scores)
         if not self.predicts:
             return self._uniform(self.children + self.n_random, taken)
-        brood = self._screened(_fitted(self._make_model, features, scores), taken)
+        brood = self._screened(self._fitted(features, scores), taken)
         brood.add(self._uniform(self.n_random, taken))
         return brood
 
-    def _screened(self, model: Model, taken: set[Genome]) -> Brood:
+    def _fitted(self, features: Floats, scores: Floats) -> Any:
+        return _quietly(self._make_model().fit, features, scores)
+
+    def _screened(self, model: Any, taken: set[Genome]) -> Brood:
         """The best predicted of the proposals; only these are added to `taken`."""
         proposed = self._uniform(self.proposals, set(taken))
         brood = Brood(self.children)
@@ -110,9 +101,9 @@ class PredictorSearch(Generational):
 
     def _one_hot(self, genomes: Sequence[Genome]) -> Floats:
         """[n, L] genes to [n, sum of cardinalities] of 0 and 1."""
-        features = np.zeros((len(genomes), sum(self.space.cardinalities)))
-        np.put_along_axis(features, np.array(genomes) + self._first_columns, 1.0, axis=1)
-        return features
+        genes = np.array(genomes)
+        columns = [genes[:, [i]] == np.arange(count) for i, count in enumerate(self.space.cardinalities)]
+        return np.concatenate(columns, axis=1).astype(np.float64)
 
     def _select(self, newcomers: list[Individual]) -> list[Individual]:
         best: list[Individual] = tools.selBest(self.population + newcomers, self.population_size)
@@ -133,41 +124,43 @@ class PredictorSearch(Generational):
         self._tau = state["tau"]
 
 
-def cross_validated_tau(make_model: Callable[[], Model], features: Floats, scores: Floats) -> float | None:
+def cross_validated_tau(make_model: Callable[[], Any], features: Floats, scores: Floats) -> float | None:
     """Kendall's tau-b of scores [n] and of predictions by models that did not see them, from features [n, F].
 
     None where there are fewer than FEWEST scores, or all scores or all predictions are equal.
     """
+    from scipy.stats import kendalltau
+    from sklearn.model_selection import KFold, cross_val_predict
+
     if len(scores) < FEWEST or np.ptp(scores) == 0:
         return None
-    order = np.random.RandomState(0).permutation(len(scores))  # always the same folds: those of scikit-learn's KFold
-    predicted = np.empty(len(scores))
-    for held_out in np.array_split(order, FOLDS):
-        seen = np.delete(np.arange(len(scores)), held_out)
-        predicted[held_out] = _fitted(make_model, features[seen], scores[seen]).predict(features[held_out])
-    return kendall_tau(scores, predicted)
+    folds = KFold(FOLDS, shuffle=True, random_state=0)
+    predicted = _quietly(cross_val_predict, make_model(), features, scores, cv=folds)
+    return float(kendalltau(scores, predicted).statistic) if np.ptp(predicted) > 0 else None
 
 
-def _fitted(make_model: Callable[[], Model], features: Floats, scores: Floats) -> Model:
-    with warnings.catch_warnings():  # of an optimum at a bound: cross-validation tells whether the model is of use
-        warnings.filterwarnings("ignore", module="sklearn")
-        return make_model().fit(features, scores)
-
-
-def _model_maker(name: str) -> Callable[[], Model]:
-    """What makes a fresh model. Raises StrategyError for an unknown name, or without the scikit-learn it needs."""
+def _model_maker(name: str) -> Callable[[], Any]:
+    """What makes a fresh regressor. Raises StrategyError for an unknown name, or without scikit-learn."""
     if name not in MODELS:
         raise StrategyError(f"`model` is one of {', '.join(MODELS)}, but got {name!r}.")
-    return Ridge if name == "ridge" else _gaussian_process()
-
-
-def _gaussian_process() -> Callable[[], Model]:
     try:
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+        from sklearn.linear_model import RidgeCV
     except ImportError:
         raise StrategyError(
-            "The Gaussian process needs scikit-learn: install it with `pip install msnas[predictor]`."
+            "The predictor needs scikit-learn: install it with `pip install msnas[predictor]`."
         ) from None
+    if name == "ridge":
+        return lambda: RidgeCV(alphas=np.logspace(-2, 3, 11))  # chosen by leave-one-out, in closed form
     kernel = RBF(3.0, (0.5, 30.0)) + WhiteKernel(0.3, (1e-3, 10.0))  # distance 3: some four genes differ
     return lambda: GaussianProcessRegressor(kernel, normalize_y=True)
+
+
+def _quietly(fit: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Without the warnings of an optimum at a bound: cross-validation tells whether the model is of use."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return fit(*arguments, **options)

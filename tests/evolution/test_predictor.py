@@ -79,12 +79,12 @@ def test_it_finds_better_ones_than_as_many_uniform_draws():
     assert np.mean(found) > uniform + 0.02
 
 
-def test_without_scikit_learn_a_gaussian_process_is_one_line_that_says_what_to_install(monkeypatch):
+def test_without_scikit_learn_it_is_one_line_that_says_what_to_install(monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(StrategyError, match=r"pip install msnas\[predictor\]"):
-        PredictorSearch(ToySpace(), seed=0, model="gaussian_process")
+        PredictorSearch(ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize("wrong", [{"model": "forest"}, {"n_random": -1}, {"proposals": 5}, {"threshold": 2}])
