@@ -32,7 +32,7 @@ class Policy(nn.Module):
         self._mask = lru_cache(maxsize=1 << 16)(self._mask_of)
         self._masks = lru_cache(maxsize=1 << 12)(self._masks_of)
         self.start = nn.Parameter(torch.empty(1, hidden))
-        self.cell = nn.LSTMCell(hidden, hidden)
+        self.lstm = nn.LSTM(hidden, hidden)
         self.embeddings = nn.ModuleList(nn.Embedding(choices, hidden) for choices in cardinalities[:-1])
         self.softmaxes = nn.ModuleList(nn.Linear(hidden, choices) for choices in cardinalities)
         for parameter in self.parameters():
@@ -42,17 +42,17 @@ class Policy(nn.Module):
     def sample(self, count: int, rng: np.random.Generator) -> list[Genome]:
         """`count` genomes drawn from the policy."""
         genomes: list[Genome] = [()] * count
-        x, state = self.start.expand(count, -1), None
+        x, state = self.start.expand(1, count, -1), None
         for place, softmax in enumerate(self.softmaxes):
-            state = self.cell(x, state)
+            hidden, state = self.lstm(x, state)
             mask = np.stack([self._mask(genome) for genome in genomes])
-            logits = softmax(state[0]) + torch.from_numpy(mask)
+            logits = softmax(hidden[0]) + torch.from_numpy(mask)
             probabilities = logits.softmax(1).double().cumsum(1).numpy()  # [count, choices]
             draws = rng.random((count, 1)) * probabilities[:, -1:]
             genes = (probabilities <= draws).sum(1)
             genomes = [(*genome, gene) for genome, gene in zip(genomes, genes.tolist(), strict=True)]
             if place < len(self.embeddings):
-                x = self.embeddings[place](torch.from_numpy(genes))
+                x = self.embeddings[place](torch.from_numpy(genes))[None]
         return genomes
 
     def evaluate(self, genomes: Sequence[Genome]) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,8 @@ class Policy(nn.Module):
         padded with choices that are not allowed.
         """
         genes = torch.tensor(genomes).T  # [genes, count]
-        hidden = self._unrolled(genes)
+        embedded = [embedding(row) for embedding, row in zip(self.embeddings, genes[:-1], strict=True)]
+        hidden, _ = self.lstm(torch.stack([self.start.expand(len(genomes), -1), *embedded]))  # [genes, count, hidden]
         parameters: list[Tensor] = [*self.softmaxes.parameters()]  # a weight and a bias of each
         weight, bias = (pad_sequence(parameters[kind::2], batch_first=True) for kind in range(2))
         mask = torch.from_numpy(np.stack([self._masks(genome) for genome in genomes], 1))
@@ -71,27 +72,6 @@ class Policy(nn.Module):
         chosen = log_probability.gather(2, genes[..., None]).squeeze(2)
         entropies = -(log_probability.exp() * log_probability).sum(2)
         return chosen.T, entropies.T
-
-    def _unrolled(self, genes: Tensor) -> Tensor:
-        """What the softmaxes see on the way to genes [genes, count]: [genes, count, hidden]."""
-        count = genes.shape[1]
-        embedded = [embedding(row) for embedding, row in zip(self.embeddings, genes[:-1], strict=True)]
-        x = torch.stack([self.start.expand(count, -1), *embedded])
-        cell = self.cell
-        state = x.new_zeros(2, 1, count, cell.hidden_size).unbind()
-        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-        hidden, *_ = torch.lstm(
-            x,
-            state,
-            weights,
-            has_biases=True,
-            num_layers=1,
-            dropout=0.0,
-            train=True,
-            bidirectional=False,
-            batch_first=False,
-        )
-        return hidden
 
     def _mask_of(self, prefix: Genome) -> npt.NDArray[np.float32]:
         """0 for the choices after `prefix`, `FORBIDDEN` for the others; [choices]."""

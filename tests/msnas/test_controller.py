@@ -169,17 +169,6 @@ def test_probabilities_of_all_genomes_sum_to_one():
     assert entropies.isfinite().all()
 
 
-def test_all_places_at_once_are_the_cell_step_by_step():
-    policy = Policy(SPACE.cardinalities, SPACE.allowed, hidden=8, init=0.5)
-    genes = torch.tensor([SPACE.sample(np.random.default_rng(seed)) for seed in range(5)]).T
-    x, state, steps = policy.start.expand(5, -1), None, []
-    for row, embedding in zip(genes, [*policy.embeddings, None], strict=True):
-        state = policy.cell(x, state)
-        steps.append(state[0])
-        x = embedding and embedding(row)
-    assert torch.allclose(policy._unrolled(genes), torch.stack(steps), atol=1e-6)
-
-
 def test_samples_follow_the_probabilities():
     space = CellSpace(num_cells=2, top_level=4)
     torch.manual_seed(0)
@@ -193,7 +182,7 @@ def test_samples_follow_the_probabilities():
 def test_the_default_config_has_the_published_numbers():
     config = compose(["strategy=controller"]).strategy
     strategy = build(config, space=CellSpace(), seed=0)
-    lstm = strategy.policy.cell
+    lstm = strategy.policy.lstm
     assert (strategy.optimizer.defaults["lr"], strategy.entropy, strategy.baseline_decay) == (
         3.5e-4,
         1e-5,
