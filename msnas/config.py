@@ -57,7 +57,8 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
     leaves = flatten(default)
     for key, value in values.items():
         if key not in leaves:
-            raise ConfigError(f"There is no option {key!r}.{_nearest(key, [*leaves, *known])}")
+            hint = _owners(key) or _nearest(key, [*leaves, *known])
+            raise ConfigError(f"There is no option {key!r}.{hint}")
         _check_type(key, value, leaves[key])
     config = _hydra([*choices, *(f"{key}={_quote(value)}" for key, value in values.items())])
     try:
@@ -95,6 +96,14 @@ def _own_options(group: str, choice: str) -> frozenset[str]:
     bases = [name for name in content.pop("defaults", []) if name != "_self_"]
     own = content.get(group, content)  # a space's yaml says more than the space
     return frozenset(own).union(*(_own_options(group, name) for name in bases))
+
+
+def _owners(key: str) -> str:
+    """A sentence that names the other classes of the group that do have the option, "" where there is none."""
+    group, _, option = key.partition(".")
+    choices = groups()[group] if group in CLASSES else ()
+    owners = [choice for choice in choices if option in _own_options(group, choice)]
+    return f" It belongs to {group}={', '.join(owners)}." if owners else ""
 
 
 def split(word: str) -> tuple[str, str]:

@@ -84,7 +84,7 @@ def test_an_experiments_option_that_the_chosen_strategy_has_not_does_not_apply(s
 
 
 def test_an_option_that_the_chosen_strategy_has_not_is_refused_where_the_user_gives_it():
-    with pytest.raises(ConfigError, match=r"no option 'strategy\.n_random'"):
+    with pytest.raises(ConfigError, match=r"no option 'strategy\.n_random'\. It belongs to strategy=algorithm1"):
         compose(["experiment=demo", "strategy=nsga2", "strategy.n_random=1"])
 
 
