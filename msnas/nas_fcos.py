@@ -16,9 +16,10 @@ from msnas.errors import ConfigError
 from msnas.family import Chosen, Found, Told
 from msnas.seeds import derive
 from supernet.cost import Cost
-from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import ORIGINAL, Decoder
 from supernet.nas_fcos_cost import detector_cost
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 FIRST = "backbone"
 SHARES_WEIGHTS = False

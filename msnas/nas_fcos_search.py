@@ -25,11 +25,12 @@ from msnas.engine.feature_cache import FeatureCache, cache_features
 from msnas.errors import ConfigError
 from msnas.family import Told
 from msnas.seeds import derive
-from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
 from supernet.nas_fcos_decoder import FpnNeck, PyramidModule
 from supernet.nas_fcos_encoder import DecoderNet, make_pyramid
 from supernet.nas_fcos_head import HeadModule
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 HISTORIES = {"pyramid": "history.sqlite", "head": "head.sqlite"}
 

@@ -23,8 +23,8 @@ from msnas.engine.decoder import DecoderData, DecoderEvaluator, DecoderRecipe
 from msnas.engine.devices import Hardware
 from msnas.engine.feature_cache import cache_features
 from msnas.nas_fcos_search import pyramid_maker
-from supernet.nas_fcos import PyramidSpace
 from supernet.nas_fcos_encoder import FcosEncoder
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 
 def drawn(folder: str, size: int, images: int) -> Splits:

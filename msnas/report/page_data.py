@@ -15,7 +15,7 @@ from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
 from msnas.report.statistics import mean
 from msnas.report.survivors import best_so_far, choices
-from supernet.nas_fcos import HeadSpace
+from supernet.nas_fcos_head_space import HeadSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
 

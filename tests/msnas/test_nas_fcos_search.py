@@ -14,9 +14,10 @@ from msnas.engine.decoder import DecoderRecipe
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.nas_fcos_search import Cache, Phase, ProgressiveSearch, make_decoder
-from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Pyramid
 from supernet.nas_fcos_encoder import FcosEncoder
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 from supernet.space import Budget
 
 SMALL = {"backbone": "resnet18", "input_size": (64, 64), "num_classes": 4}

@@ -8,11 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
-from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Decoder
 from supernet.nas_fcos_cost import detector_cost, head_cost, pyramid_cost
 from supernet.nas_fcos_encoder import FcosEncoder, make_pyramid
 from supernet.nas_fcos_head import HeadModule
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 SIZE = (1088, 800)
 FCOS = Decoder()

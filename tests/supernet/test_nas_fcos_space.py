@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from supernet.errors import SpaceError
-from supernet.nas_fcos import HeadSpace, PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Pyramid
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 from supernet.space import Budget
 
 

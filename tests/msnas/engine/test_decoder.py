@@ -12,10 +12,10 @@ from msnas.engine.decoder import DecoderData, DecoderEvaluator, DecoderRecipe, P
 from msnas.engine.devices import Hardware
 from msnas.engine.feature_cache import cache_features
 from msnas.errors import ConfigError, DataError
-from supernet.nas_fcos import PyramidSpace
 from supernet.nas_fcos_architecture import PUBLISHED, Pyramid
 from supernet.nas_fcos_encoder import DecoderNet, FcosEncoder, make_pyramid
 from supernet.nas_fcos_head import HeadModule
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 HARDWARE = Hardware(threads=1)
 SPACE = PyramidSpace(backbone="resnet18", channels=8, blocks=4, input_size=(64, 64), num_classes=4)

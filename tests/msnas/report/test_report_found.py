@@ -6,7 +6,8 @@ import pytest
 
 from msnas.config import compose
 from msnas.report import found
-from supernet.nas_fcos import HeadSpace, PyramidSpace
+from supernet.nas_fcos_head_space import HeadSpace
+from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 
 @pytest.mark.parametrize("space", [PyramidSpace(), HeadSpace()])
