@@ -8,6 +8,8 @@ import numpy as np
 from msnas.cli import Call
 from msnas.errors import ConfigError
 from msnas.spaces import bounded_space, input_size, plain_space
+from supernet.nas_fcos_architecture import Decoder
+from supernet.nas_fcos_space import DecoderSpace
 
 
 def main(call: Call) -> int:
@@ -31,8 +33,16 @@ def _cost(call: Call) -> Any:
     if not call.positionals:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
     space = plain_space(config)
-    rows = [_row(space, space.parse(text)) for text in call.positionals]
+    rows = [_row_of(space, text) for text in call.positionals]
     return rows if len(rows) > 1 else rows[0]
+
+
+def _row_of(space: Any, text: str) -> dict[str, Any]:
+    """An architecture of the space; of a NAS-FCOS space also a whole decoder, such as its winners are."""
+    if isinstance(space, DecoderSpace) and "/" in text:
+        decoder = Decoder.parse(text)
+        return {"architecture": str(decoder), **space.decoder_cost(decoder).by_name()}
+    return _row(space, space.parse(text))
 
 
 def _row(space: Any, architecture: Any) -> dict[str, Any]:

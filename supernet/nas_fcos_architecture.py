@@ -68,6 +68,8 @@ class Pyramid:
     @classmethod
     def parse(cls, text: str) -> "Pyramid":
         """The inverse of `str`: "3,3,4,4,1:4,3,4,3,1:..." (id1,id2,op1,op2,agg of each block), "c3:..." over C3..C5."""
+        if "|" in text or "/" in text:
+            raise SpaceError(f"A pyramid has the form id1,id2,op1,op2,agg:..., without a head, but got {text!r}.")
         blocks = []
         body = text.removeprefix("c3:")
         for part in body.split(":"):
@@ -134,9 +136,9 @@ class Head:
     def parse(cls, text: str) -> "Head":
         """The inverse of `str`: "5,1,5,0,4,4|0" (operations | sharing index)."""
         ops, bar, share = text.partition("|")
-        if not bar:
+        if not bar or "," in share or ":" in ops:
             raise SpaceError(f"A head has the form OPS|SHARE, such as 5,1,5,0,4,4|0, but got {text!r}.")
-        (index,) = _integers(share, text) if "," not in share else (-1,)
+        (index,) = _integers(share, text)
         return cls(_integers(ops, text), index)
 
 

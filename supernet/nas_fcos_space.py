@@ -84,8 +84,12 @@ class DecoderSpace(ABC):
 
     def cost(self, genome: Sequence[int]) -> Cost:
         """Exact multiply-accumulates and parameters of the whole detector."""
+        return self.decoder_cost(self.decoder(self.decode(genome)))
+
+    def decoder_cost(self, decoder: Decoder) -> Cost:
+        """The same for a decoder whose two halves may be any, at this space's widths."""
         return detector_cost(
-            self.decoder(self.decode(genome)),
+            decoder,
             self.backbone,
             channels=self.channels,
             num_classes=self.num_classes,

@@ -1,10 +1,13 @@
 """NAS-FCOS from the configuration: detectors, their costs, and a search as the command line would start it."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from msnas import nas_fcos
+from msnas.cli import main
 from msnas.config import build, compose, groups
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
@@ -34,6 +37,21 @@ def test_costs_are_those_of_the_built_detectors(decoder, out_channels):
         network = Network(nas_fcos.detector(config, decoder, CLASSES))
         counted = Cost(count_macs(network, torch.empty(1, 3, 128, 128)), count_params(network))
     assert nas_fcos.cost(config, decoder, (128, 128)) == counted
+
+
+def test_a_whole_decoder_costs_what_its_half_costs_beside_the_fixed_one(capsys):
+    words = ["space=nas_fcos_fpn", *NARROW, "input=128x128", "--json"]
+    costs = []
+    for text in (str(PUBLISHED.pyramid), f"{PUBLISHED.pyramid}/fcos", str(PUBLISHED)):
+        assert main(["cost", text, *words]) == 0
+        costs.append(json.loads(capsys.readouterr().out)["macs"])
+    assert costs[0] == costs[1] != costs[2]
+
+
+@pytest.mark.parametrize(("space", "text"), [("nas_fcos_fpn", PUBLISHED.head), ("nas_fcos_head", PUBLISHED.pyramid)])
+def test_the_cost_of_the_other_half_is_told_in_one_line(space, text, capsys):
+    assert main(["cost", str(text), f"space={space}", *NARROW, "input=128x128"]) == 2
+    assert "has the form" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", FAMILY)

@@ -61,6 +61,8 @@ def test_fewer_than_three_unconsumed_blocks_are_refused():
         ("0,1,0,0,0:1,1,0,0,2:2,2,0,0,0", "Block 2: aggregation must lie in 0..1, but got 2"),
         ("0,1,0,0:1,1,0,0,0:2,2,0,0,0", "A block has five numbers"),
         ("0,1,x,0,0:1,1,0,0,0:2,2,0,0,0", "Integers separated by commas"),
+        ("5,1,5,0,4,4|0", "A pyramid has the form"),
+        ("0,1,0,0,0:1,1,0,0,0:2,2,0,0,0/1,1|0", "A pyramid has the form"),
     ],
 )
 def test_a_pyramid_that_breaks_a_rule_names_block_and_rule(text, message):
@@ -74,7 +76,8 @@ def test_a_pyramid_that_breaks_a_rule_names_block_and_rule(text, message):
         ("1,6|0", "Head layer 2 must lie in 0..5, but got 6"),
         ("1,1|3", "0 <= share <= 2"),
         ("1,1", "OPS|SHARE"),
-        ("1,1|0,1", "0 <= share <= 2"),
+        ("1,1|0,1", "OPS|SHARE"),
+        ("1,1,0,0,0:1,1,0,0,0/1,1|0", "OPS|SHARE"),
     ],
 )
 def test_a_head_that_breaks_a_rule_is_refused(text, message):
