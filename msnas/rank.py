@@ -25,6 +25,7 @@ from msnas.engine.candidate import Kind, Recipe
 from msnas.engine.checkpoint import differences
 from msnas.engine.devices import Hardware, computing_with
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
+from msnas.family import family_of
 from msnas.networks import network
 from msnas.rank_table import RANDOM, RECIPES, make_table, render
 from msnas.retrain import Entry, identity, train_entry
@@ -65,8 +66,13 @@ def main(call: Call) -> int:
 
 def rank(run: Run, call: Call) -> None:
     """The stage: reads `supernet/weights.safetensors`, leaves `rank/table.json` and a folder for each network."""
-    run.require("supernet")
     config = run.config
+    if not family_of(config).SHARES_WEIGHTS:
+        raise RunError(
+            f"Only the ranking of a supernet can be measured, but candidates of space={config.space_name} share no "
+            "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
+        )
+    run.require("supernet")
     networks = draw(config, run.folder / STAGE)
     _hold_setting(run)
     pending = [one for one in networks if not one.read("result.json")]

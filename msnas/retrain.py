@@ -33,7 +33,7 @@ from msnas.runs import OWNED, Run, open_existing, open_new, read_json, shared, w
 from msnas.seeds import derive
 from msnas.setting import batches_of, hardware_of, open_splits, record_start
 from msnas.spaces import baseline_cost, budget_of, input_size, plain_space
-from msnas.tables import render
+from msnas.tables import render, scored_by_loss
 from msnas.tensorboard import Board, training_board
 from msnas.train import schedule_of
 from msnas.zoo import architecture_text
@@ -92,7 +92,7 @@ def retrain(run: Run, call: Call, group: Group = ALONE) -> None:
         run.require("search")
     if run.done(STAGE) is not None:
         if group.writes:
-            print(render(read_json(run.folder / STAGE / "table.json")))
+            print(render(read_json(run.folder / STAGE / "table.json"), by_loss=scored_by_loss(config)))
             print(f"The networks of run {run.name} are retrained. Next: msnas report run={run.name}")
         return
     hardware = hardware_of(config, threads=config.hardware.train_threads)
@@ -231,7 +231,7 @@ def _finish(run: Run, entries: list[Entry]) -> None:
         run.stage(STAGE) / "done.json",
         {"networks": len(table["rows"]), "seconds": sum(r["seconds"] for r in results)},
     )
-    print(render(table))
+    print(render(table, by_loss=scored_by_loss(run.config)))
     print(f"Next: msnas report run={run.name}")
 
 

@@ -3,18 +3,25 @@
 import io
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (("ap", "AP"), ("ap50", "AP50"), ("ap_small", "APs"), ("ap_medium", "APm"), ("ap_large", "APl"))
 
 
-def render(table: dict[str, Any], width: int = 150) -> str:
-    """The retrained networks, best AP first; AP in percent on the reported split."""
+def scored_by_loss(config: DictConfig) -> bool:
+    """Whether candidates are judged by minus a loss (NAS-FCOS, unless `decoder.reward=ap`) and not by an AP."""
+    return bool(OmegaConf.select(config, "decoder.reward") == "loss")
+
+
+def render(table: dict[str, Any], width: int = 150, *, by_loss: bool = False) -> str:
+    """The retrained networks, best AP first; AP in percent on the reported split. by_loss: the scores are rewards."""
+    score = "reward" if by_loss else "one-shot"
     grid = Table(box=None, header_style="bold", pad_edge=False)
     grid.add_column("network")
     grid.add_column("architecture", overflow="fold")
-    for title in ("MACs", "params", *(title for _, title in _COLUMNS), "one-shot"):
+    for title in ("MACs", "params", *(title for _, title in _COLUMNS), score):
         grid.add_column(title, justify="right")
     for row in table["rows"]:
         spread = "" if row.get("ap_spread") is None else f" ± {100 * row['ap_spread']:.1f}"
@@ -25,12 +32,12 @@ def render(table: dict[str, Any], width: int = 150) -> str:
             amount(row["macs"]),
             amount(row["params"]),
             *numbers,
-            percent(row["one_shot"]),
+            reward(row["one_shot"]) if by_loss else percent(row["one_shot"]),
         )
     console = Console(file=io.StringIO(), width=width)
     console.print(grid)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text + tau_line(table["tau"], table["tau_points"]) if table["tau_points"] else text.rstrip()
+    return text + tau_line(table["tau"], table["tau_points"], score) if table["tau_points"] else text.rstrip()
 
 
 def tau_line(tau: float | None, points: int, score: str = "one-shot") -> str:
@@ -44,6 +51,11 @@ def tau_line(tau: float | None, points: int, score: str = "one-shot") -> str:
 def percent(value: float | None) -> str:
     """A share as percent with one decimal; `-` where there is none (pycocotools: -1)."""
     return "-" if value is None or value < 0 else f"{100 * value:.1f}"
+
+
+def reward(value: float | None) -> str:
+    """Minus a loss, as it is; `-` where there is none."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def amount(value: float) -> str:

@@ -15,6 +15,7 @@ from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
 from msnas.report.statistics import mean
 from msnas.report.survivors import best_so_far, choices
+from msnas.tables import scored_by_loss
 from supernet.nas_fcos_head_space import HeadSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
@@ -59,8 +60,8 @@ def page_data(
 
 
 def _score(run: RunData) -> Record:
-    """What candidates were judged by: NAS-FCOS's is minus a loss unless `decoder.reward=ap`, all others' an AP."""
-    if run.config.get("decoder", {}).get("reward") == "loss":
+    """What candidates were judged by: minus a loss, or an AP."""
+    if scored_by_loss(run.config):
         return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)"}
     return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP"}
 

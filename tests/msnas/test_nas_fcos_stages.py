@@ -78,6 +78,18 @@ def test_the_winner_and_fcos_are_retrained(whole):
     assert {row["name"] for row in rows} == {"winner 1", "FPN baseline"}
 
 
+def test_the_table_of_the_networks_shows_rewards(whole, capsys):
+    assert stage("retrain", whole.parent) == 0
+    shown, [winner] = capsys.readouterr().out, read_json(whole / "search" / "result.json")["winners"]
+    assert "reward" in shown.splitlines()[0]
+    assert f"{winner['score']:.4f}" in shown
+
+
+def test_a_ranking_is_refused_without_a_supernet(whole, capsys):
+    assert stage("rank", whole.parent) == 2
+    assert "candidates of space=nas_fcos_fpn share no weights" in capsys.readouterr().err
+
+
 def test_eval_repeats_the_numbers_of_the_retraining(whole, capsys, tmp_path):
     folder = next((whole / "retrain").glob("01-*"))
     shapes = f"data.root={whole.parent.parent / 'shapes'}"
