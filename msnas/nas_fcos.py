@@ -23,7 +23,7 @@ from supernet.nas_fcos_pyramid_space import PyramidSpace
 
 FIRST = "backbone"
 SHARES_WEIGHTS = False
-_DETECTOR = ("center_sampling", "score_threshold", "nms_threshold", "pre_nms", "detections")
+_DETECTOR = ("center_sampling", "range_scale", "score_threshold", "nms_threshold", "pre_nms", "detections")
 
 
 def divisor(config: DictConfig) -> int:

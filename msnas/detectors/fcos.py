@@ -22,15 +22,16 @@ from supernet.nas_fcos_head import HeadModule
 
 Target = dict[str, Any]
 Detection = dict[str, Tensor]
+PUBLISHED_SHORT_SIDE = 800
 
 
 class FCOS(Detector):
     """A one-stage detector over `encoder`, which gives five features (P3..P7, or one for each group of sizes).
 
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side: pixels that
-    images are resized to at inference; the sizes that a level is responsible for scale with short_side / 800. head:
-    "fcos" (four convolutions) or a searched head as text, such as "5,1,5,0,4,4|0". center_sampling: > 0 trains only
-    locations within so many strides of a box's centre (a later FCOS's improvement).
+    images are resized to at inference. head: "fcos" (four convolutions) or a searched head as text, such as
+    "5,1,5,0,4,4|0". center_sampling: > 0 trains only locations within so many strides of a box's centre (a later FCOS's
+    improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FCOS(Detector):
         long_side: int = 1333,
         head: str = ORIGINAL,
         center_sampling: float = 0.0,
+        range_scale: float | None = None,
         score_threshold: float = 0.05,
         nms_threshold: float = 0.6,
         pre_nms: int = 1000,
@@ -87,7 +89,13 @@ class FCOS(Detector):
         levels: Any = getattr(self.encoder, "levels", None)
         searched = [image_size[0] // height for height, _ in sizes]
         strides = searched if levels is None else [2**level for level in levels]
-        return locations(sizes, strides, short_side=self.config["short_side"], device=features[0].device)
+        return locations(sizes, strides, range_scale=self.range_scale, device=features[0].device)
+
+    @property
+    def range_scale(self) -> float:
+        """What the published sizes of the levels are multiplied with."""
+        scale: float | None = self.config["range_scale"]
+        return self.config["short_side"] / PUBLISHED_SHORT_SIDE if scale is None else scale
 
     def detect(
         self,
@@ -130,6 +138,8 @@ def _check_options(config: dict[str, Any], encoder: Any) -> None:
     for name in ("num_classes", "short_side", "pre_nms", "detections", "nms_threshold"):
         if config[name] <= 0:
             raise ConfigError(f"{name} must be positive, but got {config[name]!r}.")
+    if config["range_scale"] is not None and config["range_scale"] <= 0:
+        raise ConfigError(f"range_scale must be positive or null, but got {config['range_scale']}.")
     if config["short_side"] > config["long_side"]:
         raise ConfigError(
             f"short_side <= long_side must hold, but got {config['short_side']} and {config['long_side']}."

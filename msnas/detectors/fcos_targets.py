@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 from torchvision.ops import sigmoid_focal_loss
 
-RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, float("inf")))  # at a short side of 800
-PUBLISHED_SHORT_SIDE = 800
+RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, float("inf")))  # pixels, at a short side of 800
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,16 @@ def locations(
     sizes: Sequence[tuple[int, int]],
     strides: Sequence[int],
     *,
-    short_side: int,
+    range_scale: float,
     device: torch.device | None = None,
 ) -> Locations:
-    """The locations of five levels with these (height, width); size ranges scale with the images' short side."""
-    scale = short_side / PUBLISHED_SHORT_SIDE
+    """The locations of five levels with these (height, width); `range_scale` multiplies the published `RANGES`."""
     points, cells, ranges = [], [], []
     for (height, width), stride, (low, high) in zip(sizes, strides, RANGES, strict=True):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         points.append(torch.stack((x, y), dim=2).reshape(-1, 2) * stride + stride // 2)
         cells.append(torch.full((height * width,), stride))
-        ranges.append(torch.tensor((low * scale, high * scale)).expand(height * width, 2))
+        ranges.append(torch.tensor((low * range_scale, high * range_scale)).expand(height * width, 2))
     return Locations(
         torch.cat(points).float().to(device),
         torch.cat(cells).float().to(device),

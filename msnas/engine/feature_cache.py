@@ -180,7 +180,7 @@ class _Plan:
         """The locations of P3..P7 of the canvas."""
         sizes = [(ceil(self.canvas[0] / 2**level), ceil(self.canvas[1] / 2**level)) for level in LEVELS]
         strides = [2**level for level in LEVELS]
-        return locations(sizes, strides, short_side=self.detector.config["short_side"])
+        return locations(sizes, strides, range_scale=self.detector.range_scale)
 
     def targets(self, row: int, where: Locations) -> tuple[Targets, tuple[int, int]]:
         """What the row's locations should predict, and the size of its image."""
