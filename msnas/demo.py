@@ -31,7 +31,7 @@ def main(call: Call) -> int:
                 stage(run, call)
             page = write_report([run.folder])
     finally:
-        run.forget_unless_begun()
+        run.forget_unless_begun("supernet")
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")
     return 0
 

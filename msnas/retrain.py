@@ -65,7 +65,7 @@ def main(call: Call) -> int:
             retrain(run, call, group)
         finally:
             if group.writes:
-                run.forget_unless_begun()
+                run.forget_unless_begun(STAGE)
     return 0
 
 

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,15 +48,20 @@ FREE = (
     "train.checkpoint_every",
     "retrain.checkpoint_every",
 )
+WORDS, CONFIG = "words.json", "config.yaml"  # the user's own words, and all options that follow from them
 COMMANDS = {"supernet": "train", "search": "search", "retrain": "retrain"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with the configuration that its stages share."""
+    """A run folder with the configuration that its stages share.
+
+    before: the files that this command's words have changed, name to former text.
+    """
 
     folder: Path
     config: DictConfig
+    before: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -82,10 +87,15 @@ class Run:
             raise RunError(f"Stage {name!r} of run {self.name} is not complete; finish it with `{command}`.")
         return done
 
-    def forget_unless_begun(self) -> None:
-        """Remove the folder of a run that no stage has begun: a wrong option leaves nothing behind."""
+    def forget_unless_begun(self, stage: str) -> None:
+        """A wrong option leaves nothing behind: neither a run that no stage has begun nor words of one that has not."""
+        if (self.folder / stage).exists():
+            return
         if not any((self.folder / name).exists() for name in OWNED):
             shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            for name, text in self.before.items():
+                write_text(self.folder / name, text)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -157,7 +167,7 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Run
     root = Path(config.runs_root)
     if config.run:
         folder = root / str(config.run)
-        if (folder / "config.yaml").exists():
+        if (folder / CONFIG).exists():
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
     for folder in _folders(root):
@@ -185,9 +195,10 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
         folder = folders[0]
     merged = [*_stored_words(folder), *words]
     config = _continued(folder, merged, words)
-    run = Run(folder, config)
-    if stage is not None:
-        _save(run, merged)
+    if stage is None:
+        return Run(folder, config)
+    run = Run(folder, config, before={name: (folder / name).read_text() for name in (WORDS, CONFIG)})
+    _save(run, merged)
     return run
 
 
@@ -239,8 +250,8 @@ def newest(root: Path) -> list[Path]:
 
 
 def _folders(root: Path) -> list[Path]:
-    made = [path.parent for path in root.glob("*/config.yaml")]
-    return sorted(made, key=lambda f: (f / "config.yaml").stat().st_mtime, reverse=True)
+    made = [path.parent for path in root.glob(f"*/{CONFIG}")]
+    return sorted(made, key=lambda f: (f / CONFIG).stat().st_mtime, reverse=True)
 
 
 def _next_folder(root: Path, config: DictConfig) -> Path:
@@ -259,16 +270,16 @@ def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> Run:
 
 
 def _save(run: Run, words: Sequence[str]) -> None:
-    write_json(run.folder / "words.json", _last_of_each(words))
-    write_text(run.folder / "config.yaml", OmegaConf.to_yaml(run.config))
+    write_json(run.folder / WORDS, _last_of_each(words))
+    write_text(run.folder / CONFIG, OmegaConf.to_yaml(run.config))
 
 
 def _stored_words(folder: Path) -> list[str]:
-    return list(read_json(folder / "words.json") or [])
+    return list(read_json(folder / WORDS) or [])
 
 
 def _stored_config(folder: Path) -> DictConfig:
-    config = OmegaConf.load(folder / "config.yaml")
+    config = OmegaConf.load(folder / CONFIG)
     assert isinstance(config, DictConfig)
     return config
 

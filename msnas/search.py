@@ -15,8 +15,9 @@ import numpy as np
 from omegaconf import DictConfig
 
 from evolution.strategy import Evaluation, Record
-from msnas.candidates import recipe_of
+from msnas.candidates import recipe_of, rungs_of
 from msnas.cli import Call
+from msnas.config import build
 from msnas.data.coco import DetectionDataset
 from msnas.errors import ConfigError, DataError
 from msnas.family import Chosen, Found, family_of
@@ -39,7 +40,7 @@ def main(call: Call) -> int:
         with run.locked():
             search(run, call)
     finally:
-        run.forget_unless_begun()
+        run.forget_unless_begun(STAGE)
     return 0
 
 
@@ -66,7 +67,7 @@ def search(run: Run, call: Call) -> None:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     _refuse_reported_split(splits.search_val, splits.val)
     space = bounded_space(config)
-    check_objectives(config, space, np.random.default_rng(0))
+    _refuse_wrong_options(config, space)
     print(_size_of(config, space), file=sys.stderr)
     print(_estimate(run, len(splits.search_val)), file=sys.stderr)
     record_start(run, call, hardware)
@@ -219,6 +220,13 @@ class _Narrator:
             if "hypervolume" in record:
                 said += f", front {record['front']}, hypervolume {record['hypervolume']:.4g}"
             print(said, file=sys.stderr)
+
+
+def _refuse_wrong_options(config: DictConfig, space: Any) -> None:
+    """Raise now what would be raised once the stage has begun, when its options can no longer be changed."""
+    check_objectives(config, space, np.random.default_rng(0))
+    rungs_of(config)
+    build(config.strategy, space=space, seed=0)
 
 
 def _refuse_reported_split(scored: DetectionDataset, reported: DetectionDataset) -> None:

@@ -38,7 +38,7 @@ def main(call: Call) -> int:
             train_first(run, call, group)
         finally:
             if group.writes:
-                run.forget_unless_begun()
+                run.forget_unless_begun(STAGE)
     return 0
 
 

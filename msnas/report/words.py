@@ -114,6 +114,8 @@ def _over_seeds(network: Record) -> str:
 
 
 def _verdict(difference: float, interval: Record | None) -> str:
+    if ap(abs(difference)) == ap(0.0):
+        return "The two are level."
     ahead = f"{'ahead' if difference > 0 else 'behind'} by {ap(abs(difference))}"
     if interval is None or interval["low"] is None:
         return f"It is {ahead}; how sure that is cannot be said."

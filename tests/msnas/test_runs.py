@@ -118,15 +118,28 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
 
 def test_a_run_that_no_stage_has_begun_leaves_nothing_behind(root):
     run = open_new([root, "run=a"])
-    run.forget_unless_begun()
+    run.forget_unless_begun("supernet")
     assert not run.folder.exists()
 
 
 def test_a_run_that_has_begun_is_kept(root):
     run = open_new([root, "run=a"])
     run.stage("supernet")
-    run.forget_unless_begun()
+    run.forget_unless_begun("supernet")
     assert run.folder.exists()
+
+
+def test_words_of_a_stage_that_has_not_begun_are_forgotten(root):
+    open_new([root, "run=a"]).stage("supernet")
+    open_existing([root, "run=a", "fidelity=halving"], stage="search").forget_unless_begun("search")
+    assert open_existing([root, "run=a"]).config.fidelity == "full"
+
+
+def test_words_of_a_stage_that_has_begun_are_kept(root):
+    open_new([root, "run=a"]).stage("search")
+    open_existing([root, "run=a", "retrain.steps=3"], stage="retrain").stage("retrain")
+    open_existing([root, "run=a", "retrain.seeds=1"], stage="retrain").forget_unless_begun("retrain")
+    assert open_existing([root, "run=a"]).config.retrain.steps == 3
 
 
 def test_options_of_a_run_s_own_space_need_no_other_word(tmp_path):
