@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from msnas.errors import ConfigError
 
@@ -21,6 +21,13 @@ BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
 # Groups whose options are a class's arguments. What a scale or an experiment says there of an option that the chosen
 # class has not, such as Algorithm 1's `n_random` of NSGA-II, does not apply.
 CLASSES = ("space", "strategy", "detector")
+# The lowest value of numbers that no class of ours checks before a stage begins.
+LOWEST = {
+    **dict.fromkeys(("train.steps", "train.checkpoint_every", "retrain.steps", "retrain.checkpoint_every"), 1),
+    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank"), 1),
+    "space.base_stride": 1,
+    **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
+}
 _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
 
 
@@ -40,8 +47,8 @@ def groups() -> dict[str, list[str]]:
 def compose(words: Sequence[str] = ()) -> DictConfig:
     """The configuration for `key=value` words, later words winning over earlier ones.
 
-    Raises ConfigError for a word that is no `key=value`, for an unknown key or choice (with the nearest real one)
-    and for a value of another type than the default's.
+    Raises ConfigError for a word that is no `key=value`, for an unknown key or choice (with the nearest real one),
+    for a value of another type than the default's and for a number below the LOWEST.
     """
     known = groups()
     chosen: dict[str, str] = {}
@@ -65,6 +72,10 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
         OmegaConf.resolve(config)
     except Exception as error:  # omegaconf's own error family has no common public base
         raise ConfigError(f"The configuration cannot be resolved: {_one_line(error)}") from error
+    for key, low in LOWEST.items():
+        value = OmegaConf.select(config, key)
+        if isinstance(value, int | float) and value < low:
+            raise ConfigError(f"{key} must be at least {low}, but got {value}.")
     return config
 
 
@@ -140,15 +151,24 @@ def _check_type(key: str, text: str, default: Any) -> None:
             f"{key} is a group of options; set one of {', '.join(f'{key}.{name!s}' for name in default)}."
         )
     value = OmegaConf.from_dotlist([f"value={text}"]).value if _PLAIN.fullmatch(text) else text
-    expected = {bool: "true or false", int: "an integer", float: "a number"}.get(type(default))
-    fits = {
-        "true or false": isinstance(value, bool),
-        "an integer": isinstance(value, int) and not isinstance(value, bool),
-        "a number": isinstance(value, int | float) and not isinstance(value, bool),
-        None: True,
-    }[expected]
+    if isinstance(default, bool):
+        expected, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, int):
+        expected, fits = "an integer", _is_number(value) and isinstance(value, int)
+    elif isinstance(default, float):
+        expected, fits = "a number", _is_number(value)
+    elif isinstance(default, ListConfig):
+        numbers = isinstance(value, ListConfig) and all(map(_is_number, value))
+        expected = f"a list such as {default}"
+        fits = numbers if all(map(_is_number, default)) else isinstance(value, ListConfig)
+    else:
+        return
     if not fits:
         raise ConfigError(f"{key} must be {expected}, but got {text!r}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
