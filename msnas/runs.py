@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config import compose, flatten
-from msnas.errors import RunError
+from msnas.errors import ConfigError, RunError
 
 ROOT = "runs"  # as conf/config.yaml has it
 # Which options a stage fixes: once its folder exists they may not change any more.
@@ -164,9 +164,9 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Run
     stages: those whose options must be the same for a run to be taken up again.
     """
     config = compose(words)
-    root = Path(config.runs_root)
-    if config.run:
-        folder = root / str(config.run)
+    root, name = _named(words)
+    if name:
+        folder = root / name
         if (folder / CONFIG).exists():
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
@@ -212,9 +212,14 @@ def with_own(words: Sequence[str]) -> list[str]:
 
 
 def _named(words: Sequence[str]) -> tuple[Path, str]:
-    """(`runs_root`, `run`) of the words; no run is ""."""
+    """(`runs_root`, `run`) of the words; no run is "". Raises ConfigError for a run that is no name of a folder."""
     given = {key: value for key, _, value in (word.partition("=") for word in words)}
-    return Path(given.get("runs_root", ROOT)), given.get("run", "")
+    name = given.get("run", "")
+    if name in (".", "..") or "/" in name:
+        raise ConfigError(
+            f"run must be the name of a folder in runs_root, but got {name!r}; runs_root=FOLDER moves it."
+        )
+    return Path(given.get("runs_root", ROOT)), name
 
 
 def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> DictConfig:

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from msnas.cli import Call
-from msnas.errors import RunError
+from msnas.errors import ConfigError, RunError
 from msnas.runs import open_existing, open_new, read_json, write_json
 
 
@@ -75,6 +75,12 @@ def test_an_unknown_run_is_an_error_that_names_the_known_ones(root):
     open_new([root, "run=known"])
     with pytest.raises(RunError, match="known"):
         open_existing([root, "run=unknown"])
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../a"])
+def test_a_run_is_named_and_not_a_path(root, name):
+    with pytest.raises(ConfigError, match=r"run must be the name of a folder in runs_root, but got"):
+        open_new([root, f"run={name}"])
 
 
 def test_no_run_at_all_says_how_to_make_one(root):
