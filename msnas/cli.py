@@ -22,6 +22,12 @@ from evolution.errors import StrategyError
 from msnas.errors import ConfigError, UserError
 from supernet.errors import SpaceError
 
+# What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
+_SPACE_LEFT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
+_PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+DISK = (*_SPACE_LEFT, *_RIGHTS, *_PATHS)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -114,10 +120,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
+        if error.errno not in DISK:
             raise
         place = f" at {error.filename}" if error.filename else ""
-        print(f"msnas: cannot write{place}: {error.strerror}. Free space or choose runs_root=.", file=sys.stderr)
+        hint = "Free space, or name another file or folder (runs_root=, out=)."
+        print(f"msnas: cannot read or write{place}: {error.strerror}. {hint}", file=sys.stderr)
         return 2
 
 

@@ -34,6 +34,14 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(words, message, capsys):
     assert printed.count("\n") == 1
 
 
+def test_a_file_where_a_folder_should_be_is_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["train", "data=shapes", "scale=tiny", "run=a", f"runs_root={tmp_path}/file"]) == 2
+    printed = capsys.readouterr().err
+    assert "file/a: Not a directory." in printed
+    assert printed.count("\n") == 1
+
+
 def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(words):
         raise KeyboardInterrupt
