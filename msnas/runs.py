@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from msnas.config import compose, flatten
 from msnas.errors import ConfigError, RunError
@@ -48,6 +49,7 @@ FREE = (
     "train.checkpoint_every",
     "retrain.checkpoint_every",
 )
+_LAST = "hardware"  # the last of a configuration's parts
 WORDS, CONFIG = "words.json", "config.yaml"  # the user's own words, and all options that follow from them
 COMMANDS = {"supernet": "train", "search": "search", "retrain": "retrain"}
 
@@ -129,12 +131,24 @@ def shared(open_run: Callable[[], Run], group: Processes) -> Iterator[Run]:
             yield run
     else:
         folder = Path(str(group.gather(None)[0]))
-        yield Run(folder, _stored_config(folder))
+        yield Run(folder, stored_config(folder))
 
 
 def read_json(path: Path) -> Any:
-    """The file's content, None where it does not exist."""
-    return json.loads(path.read_text()) if path.exists() else None
+    """The file's content, None where it does not exist. Raises RunError where it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a JSON-lines file, none where it does not exist; a last line that is cut off is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise _damaged(path, error) from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -171,7 +185,7 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Run
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
     for folder in _folders(root):
-        if not _differences(_stored_config(folder), config, [key for stage in stages for key in OWNED[stage]]):
+        if not _differences(stored_config(folder), config, [key for stage in stages for key in OWNED[stage]]):
             return open_existing([*words, f"run={folder.name}"], stage="supernet")
     return _create(_next_folder(root, config), config, words)
 
@@ -228,7 +242,7 @@ def _continued(folder: Path, merged: Sequence[str], words: Sequence[str]) -> Dic
     Their own values stand even where the library's defaults have changed since. Raises RunError where `words`, the
     last of `merged`, ask for others.
     """
-    config, unasked, stored = compose(merged), compose(_stored_words(folder)), _stored_config(folder)
+    config, unasked, stored = compose(merged), compose(_stored_words(folder)), stored_config(folder)
     begun = _fixed(folder)
     asked = {*_differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
     for key, (old, new) in _differences(stored, config, begun).items():
@@ -283,10 +297,21 @@ def _stored_words(folder: Path) -> list[str]:
     return list(read_json(folder / WORDS) or [])
 
 
-def _stored_config(folder: Path) -> DictConfig:
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
+def stored_config(folder: Path) -> DictConfig:
+    """All options that a run was made with. Raises RunError where the file is damaged."""
+    path = folder / CONFIG
+    try:
+        config = OmegaConf.load(path)
+    except (YAMLError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(config, DictConfig) or _LAST not in config:
+        raise _damaged(path, f"it ends before {_LAST!r}")
     return config
+
+
+def _damaged(path: Path, why: object) -> RunError:
+    said = " ".join(str(why).split())
+    return RunError(f"{path} is damaged ({said}); restore a copy, or delete it and give its stage's command again.")
 
 
 def _last_of_each(words: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ Candidates are scored on `search_val`, images that neither the supernet nor the 
 made on.
 """
 
-import json
 import statistics
 import sys
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from msnas.family import Chosen, Found, family_of
 from msnas.front import check_objectives, lines_of
 from msnas.progress import Progress, duration
 from msnas.retrain import identity
-from msnas.runs import Run, open_existing, open_new, write_json
+from msnas.runs import Run, open_existing, open_new, read_lines, write_json
 from msnas.setting import hardware_of, open_splits, record_start
 from msnas.spaces import bounded_space, budget_of, input_size
 from msnas.tensorboard import Board, picture_of
@@ -149,8 +148,10 @@ def _estimate(run: Run, images: int) -> str:
     config = run.config
     if not family_of(config).SHARES_WEIGHTS:
         return f"About {_expected(config)} evaluations."
-    lines = (run.folder / "supernet" / "metrics.jsonl").read_text().splitlines()
-    step = statistics.median(json.loads(line)["seconds"] for line in lines)
+    lines = read_lines(run.folder / "supernet" / "metrics.jsonl")
+    if not lines:
+        return f"About {_expected(config)} evaluations."
+    step = statistics.median(line["seconds"] for line in lines)
     recipe = recipe_of(config)
     trained = recipe.iterations * recipe.batch if recipe.finetunes else 0
     candidate = step / config.schedule.batch * (trained + images / 3)

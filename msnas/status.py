@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from msnas.cli import Call
 from msnas.errors import ConfigError, RunError
 from msnas.family import family_of
 from msnas.progress import duration, rate_text
-from msnas.runs import COMMANDS, newest, read_json, stages_of
+from msnas.runs import COMMANDS, newest, read_json, stages_of, stored_config
 
 SILENT = 120.0  # seconds without a sign of life that are worth a word
 State = dict[str, Any]
@@ -57,8 +57,7 @@ def run_state(folder: Path, now: float | None = None) -> State:
     `trains`, "" where that is nothing. `next`: the command to give now, None while a process works on the run.
     """
     now = time.time() if now is None else now
-    config = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(config, DictConfig)
+    config = stored_config(folder)
     running = is_held(folder)
     stages: list[State] = []
     for name in stages_of(folder, config):

@@ -1,6 +1,5 @@
 """What a report knows of a run: the files of its folder, read only, whatever stages have run so far."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.errors import RunError
-from msnas.runs import COMMANDS, read_json, stages_of
+from msnas.runs import COMMANDS, read_json, read_lines, stages_of, stored_config
 
 Record = dict[str, Any]
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
@@ -55,13 +54,10 @@ class RunData:
     @classmethod
     def read(cls, folder: Path) -> "RunData":
         """Raises RunError where `folder` is no run."""
-        from omegaconf import DictConfig, OmegaConf
-
         path = folder / "config.yaml"
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
-        config = OmegaConf.load(path)
-        assert isinstance(config, DictConfig)
+        config = stored_config(folder)
         evaluations, generations = _history(folder / "search" / "history.sqlite")
         heads, head_generations = _history(folder / "search" / "head.sqlite")
         return cls(
@@ -115,11 +111,4 @@ def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:
     paths = [folder / "supernet", *sorted((folder / "retrain").glob("*"))]
     for path in paths:
         if (path / "metrics.jsonl").exists():
-            yield path.relative_to(folder).as_posix(), list(_lines(path / "metrics.jsonl"))
-
-
-def _lines(path: Path) -> Iterator[Record]:
-    """The records of a JSON-lines file; a last line that is still being written is left out."""
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
+            yield path.relative_to(folder).as_posix(), read_lines(path / "metrics.jsonl")

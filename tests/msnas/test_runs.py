@@ -101,6 +101,20 @@ def _hold(root, held, release):
         release.wait(20)
 
 
+@pytest.mark.parametrize("name", ["words.json", "config.yaml", "supernet/done.json"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_file_that_was_cut_off_is_told_by_its_name_and_left_as_it_is(root, name, share):
+    run = open_new([root, "run=a"])
+    write_json(run.stage("supernet") / "done.json", {"steps": 4})
+    path = run.folder / name
+    text = path.read_text()[: int(share * path.stat().st_size)]
+    path.write_text(text)
+    with pytest.raises(RunError, match=rf"{name} is damaged \(.*\); restore a copy") as told:
+        open_existing([root, "run=a"], stage="search").require("supernet")
+    assert "\n" not in str(told.value)
+    assert path.read_text() == text
+
+
 def test_a_run_is_worked_on_by_one_process_at_a_time(root):
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()
