@@ -1,6 +1,7 @@
-"""What a short training's recipe does to RetinaNet: one network trained on drawn shapes, its AP on the other images.
+"""What a short training's recipe does to a one-stage detector: one trained on drawn shapes, its AP on other images.
 
-python experiments/nas_fpn/recipe.py fpn|cells STEPS [key=value...]; the words are those of `msnas retrain`.
+python experiments/nas_fpn/recipe.py fpn|cells STEPS [key=value...]; the words are those of `msnas retrain`. With
+experiment=nas_fcos the detector is FCOS; fpn|decoder, the published one, are then its networks.
 """
 
 import sys
@@ -11,15 +12,19 @@ from msnas.engine.loop import train
 from msnas.networks import fpn_baseline, network
 from msnas.setting import batches_of, hardware_of, open_splits
 from msnas.train import schedule_of
+from supernet.nas_fcos_architecture import PUBLISHED
 from supernet.nas_fpn_architecture import DISCOVERED
+
+PUBLISHED_PARTS = {"cells": DISCOVERED, "decoder": PUBLISHED}
 
 
 def main(kind: str, steps: int, words: list[str]) -> None:
-    """Print AP and AP50 after `steps` of the FPN baseline (`fpn`) or of the published cells (`cells`)."""
-    config = compose(["data=shapes", "experiment=nas_fpn", "scale=tiny", "data.workers=0", *words])
+    """Print AP and AP50 after `steps` of the FPN baseline (`fpn`) or of the published cells or decoder."""
+    experiment = [] if any(word.startswith("experiment=") for word in words) else ["experiment=nas_fpn"]
+    config = compose(["data=shapes", *experiment, "scale=tiny", "data.workers=0", *words])
     splits, hardware = open_splits(config, say=False), hardware_of(config, threads=1)
     classes = splits.train.classes
-    model = fpn_baseline(config, classes) if kind == "fpn" else network(config, DISCOVERED, classes)
+    model = fpn_baseline(config, classes) if kind == "fpn" else network(config, PUBLISHED_PARTS[kind], classes)
     schedule = schedule_of(config, images=len(splits.train), steps=steps)
     batches = batches_of(config, splits.train, batch=schedule.batch, seed=1)
     trained = train(model, batches, schedule, seed=1, stage="retrain", hardware=hardware)
