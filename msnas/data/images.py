@@ -51,8 +51,13 @@ def locate(folder: Path, file_name: str) -> Path:
     if any(way.is_absolute() or way.drive or way.root for way in ways_out):
         raise ImageError("file_name", "the name must be relative to the image folder", shown(file_name))
     path = folder / file_name
-    if any(".." in way.parts for way in ways_out) or not _stays_inside(folder, path):
+    if any(".." in way.parts for way in ways_out):
         raise ImageError("file_name", "the file must not leave the image folder", shown(file_name))
+    if not _stays_inside(folder, path):
+        place = (
+            f"{shown(file_name)}, which leads to {shown(str(path.resolve()))} (only the folder itself may be a link)"
+        )
+        raise ImageError("file_name", "the file must not leave the image folder", place)
     try:
         state = path.stat()
     except OSError as error:

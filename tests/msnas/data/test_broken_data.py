@@ -174,6 +174,13 @@ def test_unusable_image_is_named_and_refused(folder: CocoFolder, name: str, memo
             open_data(settings)
 
 
+def test_a_link_out_of_the_image_folder_is_told_with_where_it_leads(folder: CocoFolder):
+    _link_out(folder)
+    folder.write()
+    with pytest.raises(DataError, match=r"must not leave the image folder.* leads to '/.*outside\.png'"):
+        open_data(folder.settings())
+
+
 FILES: dict[str, Callable[[CocoFolder], object]] = {
     "absent": lambda folder: (folder.root / "train.json").unlink(),
     "empty": lambda folder: (folder.root / "train.json").write_text(""),
