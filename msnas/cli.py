@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evolution.errors import StrategyError
-from msnas.errors import ConfigError, UserError
+from msnas.errors import ConfigError, DataError, UserError
 from supernet.errors import SpaceError
 
 # What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(words)
     except (UserError, SpaceError, StrategyError) as error:
         print(f"msnas: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, DataError) else 2
     except KeyboardInterrupt as stop:
         print(f"msnas: {str(stop) or 'Interrupted.'} Go on with: {shlex.join(['msnas', *words])}", file=sys.stderr)
         return 130

@@ -2,7 +2,7 @@
 
 
 class UserError(ValueError):
-    """Caught by the command line, printed without a traceback, exit code 2."""
+    """Caught by the command line, printed without a traceback, exit code 2 (1 for a DataError)."""
 
 
 class ConfigError(UserError):

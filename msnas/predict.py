@@ -17,7 +17,7 @@ from msnas.data.images import ImageError, read_upright
 from msnas.data.segmentation import encode
 from msnas.detectors.model_file import load
 from msnas.engine.devices import Hardware, to_device
-from msnas.errors import ConfigError, DataError
+from msnas.errors import ConfigError
 from msnas.progress import Progress
 from msnas.runs import write_json
 from msnas.setting import hardware_of
@@ -50,7 +50,7 @@ def main(call: Call) -> int:
 def _images(source: Path, out: Path) -> tuple[Path, list[Path]]:
     """(root, files): every file below `source` with the suffix of an image; hidden files and `out` are left out."""
     if not source.exists():
-        raise DataError(f"The images must be a folder or a file, but {source} does not exist.")
+        raise ConfigError(f"The images must be a folder or a file, but {source} does not exist.")
     root = source.parent if source.is_file() else source
     if out.resolve() == root.resolve():
         raise ConfigError(f"The pictures must go to another folder than the images', but both are {out}.")
@@ -64,7 +64,7 @@ def _images(source: Path, out: Path) -> tuple[Path, list[Path]]:
         and not path.resolve().is_relative_to(out.resolve())
     ]
     if not files:
-        raise DataError(f"{source} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
+        raise ConfigError(f"{source} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
     return root, files
 
 

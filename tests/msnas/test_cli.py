@@ -42,6 +42,15 @@ def test_a_file_where_a_folder_should_be_is_one_line_and_exit_code_2(tmp_path, c
     assert printed.count("\n") == 1
 
 
+def test_data_that_training_refuses_is_one_line_and_exit_code_1(tmp_path, capsys):
+    (tmp_path / "train.json").write_text("[]")
+    words = [f"data.root={tmp_path}", "scale=tiny", "run=a", f"runs_root={tmp_path}/runs", "hardware.device=cpu"]
+    assert main(["train", *words]) == 1
+    printed = capsys.readouterr().err
+    assert "the file must be one object with images" in printed
+    assert printed.count("\n") == 1
+
+
 def test_ctrl_c_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(words):
         raise KeyboardInterrupt
