@@ -109,6 +109,18 @@ def _own_options(group: str, choice: str) -> frozenset[str]:
     return frozenset(own).union(*(_own_options(group, name) for name in bases))
 
 
+def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
+    """`words`, then `later` ones; options of a class end where a later word chooses one that has not got them."""
+    chosen = dict(map(split, later))
+
+    def lasts(word: str) -> bool:
+        group, _, option = word.partition("=")[0].partition(".")
+        new = chosen.get(group) if group in CLASSES else None
+        return not option or new not in groups().get(group, ()) or option.partition(".")[0] in _own_options(group, new)
+
+    return [*filter(lasts, words), *later]
+
+
 def _owners(key: str) -> str:
     """A sentence that names the other classes of the group that do have the option, "" where there is none."""
     group, _, option = key.partition(".")

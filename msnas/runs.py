@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from msnas.config import compose, flatten
+from msnas.config import compose, continued, flatten
 from msnas.errors import ConfigError, RunError
 
 ROOT = "runs"  # as conf/config.yaml has it
@@ -159,11 +159,15 @@ def write_json(path: Path, content: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write so that `path` holds the old or the new text at any instant."""
     partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    try:
+        with open(partial, "w") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def stages_of(folder: Path, config: DictConfig) -> tuple[str, ...]:
@@ -207,7 +211,7 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> Run:
         raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
     else:
         folder = folders[0]
-    merged = [*_stored_words(folder), *words]
+    merged = continued(_stored_words(folder), words)
     config = _continued(folder, merged, words)
     if stage is None:
         return Run(folder, config)
@@ -222,7 +226,7 @@ def with_own(words: Sequence[str]) -> list[str]:
     An option of that run's space or strategy, such as `network.stacks`, then needs no `experiment=` beside it.
     """
     root, name = _named(words)
-    return [*(_stored_words(root / name) if name else ()), *words]
+    return continued(_stored_words(root / name) if name else (), words)
 
 
 def _named(words: Sequence[str]) -> tuple[Path, str]:

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from msnas.cli import Call
 from msnas.errors import ConfigError, RunError
-from msnas.runs import open_existing, open_new, read_json, write_json
+from msnas.runs import open_existing, open_new, read_json, write_json, write_text
 
 
 @pytest.fixture
@@ -168,3 +168,16 @@ def test_options_of_a_run_s_own_space_need_no_other_word(tmp_path):
     again = [f"runs_root={tmp_path}", "run=cells", "network.stacks=2"]
     assert Call("retrain", (), tuple(again)).config.network.stacks == 2
     assert open_existing(again).config.network.stacks == 2
+
+
+def test_an_option_of_a_strategy_ends_where_a_later_word_chooses_another_that_has_not_got_it(root):
+    open_new([root, "run=a", "strategy.n_random=1", "strategy.children=3"]).stage("supernet")
+    strategy = open_existing([root, "run=a", "strategy=nsga2"], stage="search").config.strategy
+    assert (strategy.children, "n_random" in strategy) == (3, False)
+
+
+def test_a_text_that_cannot_take_its_place_leaves_nothing_behind(tmp_path):
+    (tmp_path / "report").mkdir()
+    with pytest.raises(OSError, match="report"):
+        write_text(tmp_path / "report", "page")
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
