@@ -11,7 +11,7 @@ from msnas.config import compose
 from msnas.errors import ConfigError
 from msnas.rank import draw, recipe_named
 from msnas.rank_table import RECIPES
-from msnas.runs import read_json
+from msnas.runs import open_new, read_json
 from msnas.spaces import plain_space
 
 WORDS = (
@@ -123,8 +123,7 @@ def test_more_networks_than_the_budget_holds_are_refused(whole):
 
 
 def test_a_run_without_a_supernet_says_what_to_do_first(tmp_path, capsys):
-    (tmp_path / "r").mkdir()
-    (tmp_path / "r" / "config.yaml").write_text("{}")
+    open_new([*SMALL, f"runs_root={tmp_path}", "run=r"])
     assert stage("rank", tmp_path, "n=3") == 2
     assert "finish it with `msnas train run=r`" in capsys.readouterr().err
 
