@@ -26,6 +26,7 @@ class Shell:
     """Gives the commands of a page in order; remembers with which words the runs were made that were only composed."""
 
     def __init__(self) -> None:
+        self.given: list[str] = []  # commands that did not fail
         self._made: dict[str, list[str]] = {}
 
     def run(self, block: Block) -> None:
@@ -34,6 +35,7 @@ class Shell:
             for command, shown in block.commands:
                 answer = self.answer(command, composed=block.option("needs") is not None)
                 assert not shown or answer.splitlines() == shown, f"{block}: {command} prints\n{answer}"
+                self.given.append(command)
         elif block.language == "python" and block.option("file") is None:
             exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
 

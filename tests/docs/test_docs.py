@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from added_files import added
 from doc_blocks import LINKED, PAGES, ROOT, Block, anchors, blocks, links
-from doc_commands import Shell
+from doc_commands import PRINTING, Shell
 
 WITH_BLOCKS = [page for page in PAGES[1:] if blocks(page)]
 
@@ -25,6 +25,9 @@ def test_every_command_and_example_runs(page, here, tmp_path, monkeypatch):
     shell = Shell()
     for block in blocks(page):
         shell.run(block)
+    assert shell.given == [
+        command for block in blocks(page) if block.language in PRINTING for command, _ in block.commands
+    ]
 
 
 @pytest.mark.parametrize("page", LINKED, ids=name)
