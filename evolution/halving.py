@@ -7,9 +7,9 @@ score says something beside those of its own rung only; whoever goes on ranks ab
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from evolution.driver import Drive, Heard, Job, Scorer, by_generations
 from evolution.errors import StrategyError
 from evolution.history import History
-from evolution.search import Drive, Heard, Job, Scorer, by_generations
 from evolution.strategy import Evaluation, Genome, Strategy, check_positive
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from evolution.driver import Heard, Job, Scorer
 from evolution.errors import StrategyError
 from evolution.history import History
-from evolution.search import Heard, Job, Scorer
 from evolution.strategy import Evaluation, Genome, Record, Strategy
 
 RARELY = 10  # times as long as storing the state takes passes before it is stored again

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msnas.detectors.model_file import load
+    from msnas.export.model_file import load
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
@@ -12,7 +12,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """`load` on first use (PEP 562): it needs torch, and help must not wait for that."""
     if name == "load":
-        from msnas.detectors.model_file import load
+        from msnas.export.model_file import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

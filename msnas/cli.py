@@ -13,12 +13,11 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from evolution.errors import StrategyError
+from msnas.call import Call
+from msnas.commands.table import COMMANDS
 from msnas.errors import ConfigError, DataError, UserError
 from supernet.errors import SpaceError
 
@@ -27,82 +26,6 @@ _SPACE_LEFT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
 _PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 DISK = (*_SPACE_LEFT, *_RIGHTS, *_PATHS)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One invocation of a stage, taken apart."""
-
-    stage: str
-    positionals: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    json: bool = False
-
-    @cached_property
-    def config(self) -> Any:
-        """The composed configuration of this call's words, and of those of the run that they name."""
-        from msnas.config import compose
-        from msnas.runs import with_own
-
-        return compose(with_own(self.words))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One command: where it lives, what it does in a line, and which options its help shows."""
-
-    module: str
-    summary: str
-    positionals: str = ""
-    options: tuple[str, ...] = ()
-
-
-_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log")
-_SPACE = ("space", "input", "budget", "scale")
-STAGES: dict[str, Stage] = {
-    "demo": Stage("msnas.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
-    "check": Stage("msnas.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")),
-    "init": Stage("msnas.init_command", "a file of options that fit your own data", "D", ("out", "scale", "space")),
-    "train": Stage("msnas.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")),
-    "search": Stage(
-        "msnas.search",
-        "evolution under the budget",
-        "",
-        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
-    ),
-    "retrain": Stage(
-        "msnas.retrain",
-        "winners, or architectures that you name, and baselines from scratch",
-        "[ARCH...]",
-        (*_TRAINING, "retrain", "baseline", "top_k"),
-    ),
-    "rank": Stage(
-        "msnas.rank",
-        "can the supernet's ranking be believed",
-        "",
-        ("run", "n", "budget", "candidate", "retrain", "top_k", "hardware"),
-    ),
-    "report": Stage("msnas.report_command", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)),
-    "export": Stage("msnas.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
-    "predict": Stage(
-        "msnas.predict", "a model over your images, boxes drawn", "MODEL IMAGES OUT", ("score", "hardware")
-    ),
-    "eval": Stage("msnas.evaluate", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
-    "cost": Stage("msnas.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
-    "space": Stage("msnas.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE),
-    "latency": Stage(
-        "msnas.latency", "times every part of a space's networks on this device", "", (*_SPACE, "latency", "hardware")
-    ),
-    "sample": Stage(
-        "msnas.inspect_space", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")
-    ),
-    "draw": Stage("msnas.draw", "pictures of architectures", "ARCH...", ("space", "input", "zoo")),
-    "runs": Stage(
-        "msnas.runs_command", "lists runs with size and state, prunes checkpoints", "", ("runs_root", "keep")
-    ),
-    "status": Stage("msnas.status", "what a run is doing, and when it will end", "[RUN]", ("run", "runs_root")),
-    "completion": Stage("msnas.completion", "a script that completes all this", "bash|zsh|fish"),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,23 +58,23 @@ def _dispatch(words: list[str]) -> int:
         print(f"msnas {__version__}")
         return 0
     if not words or words[0] in ("--help", "-h", "help"):
-        from msnas.help import overview
+        from msnas.commands.help import overview
 
-        print(overview(STAGES))
+        print(overview(COMMANDS))
         return 0
     name, *rest = words
-    if name not in STAGES:
-        close = difflib.get_close_matches(name, STAGES, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"The stages are: {', '.join(STAGES)}."
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"The stages are: {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no stage {name!r}. {hint}")
     if "--help" in rest or "-h" in rest:
-        from msnas.help import stage_help
+        from msnas.commands.help import stage_help
 
-        print(stage_help(name, STAGES[name]))
+        print(stage_help(name, COMMANDS[name]))
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     call = parse(name, [word for given in rest for word in _expanded(given)])
-    return int(importlib.import_module(STAGES[name].module).main(call))
+    return int(importlib.import_module(COMMANDS[name].module).main(call))
 
 
 def _expanded(word: str) -> list[str]:
@@ -177,7 +100,7 @@ def parse(stage: str, rest: Sequence[str]) -> Call:
     plain = [word for word in rest if not word.startswith("--")]
     words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
     positionals = tuple(word for word in plain if word not in words)
-    if positionals and not STAGES[stage].positionals:
+    if positionals and not COMMANDS[stage].positionals:
         raise ConfigError(f"`msnas {stage}` takes key=value options only, but got {positionals[0]!r}.")
     return Call(stage, positionals, words, "--json" in flags)
 

@@ -4,23 +4,23 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Architecture": "supernet.architecture",
+    "Architecture": "supernet.strides.architecture",
     "Budget": "supernet.space",
-    "BudgetedSpace": "supernet.stride_space",
-    "CellSpace": "supernet.nas_fpn",
+    "BudgetedSpace": "supernet.strides.stride_space",
+    "CellSpace": "supernet.nas_fpn.cell_space",
     "Cost": "supernet.cost",
-    "FcosEncoder": "supernet.nas_fcos_encoder",
-    "FpnEncoder": "supernet.fpn",
+    "FcosEncoder": "supernet.nas_fcos.fcos_encoder",
+    "FpnEncoder": "supernet.strides.fpn_encoder",
     "Genome": "supernet.space",
-    "HeadSpace": "supernet.nas_fcos_head_space",
-    "MixedEncoder": "supernet.stride_encoder",
-    "NasFpnEncoder": "supernet.nas_fpn_encoder",
-    "PathEncoder": "supernet.stride_encoder",
-    "PyramidSpace": "supernet.nas_fcos_pyramid_space",
+    "HeadSpace": "supernet.nas_fcos.head_space",
+    "MixedEncoder": "supernet.strides.stride_encoder",
+    "NasFpnEncoder": "supernet.nas_fpn.plan_encoder",
+    "PathEncoder": "supernet.strides.stride_encoder",
+    "PyramidSpace": "supernet.nas_fcos.pyramid_space",
     "SearchSpace": "supernet.space",
     "SpaceError": "supernet.errors",
-    "Stage": "supernet.architecture",
-    "StrideSpace": "supernet.stride_space",
+    "Stage": "supernet.strides.architecture",
+    "StrideSpace": "supernet.strides.stride_space",
 }
 
 __all__ = sorted(_HOME)

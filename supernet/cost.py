@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from supernet.architecture import Architecture
 from supernet.errors import SpaceError
+from supernet.strides.architecture import Architecture
 
 EXPANSIONS = {"basic": 1, "bottleneck": 4}  # output channels of a block beside its inner ones
 STEM_CHANNELS = 64

@@ -16,22 +16,22 @@ FORBIDDEN = {
 }
 TORCH_FREE = [
     "supernet",
-    "supernet.architecture",
+    "supernet.strides.architecture",
     "supernet.cost",
     "supernet.errors",
-    "supernet.nas_fcos_head_space",
-    "supernet.nas_fcos_pyramid_space",
+    "supernet.nas_fcos.head_space",
+    "supernet.nas_fcos.pyramid_space",
     "supernet.space",
-    "supernet.stride_space",
+    "supernet.strides.stride_space",
     "evolution",
     "msnas",
     "msnas.cli",
-    "msnas.config",
+    "msnas.config.compose",
     "msnas.errors",
-    "msnas.inspect_space",
-    "msnas.nas_fcos",
-    "msnas.spaces",
-    "msnas.zoo",
+    "msnas.commands.cost",
+    "msnas.families.nas_fcos.fcos_family",
+    "msnas.setup.space",
+    "msnas.families.zoo",
 ]
 
 

@@ -20,18 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from evolution.search import Job
+from evolution.driver import Job
 from evolution.strategy import Evaluation, Genome
 from msnas.data.batches import Batches
-from msnas.data.coco import open_data
+from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
 from msnas.detectors.faster_rcnn import FasterRCNN
-from msnas.engine import candidate, evaluate, loop
+from msnas.engine import candidate, loop
+from msnas.engine import evaluation as evaluate
 from msnas.engine.candidate import CandidateEvaluator, Recipe
 from msnas.engine.devices import Hardware
 from msnas.engine.workers import evaluating
-from supernet.stride_encoder import MixedEncoder
-from supernet.stride_space import StrideSpace
+from supernet.strides.stride_encoder import MixedEncoder
+from supernet.strides.stride_space import StrideSpace
 
 SHAPE: dict[str, Any] = {"block": "basic", "depth": 13, "channels": 32, "base_stride": 4}
 INSTANT = 10_000

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from msnas.data.coco import Splits, open_data
+from msnas.data.opening import Splits, open_data
 from msnas.data.settings import DataSettings
 from msnas.detectors.fcos import FCOS
-from msnas.engine.decoder import DecoderData, DecoderEvaluator, DecoderRecipe
 from msnas.engine.devices import Hardware
-from msnas.engine.feature_cache import cache_features
-from msnas.nas_fcos_search import pyramid_maker
-from supernet.nas_fcos_encoder import FcosEncoder
-from supernet.nas_fcos_pyramid_space import PyramidSpace
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, DecoderRecipe
+from msnas.families.nas_fcos.feature_cache import cache_features
+from msnas.families.nas_fcos.progressive_search import pyramid_maker
+from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.pyramid_space import PyramidSpace
 
 
 def drawn(folder: str, size: int, images: int) -> Splits:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from msnas.detectors.fcos import FCOS
-from supernet import nas_fcos_ops
-from supernet.nas_fcos_architecture import PUBLISHED
-from supernet.nas_fcos_encoder import FcosEncoder
-from supernet.nas_fcos_ops import deformable_by_sampling, torchvisions
+from supernet.nas_fcos import operations as nas_fcos_ops
+from supernet.nas_fcos.decoder import PUBLISHED
+from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.operations import deformable_by_sampling, torchvisions
 
 WAYS = {"torchvision": torchvisions, "samples": deformable_by_sampling}
 SHAPES = ((8, 64, 4, 6), (8, 32, 16, 24), (8, 64, 16, 24), (8, 64, 32, 48), (8, 128, 32, 48))

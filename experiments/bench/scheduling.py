@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from evolution.driver import Job, by_generations, run_search
 from evolution.history import History
-from evolution.search import Job, by_generations, run_search
 from evolution.steady_state import steadily
 from evolution.strategy import Evaluation, Strategy
-from msnas.config import build, compose
+from msnas.config.compose import build, compose
 from supernet.space import Budget
-from supernet.stride_space import StrideSpace
+from supernet.strides.stride_space import StrideSpace
 
 WORKERS = 256
 PARTS = {"ask": ("ask", "ask_one"), "tell": ("tell", "tell_one"), "store": ("append", "commit", "find", "is_finished")}

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from msnas.zoo import SPACES
+from msnas.families.zoo import SPACES
 from supernet import Budget, StrideSpace
-from supernet.path_rules import path_rules
-from supernet.path_table import PathTable, UnitCosts, everything
+from supernet.strides.counting.path_rules import path_rules
+from supernet.strides.counting.path_table import PathTable, UnitCosts, everything
 
 TARGETS = {"r18": 145.45e9, "r34": 182.2e9, "r50": 197.33e9}
 

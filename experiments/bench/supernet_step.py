@@ -24,10 +24,10 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from msnas.detectors.box_head import BoxPredictor, make_box_head
 from msnas.detectors.faster_rcnn import FasterRCNN
-from supernet.architecture import Architecture
 from supernet.cost import first_stage_cost, fpn_cost, scale_fpn
-from supernet.fpn import FpnEncoder
-from supernet.stride_encoder import MixedEncoder
+from supernet.strides.architecture import Architecture
+from supernet.strides.fpn_encoder import FpnEncoder
+from supernet.strides.stride_encoder import MixedEncoder
 
 CLASSES, ROIS, BOX_CHANNELS, FC_CHANNELS = 5, 32, 32, 128
 RPN = {"rpn_pre_nms": (300, 200), "rpn_post_nms": (100, 60)}  # (training, testing)

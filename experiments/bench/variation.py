@@ -19,9 +19,9 @@ import numpy as np
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.operators import RANDOM
 from evolution.strategy import Evaluation, Genome
-from msnas.zoo import SPACES
+from msnas.families.zoo import SPACES
 from supernet.space import Budget
-from supernet.stride_space import BudgetedSpace, StrideSpace
+from supernet.strides.stride_space import BudgetedSpace, StrideSpace
 
 TARGETS = {"r18": 145.45e9, "r34": 182.2e9, "r50": 197.33e9}  # MACs of the FPN baselines at 832x1280
 RARE = 1e-6  # of all architectures

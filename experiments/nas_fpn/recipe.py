@@ -6,14 +6,14 @@ experiment=nas_fcos the detector is FCOS; fpn|decoder, the published one, are th
 
 import sys
 
-from msnas.config import compose
-from msnas.engine.evaluate import evaluate
+from msnas.config.compose import compose
+from msnas.engine.evaluation import evaluate
 from msnas.engine.loop import train
-from msnas.networks import fpn_baseline, network
-from msnas.setting import batches_of, hardware_of, open_splits
-from msnas.train import schedule_of
-from supernet.nas_fcos_architecture import PUBLISHED
-from supernet.nas_fpn_architecture import DISCOVERED
+from msnas.pipeline.supernet_training import schedule_of
+from msnas.setup.networks import fpn_baseline, network
+from msnas.setup.training import batches_of, hardware_of, open_splits
+from supernet.nas_fcos.decoder import PUBLISHED
+from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
 PUBLISHED_PARTS = {"cells": DISCOVERED, "decoder": PUBLISHED}
 

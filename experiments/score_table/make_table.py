@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from evolution.driver import Job
 from evolution.history import History
-from evolution.search import Job
 from evolution.strategy import Genome
 from msnas import cli
-from msnas.candidates import evaluate_many
-from msnas.runs import Run, open_existing
-from msnas.setting import open_splits
-from msnas.spaces import bounded_space
+from msnas.pipeline.candidates import evaluate_many
+from msnas.runs.folder import Run, open_existing
+from msnas.setup.space import bounded_space
+from msnas.setup.training import open_splits
 
 WORDS = ("experiment=score_table", "run=score_table")
 REPLICATES = 2

@@ -21,9 +21,9 @@ import torch
 
 from evolution.strategy import Evaluation, Genome, Strategy
 from evolution.table_space import TableSpace
-from msnas.config import build, compose, groups
-from supernet.architecture import Architecture
-from supernet.stride_space import StrideSpace
+from msnas.config.compose import build, compose, groups
+from supernet.strides.architecture import Architecture
+from supernet.strides.stride_space import StrideSpace
 
 HERE = Path(__file__).parent
 LIMIT = 256  # evaluations of a search

@@ -14,7 +14,7 @@ from msnas.data.faults import Fault, Severity, shown
 from msnas.data.files import DataFiles, find_files
 from msnas.data.images import ImageError, locate
 from msnas.data.settings import DataSettings
-from msnas.data.shapes import shapes_folder
+from msnas.data.shapes.shapes_folder import shapes_folder
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from supernet.architecture import Architecture
+from supernet.strides.architecture import Architecture
 
 
 class Detector(nn.Module):

@@ -23,7 +23,7 @@ from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
 from msnas.errors import ConfigError
-from supernet.architecture import Architecture
+from supernet.strides.architecture import Architecture
 
 Target = dict[str, Any]
 

@@ -17,8 +17,8 @@ from msnas.detectors.fcos_targets import Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
 from msnas.errors import ConfigError
-from supernet.nas_fcos_architecture import LEVELS, ORIGINAL, Head
-from supernet.nas_fcos_head import HeadModule
+from supernet.nas_fcos.decoder import LEVELS, ORIGINAL, Head
+from supernet.nas_fcos.head_module import HeadModule
 
 Target = dict[str, Any]
 Detection = dict[str, Tensor]

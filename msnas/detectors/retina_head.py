@@ -1,7 +1,7 @@
 """RetinaNet's head as NAS-FPN trains it: convolutions shared by the levels, batch norm for each level apart.
 
 "Focal Loss for Dense Object Detection", arXiv 1708.02002, section 4; norms and prediction layers as in the
-NAS-FPN authors' release (tensorflow/tpu). `supernet.nas_fpn_cost.head_cost` is its cost in closed form.
+NAS-FPN authors' release (tensorflow/tpu). `supernet.nas_fpn.plan_cost.head_cost` is its cost in closed form.
 """
 
 import math
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from supernet.nas_fpn_cost import ANCHORS, HEAD_DEPTH
-from supernet.nas_fpn_pyramid import conv3x3
+from supernet.nas_fpn.cell_pyramid import conv3x3
+from supernet.nas_fpn.plan_cost import ANCHORS, HEAD_DEPTH
 
 PRIOR = 0.01  # probability of an object at the start, so that the background does not swamp the first steps
 

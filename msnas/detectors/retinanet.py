@@ -24,8 +24,8 @@ from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform
 from msnas.errors import ConfigError
-from supernet.architecture import Architecture
-from supernet.nas_fpn_cost import ANCHORS
+from supernet.nas_fpn.plan_cost import ANCHORS
+from supernet.strides.architecture import Architecture
 
 Target = dict[str, Any]
 Detection = dict[str, Tensor]

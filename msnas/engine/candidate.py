@@ -17,12 +17,12 @@ from torch import nn
 
 from evolution.strategy import FAILED, Evaluation, Genome
 from msnas.data import coco_eval
+from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
-from msnas.engine.evaluate import BATCH, Judgeable, evaluate
+from msnas.engine.evaluation import BATCH, Judgeable, evaluate
 from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
-from msnas.engine.statistics import estimate
 from msnas.errors import ConfigError, UserError
 from msnas.seeds import derive
 

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from msnas.engine import checkpoint
+from msnas.engine.batch_norm import norms_of, restart
 from msnas.engine.batch_source import BatchSource, Target
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.journal import Journal
 from msnas.engine.schedule import Schedule
-from msnas.engine.statistics import norms_of, restart
 from msnas.errors import RunError, TrainingError
 from msnas.seeds import derive
 

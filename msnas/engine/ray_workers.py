@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from evolution.search import Evaluate, Guarded, Job
+from evolution.driver import Evaluate, Guarded, Job
 from evolution.strategy import Evaluation
 from msnas.engine.workers import Lane, WorkerPool
 from msnas.errors import ConfigError, RunError

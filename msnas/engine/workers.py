@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Protocol, Self
 
-from evolution.search import Evaluate, Guarded, Job, evaluate_with
+from evolution.driver import Evaluate, Guarded, Job, evaluate_with
 from evolution.strategy import FAILED, Evaluation
 from msnas.errors import ConfigError, RunError
 

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from msnas.report.nas_fcos_drawing import draw_decoder
-from msnas.report.nas_fpn_drawing import draw_plan
-from msnas.report.networks import Fpn, draw
+from msnas.drawings.found import draw_found
+from msnas.drawings.stride_networks import Fpn, draw
 from msnas.report.page_data import space_of
 from msnas.report.run_data import Record, RunData
-from msnas.setting import fit_of
-from supernet.architecture import Architecture
-from supernet.nas_fcos_architecture import Decoder, Head, Pyramid
-from supernet.nas_fpn_architecture import PyramidPlan
+from msnas.setup.training import fit_of
+from supernet.nas_fcos.decoder import Decoder
+from supernet.strides.architecture import Architecture
 
 NOTHING = {"drawing": None, "compared": None, "drawing_title": ""}
 
@@ -39,16 +37,6 @@ def drawings(run: RunData, data: Record) -> Record:
         fpn = Fpn(baseline.backbone, baseline.width, baseline.channels)
         words["compared"] = _inline("two", lambda path: draw([found, fpn], space, path, titles=both, base_scale=side))
     return words
-
-
-def draw_found(found: Any, space: Any, path: Path, *, title: str, base_scale: float) -> None:
-    """Write what a search in `space` found as a picture, SVG or PNG by the ending of `path`."""
-    if isinstance(found, PyramidPlan):
-        draw_plan(found, path, title=title)
-    elif isinstance(found, Pyramid | Head | Decoder):  # half of one: the other half is fixed
-        draw_decoder(found if isinstance(found, Decoder) else space.decoder(found), path, title=title)
-    else:
-        draw([found], space, path, titles=[title], base_scale=base_scale)
 
 
 def _inline(name: str, write: Callable[[Path], None]) -> Any:

@@ -35,11 +35,11 @@ def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
 
 def _reported_split(run: RunData) -> Any:
     """The split that results are reported on, as `open_data` draws it, but with no image decoded."""
-    from msnas.data.coco import DetectionDataset
+    from msnas.data.opening import DetectionDataset
     from msnas.data.source import read_source
     from msnas.data.splits import hold_out
     from msnas.data.store import ImageStore
-    from msnas.setting import data_settings
+    from msnas.setup.training import data_settings
 
     settings = data_settings(run.config)
     source = read_source(settings)

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from evolution.ranking import kendall_tau
+from evolution.ranking import kendall_tau, tau_interval
 from msnas.report.run_data import BASELINE, Record
-from msnas.report.statistics import deviation, mean, standard_error, tau_interval
+from msnas.report.spread import deviation, mean, standard_error
 
 
 def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:

@@ -1,6 +1,6 @@
 """Numbers as a page shows them; a dash where there is none. APs are in percent, as the papers print them."""
 
-from msnas.report.palette import DASH
+from msnas.drawings.palette import DASH
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from msnas import __version__
+from msnas.drawings import palette
 from msnas.errors import ConfigError
-from msnas.report import numbers, palette
+from msnas.report import numbers
 from msnas.report.found import drawings
 from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
-from msnas.report.words import comparison, run_context
+from msnas.report.sentences import comparison, run_context
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")
@@ -26,7 +27,7 @@ def report(runs: Sequence[Path], path: Path | None = None) -> Path:
 
     Raises RunError where a folder is no run, ConfigError where the extra `report` is not installed.
     """
-    from msnas.runs import write_text
+    from msnas.files import write_text
 
     target = path or Path(runs[0]) / "report.html"
     text = page([_context(RunData.read(Path(folder))) for folder in runs])

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolution.strategy import Evaluation
-from msnas.rank_table import label
+from msnas.pipeline.rank_table import label
 from msnas.report.nas_fcos_numbers import PERIOD, fully_shared
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
-from msnas.report.statistics import mean
+from msnas.report.spread import mean
 from msnas.report.survivors import best_so_far, choices
-from msnas.tables import scored_by_loss
-from supernet.nas_fcos_head_space import HeadSpace
+from msnas.runs.tables import scored_by_loss
+from supernet.nas_fcos.head_space import HeadSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
 
@@ -91,9 +91,9 @@ def first_scores(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def space_of(run: RunData) -> Any:
     """The run's search space; None where its module or its data have gone since."""
-    from msnas.config import build
+    from msnas.config.compose import build
     from msnas.errors import ConfigError
-    from msnas.spaces import plain_space
+    from msnas.setup.space import plain_space
 
     try:
         return plain_space(run.config)
@@ -109,7 +109,7 @@ def _space_record(run: RunData) -> Record:
 
 def _budget(run: RunData) -> Record | None:
     from msnas.errors import ConfigError
-    from msnas.spaces import budget_of
+    from msnas.setup.space import budget_of
 
     try:
         budget = budget_of(run.config)

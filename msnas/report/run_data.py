@@ -8,7 +8,8 @@ from typing import Any
 from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.errors import RunError
-from msnas.runs import COMMANDS, read_json, read_lines, stages_of, stored_config
+from msnas.files import read_json, read_lines
+from msnas.runs.folder import COMMANDS, stages_of, stored_config
 
 Record = dict[str, Any]
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin

@@ -6,7 +6,7 @@ from typing import Any
 
 from evolution.strategy import OK, Evaluation
 from msnas.report.run_data import Record, RunData
-from msnas.report.statistics import deviation, mean, standard_error
+from msnas.report.spread import deviation, mean, standard_error
 
 
 def _population_size(run: RunData) -> int:
@@ -65,7 +65,7 @@ def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list
 
 def _values(run: RunData, section: str, cardinality: int) -> Record:
     """What a gene and its values are called, and how they are coloured: by block stride, or as a sequence."""
-    from supernet.architecture import BLOCK_STRIDES, stride_levels
+    from supernet.strides.architecture import BLOCK_STRIDES, stride_levels
 
     base = run.config.space.get("base_stride")
     if base and section == "encoder" and cardinality == len(BLOCK_STRIDES):

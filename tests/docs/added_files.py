@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from doc_blocks import ROOT, Block
 
-from msnas import config
+from msnas.config import compose as config
 
 
 def added(files: Sequence[Block], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from doc_blocks import ROOT, blocks
 from doc_commands import Shell
 
 from msnas.data.settings import DataSettings
-from msnas.data.shapes import shapes_folder
+from msnas.data.shapes.shapes_folder import shapes_folder
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ import tomllib
 
 from doc_blocks import ROOT, Block
 
-from msnas.cli import STAGES, _expanded, main, parse
-from msnas.config import split
+from msnas.cli import _expanded, main, parse
+from msnas.commands.table import COMMANDS
+from msnas.config.compose import split
 
 SMALL = (
     *("data.short_side=64", "data.long_side=64", "data.search_val.minimum=6", "data.workers=0", "schedule.batch=4"),
@@ -59,7 +60,7 @@ class Shell:
     def _compose(self, words: list[str]) -> None:
         """Compose the configuration of a command that is too much to run here, behind the words that made its run."""
         stage, *rest = words
-        assert stage in STAGES, words
+        assert stage in COMMANDS, words
         plain = [word for word in rest if not word.startswith("@")]
         name = next((word for word in plain if word.startswith("run=")), "")
         call = parse(stage, [*self._made.get(name, []), *plain])

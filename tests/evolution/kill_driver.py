@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from toy_space import ToySpace, toy_evaluation
 
+from evolution.driver import evaluate_with, run_search
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
-from evolution.search import evaluate_with, run_search
 from evolution.strategy import Evaluation
 
 NOTHING = 10**9

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 from toy_space import ToySpace, toy_evaluation
 
+from evolution.driver import evaluate_with, run_search
 from evolution.errors import StrategyError
 from evolution.halving import better_half, by_halving
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.nsga2 import NSGA2
-from evolution.search import evaluate_with, run_search
 from evolution.strategy import FAILED, Evaluation
 
 SIZES = {"population_size": 9, "children": 7, "iterations": 2, "n_random": 1}

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from toy_space import ToySpace, toy_evaluation
 
+from evolution.driver import evaluate_with, run_search
 from evolution.errors import StrategyError
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
@@ -14,7 +15,6 @@ from evolution.nsga2 import NSGA2
 from evolution.operators import RANDOM
 from evolution.random_search import RandomSearch
 from evolution.regularized import RegularizedEvolution
-from evolution.search import evaluate_with, run_search
 from evolution.steady_state import steadily
 from evolution.strategy import Evaluation
 

@@ -9,8 +9,8 @@ import torch
 from coco_folders import CocoFolder, picture
 
 from msnas.data.batches import Batches
-from msnas.data.coco import open_data
 from msnas.data.dataset import DetectionDataset
+from msnas.data.opening import open_data
 from msnas.errors import DataError
 
 

@@ -11,8 +11,8 @@ import pytest
 from coco_folders import CocoFolder, picture
 from PIL import Image
 
-from msnas.data.check import check_data
-from msnas.data.coco import open_data
+from msnas.data.check.data_report import check_data
+from msnas.data.opening import open_data
 from msnas.errors import DataError
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -14,8 +14,8 @@ from coco_folders import CocoFolder, real_data
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from msnas.data.coco import open_data
 from msnas.data.coco_eval import NAMES, evaluate, write_results
+from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from msnas.data.batches import Batches
-from msnas.data.check import check_data
-from msnas.data.coco import open_data
+from msnas.data.check.data_report import check_data
+from msnas.data.opening import open_data
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (48, 64)).astype(np.uint16)
 

@@ -59,7 +59,7 @@ def test_what_cannot_be_is_one_line(values: dict[str, Any], told: str):
 
 @pytest.mark.parametrize("key", ["root", "train_json", "val_json", "images"])
 def test_a_path_that_does_not_exist_is_a_wrong_command(tmp_path, key: str):
-    from msnas.data.check import check_data
+    from msnas.data.check.data_report import check_data
 
     settings = DataSettings(**{"root": str(tmp_path), key: "nothing there"})
     with pytest.raises(ConfigError, match=key):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msnas.data.annotations import Annotation, ImageRecord
-from msnas.data.coco import open_data
+from msnas.data.opening import open_data
 from msnas.data.settings import SearchVal
 from msnas.data.splits import hold_out, search_val_size
 from msnas.errors import DataError

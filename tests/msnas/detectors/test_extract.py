@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msnas.config import compose, groups
-from msnas.networks import first
-from msnas.spaces import plain_space
+from msnas.config.compose import compose, groups
+from msnas.setup.networks import first
+from msnas.setup.space import plain_space
 
 
 @pytest.mark.parametrize("detector", groups()["detector"])

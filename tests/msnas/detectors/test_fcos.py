@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from msnas.detectors import model_file
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Targets, assign, centerness_of, iou_loss, locations, losses
 from msnas.errors import ConfigError
-from supernet.architecture import Architecture
-from supernet.nas_fcos_architecture import PUBLISHED
-from supernet.nas_fcos_encoder import FcosEncoder
-from supernet.stride_encoder import MixedEncoder
+from msnas.export import model_file
+from supernet.nas_fcos.decoder import PUBLISHED
+from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.strides.architecture import Architecture
+from supernet.strides.stride_encoder import MixedEncoder
 
 STRIDES = (8, 16, 32, 64, 128)
 

@@ -5,16 +5,16 @@ import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder, Matcher
 
-from msnas.detectors import model_file
 from msnas.detectors.retina_head import RetinaHead
 from msnas.detectors.retina_targets import IGNORED, LossWeights, assign, losses
 from msnas.detectors.retinanet import RetinaNet
 from msnas.errors import ConfigError, DataError
+from msnas.export import model_file
 from supernet.mac_counter import count_macs, count_params
-from supernet.nas_fpn import CellSpace
-from supernet.nas_fpn_architecture import DISCOVERED
-from supernet.nas_fpn_cost import fpn_level_cost, nas_fpn_cost
-from supernet.nas_fpn_encoder import FpnLevelEncoder, NasFpnEncoder
+from supernet.nas_fpn.cell_space import CellSpace
+from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
+from supernet.nas_fpn.plan_encoder import FpnLevelEncoder, NasFpnEncoder
+from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
 SMALL = {"backbone": "resnet10", "channels": 16, "width": 0.125}
 

@@ -6,9 +6,9 @@ import tiny_pipeline
 import torch
 from engine_fakes import state_bits
 
-from evolution.search import Job
+from evolution.driver import Job
 from msnas.engine.candidate import Recipe
-from msnas.engine.evaluate import evaluate
+from msnas.engine.evaluation import evaluate
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError, DataError
 

@@ -5,7 +5,7 @@ import torch
 from msnas.data import coco_eval
 from msnas.engine import checkpoint
 from msnas.engine.distributed import Group
-from msnas.engine.evaluate import detect, evaluate
+from msnas.engine.evaluation import detect, evaluate
 
 
 @pytest.fixture(scope="module")

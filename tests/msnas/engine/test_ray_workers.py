@@ -11,9 +11,9 @@ import light_evaluator
 import pytest
 import torch
 
+from evolution.driver import Job, run_search
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
-from evolution.search import Job, run_search
 from evolution.table_space import TableSpace
 from msnas.errors import ConfigError, DataError, RunError
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Resour
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     """Two CPUs and a GPU that is only claimed."""
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = os.pathsep.join(sys.path)
     options = {
         "runtime_env": {"env_vars": {"PYTHONPATH": path}},
         "include_dashboard": False,

@@ -9,7 +9,7 @@ from pathlib import Path
 import light_evaluator
 import pytest
 
-from evolution.search import Job
+from evolution.driver import Job
 from msnas.engine.workers import ProcessLane, WorkerPool, evaluating
 from msnas.errors import ConfigError, DataError, RunError
 
@@ -121,7 +121,7 @@ def test_workers_end_when_the_search_is_killed(tmp_path):
     code = (
         "import sys; sys.path.insert(0, {here!r})\n"
         "from functools import partial; from pathlib import Path; import light_evaluator\n"
-        "from evolution.search import Job; from msnas.engine.workers import evaluating\n"
+        "from evolution.driver import Job; from msnas.engine.workers import evaluating\n"
         "if __name__ == '__main__':\n"
         "    with evaluating(partial(light_evaluator.build_slow, Path({out!r})), workers=2) as many:\n"
         "        list(many([Job((1,), 0), Job((2,), 0)]))\n"

@@ -10,15 +10,15 @@ import numpy as np
 from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
+from evolution.driver import Finalist, Job, SearchResult, run_search
 from evolution.history import History
-from evolution.search import Finalist, Job, SearchResult, run_search
 from evolution.strategy import FAILED, OK, Evaluation, Strategy
-from msnas.config import build, compose
-from msnas.front import front_of
-from msnas.nas_fcos import head_phase
-from msnas.rank_table import RANDOM, RECIPES, make_table
+from msnas.config.compose import build, compose
+from msnas.families.nas_fcos.fcos_family import head_phase
+from msnas.pipeline.front import front_of
+from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.seeds import derive
-from msnas.spaces import baseline_cost, bounded_space
+from msnas.setup.space import baseline_cost, bounded_space
 
 CLASSES = ("fish", "ray <b>&amp;", "jelly")  # a name that would break a page that does not escape it
 WIDTH, HEIGHT = 192, 128

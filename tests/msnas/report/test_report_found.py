@@ -4,10 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from msnas.config import compose
+from msnas.config.compose import compose
 from msnas.report import found
-from supernet.nas_fcos_head_space import HeadSpace
-from supernet.nas_fcos_pyramid_space import PyramidSpace
+from supernet.nas_fcos.head_space import HeadSpace
+from supernet.nas_fcos.pyramid_space import PyramidSpace
 
 
 @pytest.mark.parametrize("space", [PyramidSpace(), HeadSpace()])

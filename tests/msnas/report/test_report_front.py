@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from synthetic_run import make_run
 
-from msnas.config import compose
+from msnas.config.compose import compose
 from msnas.errors import ConfigError
-from msnas.front import check_objectives, lines_of
+from msnas.files import read_json
+from msnas.pipeline.front import check_objectives, lines_of
 from msnas.report.page import report
-from msnas.runs import read_json
-from msnas.spaces import bounded_space
+from msnas.setup.space import bounded_space
 
 WORDS = ("strategy=nsga2", "budget=none", "strategy.minimise=[macs,params]")
 

@@ -11,8 +11,8 @@ from synthetic_run import make_run
 from evolution.history import History
 from evolution.ranking import kendall_tau
 from evolution.strategy import Evaluation
+from msnas.files import read_json
 from msnas.report.page import report
-from msnas.runs import read_json
 
 Embedded = Callable[[Path], Any]
 WORDS = ["space=nas_fcos_fpn", "detector=fcos", "strategy=controller_nas_fcos", "budget=none", "input=128x128"]

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evolution.ranking import tau_interval
 from msnas.report.ap_interval import ImageScores, ap_intervals
-from msnas.report.statistics import deviation, standard_error, tau_interval
+from msnas.report.spread import deviation, standard_error
 
 
 @pytest.fixture(scope="module")

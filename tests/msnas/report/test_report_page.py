@@ -10,9 +10,9 @@ from synthetic_run import make_run
 
 from evolution.history import History
 from msnas.errors import ConfigError, RunError
+from msnas.files import read_json
 from msnas.report import page as page_module
 from msnas.report.page import report
-from msnas.runs import read_json
 
 Embedded = Callable[[Path], Any]
 

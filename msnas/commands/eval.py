@@ -1,0 +1,85 @@
+"""`msnas eval MODEL data=...`: the 12 COCO numbers of a saved model, and its detections as a COCO results file.
+
+Of an anytime detector, AP and cost of every exit, from one pass; the numbers and the file are the last exit's.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from msnas.call import Call
+from msnas.data.geometry import typical_input
+from msnas.data.opening import DetectionDataset
+from msnas.engine.devices import Hardware
+from msnas.engine.evaluation import Judged, evaluate
+from msnas.errors import ConfigError, DataError
+from msnas.export.model_file import load
+from msnas.families.nas_fpn.exits import evaluate_exits, exit_costs
+from msnas.files import write_text
+from msnas.runs.progress import Progress
+from msnas.runs.tables import amount
+from msnas.setup.training import hardware_of, open_splits
+
+
+def main(call: Call) -> int:
+    """Evaluate on the reported split; the detections go to `detections.json` beside the model, or to `out=`."""
+    if len(call.positionals) != 1:
+        raise ConfigError("Give one model: a folder with model.json and model.safetensors.")
+    path, config = Path(call.positionals[0]), call.config
+    model = load(path)
+    config.data.short_side, config.data.long_side = model.config["short_side"], model.config["long_side"]
+    OmegaConf.update(config, "detector.mask", model.config.get("mask", False), force_add=True)
+    splits = open_splits(config)
+    _same_classes(model.meta, splits.val.classes)
+    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    with Progress("eval", len(splits.val)) as progress:
+        exits = _judged_exits(hardware.place(model), splits.val, hardware, progress)
+    judged = exits[max(exits)]
+    folder = path if path.is_dir() else path.parent
+    out = Path(config.out) if config.out else folder / f"detections-{config.data.name}.json"
+    write_text(out, json.dumps(judged.detections))
+    names = dict(zip(splits.val.category_ids, splits.val.classes, strict=True))
+    answer = {**judged.numbers, "images": judged.images, "detections": str(out)}
+    if len(exits) > 1:
+        answer["exits"] = _exits(model, exits, splits.val)
+    answer["per_class"] = {names[category]: value for category, value in judged.per_class.items()}
+    print(json.dumps(answer) if call.json else _text(answer))
+    return 0
+
+
+def _judged_exits(model: Any, dataset: DetectionDataset, hardware: Hardware, progress: Progress) -> dict[int, Judged]:
+    """What the model's exits are worth; most models have one."""
+    if len(getattr(model, "exits", ())) > 1:
+        return evaluate_exits(model, dataset, hardware=hardware, progress=progress.update)
+    return {1: evaluate(model, dataset, hardware=hardware, progress=progress.update)}
+
+
+def _exits(model: Any, exits: dict[int, Judged], dataset: DetectionDataset) -> list[dict[str, Any]]:
+    """Of each exit its `exit_after`, its MACs at the size that most images are padded to, and its COCO numbers."""
+    sizes = map(dataset.size, range(len(dataset)))
+    input_size = typical_input(sizes, model.config["short_side"], model.config["long_side"], model.encoder.divisor)
+    macs = exit_costs(model, input_size)
+    where = "x".join(map(str, input_size))
+    return [{"exit_after": n, "macs": macs[n], "input": where, **one.numbers} for n, one in exits.items()]
+
+
+def _same_classes(meta: dict[str, Any], classes: list[str]) -> None:
+    if list(meta["classes"]) != list(classes):
+        raise DataError(
+            f"The data must have the model's classes, {', '.join(meta['classes'])}, but has {', '.join(classes)}."
+        )
+
+
+def _text(answer: dict[str, Any]) -> str:
+    rows = [f"{key:>10}  {value:.4f}" for key, value in answer.items() if isinstance(value, float)]
+    rows += [
+        f"{one['ap']:>10.4f}  AP, AP50 {one['ap50']:.4f}, {amount(one['macs'])}MACs at {one['input']}, "
+        f"exit_after={one['exit_after']}"
+        for one in answer.get("exits", [])
+    ]
+    rows += [f"{name:>10}  {value:.4f}  (AP of the class)" for name, value in answer["per_class"].items() if value >= 0]
+    absent = sum(value < 0 for value in answer["per_class"].values())
+    rows += [f"{absent:>10}  classes have no object here"] if absent else []
+    return "\n".join([*rows, f"{answer['images']} images; detections in {answer['detections']}"])

@@ -1,0 +1,46 @@
+"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, a third as ONNX."""
+
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from msnas.call import Call
+from msnas.errors import ConfigError, RunError
+from msnas.export.model_file import JSON, WEIGHTS, load
+from msnas.runs.folder import open_existing
+
+
+def main(call: Call) -> int:
+    """Copy the model of the winner with this rank in the search to `out=`; the reported split has no say in it."""
+    if len(call.positionals) > 1:
+        raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
+    words = [*call.words, *(f"run={Path(name).name}" for name in call.positionals)]
+    if call.config.onnx:
+        from msnas.export.onnx_export import require_extra
+
+        require_extra()
+    run = open_existing(words)
+    run.require("retrain")
+    found = sorted((run.folder / "retrain").glob(f"{call.config.rank:02d}-*/model.json"))
+    if not found:
+        raise RunError(f"Run {run.name} has no retrained winner of rank {call.config.rank}; see `msnas retrain`.")
+    out = Path(call.config.out) if call.config.out else Path(f"{run.name}-rank{call.config.rank}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, JSON):
+        shutil.copyfile(found[0].parent / name, out / name)
+    print(f"{out}: load it with `msnas.load({str(out)!r})`")
+    if call.config.onnx:
+        print(_as_onnx(out, run.config))
+    return 0
+
+
+def _as_onnx(out: Path, config: DictConfig) -> str:
+    """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
+    from msnas.export.onnx_export import FILE, export_onnx
+
+    made = export_onnx(load(out), config, out / FILE)
+    (height, width), checked = made.size, made.checked
+    equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
+    gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"
+    return f"{made.path}: image [3, {height}, {width}] to boxes, scores, labels; {equal} ({gaps})."

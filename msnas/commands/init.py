@@ -1,0 +1,155 @@
+"""`msnas init D`: a file of options for the data in D, from what `msnas check` finds; then a search is three commands.
+
+The file holds `key=value` words, one a line, with the reason above each. Wherever words are taken, `@FILE` stands
+for the words of a file.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from msnas.call import Call
+from msnas.commands.check import checked, is_stride_space
+from msnas.config.compose import compose, split
+from msnas.data.check.data_report import CheckReport
+from msnas.data.check.object_sizes import Fit
+from msnas.data.check.report_text import print_report
+from msnas.errors import ConfigError
+from msnas.files import write_text
+from msnas.setup.space import bounded_space, budget_of, input_size
+from msnas.setup.training import hardware_of
+from supernet.errors import SpaceError
+
+SUFFIX = ".msnas"
+ENOUGH = 100  # architectures inside the budget that a search is worth its while for
+_TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2)
+Option = tuple[str, str]  # the word, and why
+
+
+def main(call: Call) -> int:
+    """Check the data, write the options (to `out=`, default D.msnas here), print the commands; 1 if not sound."""
+    if len(call.positionals) != 1:
+        raise ConfigError("Give one folder in COCO format: msnas init D.")
+    root = Path(call.positionals[0])
+    if not root.is_dir():
+        raise ConfigError(f"D must be a folder in COCO format, but {root} is none.")
+    file = Path(call.config.out) if call.config.out else Path(f"{root.resolve().name}{SUFFIX}")
+    if file.exists():
+        raise ConfigError(f"{file} exists already; remove it, or give another name with out=.")
+    given = [word for word in call.words if split(word)[0] != "out"]
+    options = [("data=coco", f"{root}: any folder in COCO format."), (f"data.root={root.resolve()}", "")]
+    options += [(f"data.name={root.resolve().name}", "Names the run's folder."), *_scale(given, root)]
+    config = compose([*_words(options), *given])
+    if not is_stride_space(config):
+        raise ConfigError(
+            f"Options are fitted to MSNAS's spaces, but got space={config.space_name}; "
+            f"give the data to its first stage: data=coco data.root={root}."
+        )
+    report = checked(config)
+    if not report.sound or report.suggestion is None:
+        print_report(report, Console(file=sys.stderr))
+        print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
+        return 1
+    options += _sizes(report, given, options)
+    options += _budget([*_words(options), *given])
+    options += [(word, "Given to `msnas init`.") for word in given]
+    last = {split(word)[0]: (word, why) for word, why in options}  # a key has one line, with its last value
+    write_text(file, _text(report, list(last.values())))
+    print(f"{_summary(report)}\nThe options, each with its reason, are in {file}. Next:\n")
+    for stage in ("train", "search", "retrain"):
+        words = [f"@{file}"] if stage == "train" else []
+        print(f"    {shlex.join(['msnas', stage, *words])}")
+    print("\nand then `msnas report`. `msnas search` and what follows take the newest run.")
+    return 0
+
+
+def _words(options: list[Option]) -> list[str]:
+    return [word for word, _ in options]
+
+
+def _says(given: list[str], key: str) -> bool:
+    return any(split(word)[0] == key for word in given)
+
+
+def _scale(given: list[str], root: Path) -> list[Option]:
+    """`small` where there is a GPU, else `tiny`; nothing where the user chose."""
+    if _says(given, "scale") or _says(given, "experiment"):
+        return []
+    gpu = hardware_of(compose(["data=coco", f"data.root={root}", *given]), threads=None).device.type == "cuda"
+    if gpu:
+        return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
+    return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
+
+
+def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[Option]:
+    """What the sizes of the objects ask for, where it is not the default."""
+    found = report.suggestion
+    assert found is not None
+    because = {reason.partition("=")[0]: f" {reason}." for reason in found.reasons}
+    fit, here, options = found.fit, report.configured, list[Option]()
+    if fit.base_stride != here.base_stride:
+        why = f"Where maps begin; the default is a stride of {here.base_stride}.{because.get('space.base_stride', '')}"
+        options.append((f"space.base_stride={fit.base_stride}", why))
+        if not _says(given, "scale") and fit.base_stride == 2 and _words(so_far)[-1] == "scale=tiny":
+            options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
+    if fit.anchor_scale != here.anchor_scale:
+        why = f"Sizes of anchors beside those for 800-pixel images; the default is {here.anchor_scale:.4g}."
+        why += because.get("detector.anchor_scale", "")
+        options.append((f"detector.anchor_scale={fit.anchor_scale:.4g}", why))
+    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
+    if fit.base_scale != follows:
+        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
+        options.append((f"detector.base_scale={fit.base_scale:.4g}", why + because.get("detector.base_scale", "")))
+    return [(word, why) for word, why in options if not _says(given, split(word)[0])]
+
+
+def _budget(words: list[str]) -> list[Option]:
+    """The FPN baseline's own cost, as exactly as leaves something to choose from."""
+    if any(split(word)[0].startswith("budget") for word in words):
+        return []
+    for tolerance in _TOLERANCES:
+        config = compose([*words, f"budget.tolerance={tolerance}"])
+        inside = _count(config)
+        if inside >= ENOUGH:
+            height, width = input_size(config)
+            why = f"At {height}x{width} the FPN baseline costs what the budget is, {budget_of(config)}: {inside:,} "
+            why += "architectures lie inside."
+            return [(f"budget.tolerance={tolerance}", why)]
+    return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
+
+
+def _count(config: DictConfig) -> int:
+    try:
+        return int(bounded_space(config).count())
+    except SpaceError:  # the budget lies outside the space
+        return 0
+
+
+def _refusal(report: CheckReport) -> str:
+    if not report.sound:
+        return f"training would refuse the data ({report.count('refused')} faults, above)."
+    return "there is no box to learn from."
+
+
+def _summary(report: CheckReport) -> str:
+    """The data in a line."""
+    images = ", ".join(f"{split.images:,} images in {split.name}" for split in report.splits)
+    assert report.sizes is not None
+    low, *_, high = report.sizes.resized
+    sides = f"boxes of {low:.0f} to {high:.0f} pixels at {report.short_side}"
+    repaired = f", {report.count('repaired')} records repaired (`msnas check` lists them)"
+    return f"{images}; {len(report.classes)} classes; {sides}{repaired if report.count('repaired') else ''}."
+
+
+def _text(report: CheckReport, options: list[Option]) -> str:
+    lines = [
+        "# Options of a search, written by `msnas init` from what it found; edit what you like.",
+        f"# {_summary(report)}",
+        "# One key=value a line; `msnas train @THIS_FILE` reads them, words beside it have the last say.",
+    ]
+    for word, why in options:
+        lines += ["", f"# {why}", word] if why else [word]
+    return "\n".join(lines) + "\n"

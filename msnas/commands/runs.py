@@ -1,0 +1,77 @@
+"""`msnas runs`: lists runs with size and state; `keep=N` prunes the checkpoints of all but the newest N."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from msnas.call import Call
+from msnas.errors import ConfigError
+from msnas.runs.folder import OWNED, newest
+
+
+def main(call: Call) -> int:
+    """Print the runs, newest first; prune first where `keep=` says so."""
+    root, keep = Path(call.config.runs_root), call.config.keep
+    folders = newest(root)
+    if keep is not None:
+        if not isinstance(keep, int) or keep < 0:
+            raise ConfigError(f"keep must be a whole number of at least 0, but got {keep!r}.")
+        freed = sum(_prune(folder) for folder in folders[keep:])
+        print(f"Pruned checkpoints: {_size(freed)} freed.")
+    rows = [_row(folder) for folder in folders]
+    if call.json:
+        print(json.dumps(rows))
+    elif rows:
+        _print(rows)
+    else:
+        print(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
+    return 0
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        "run": folder.name,
+        "state": {stage: _state(folder / stage) for stage in OWNED},
+        "bytes": sum(path.stat().st_size for path in files),
+        "changed": max(path.stat().st_mtime for path in files),
+    }
+
+
+def _state(folder: Path) -> str:
+    if (folder / "done.json").exists():
+        return "complete"
+    return "begun" if folder.exists() else "-"
+
+
+def _prune(folder: Path) -> int:
+    """Delete the checkpoints of complete stages, which nothing reads any more; returns the bytes freed."""
+    freed = 0
+    for checkpoint in folder.rglob("checkpoint.pt"):
+        stage = folder / checkpoint.relative_to(folder).parts[0]
+        if _state(stage) == "complete":
+            freed += checkpoint.stat().st_size
+            checkpoint.unlink()
+    return freed
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("run", *OWNED, "size", "last change"):
+        table.add_column(title)
+    for row in rows:
+        changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["changed"]))
+        table.add_row(row["run"], *(row["state"][stage] for stage in OWNED), _size(row["bytes"]), changed)
+    Console().print(table)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,72 @@
+"""Every command of the command line: its module, its summary, and the options that its help shows."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: where it lives, what it does in a line, and which options its help shows."""
+
+    module: str
+    summary: str
+    positionals: str = ""
+    options: tuple[str, ...] = ()
+
+
+_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log")
+_SPACE = ("space", "input", "budget", "scale")
+COMMANDS: dict[str, Command] = {
+    "demo": Command("msnas.commands.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
+    "check": Command(
+        "msnas.commands.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")
+    ),
+    "init": Command("msnas.commands.init", "a file of options that fit your own data", "D", ("out", "scale", "space")),
+    "train": Command(
+        "msnas.commands.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")
+    ),
+    "search": Command(
+        "msnas.commands.search",
+        "evolution under the budget",
+        "",
+        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
+    ),
+    "retrain": Command(
+        "msnas.commands.retrain",
+        "winners, or architectures that you name, and baselines from scratch",
+        "[ARCH...]",
+        (*_TRAINING, "retrain", "baseline", "top_k"),
+    ),
+    "rank": Command(
+        "msnas.commands.rank",
+        "can the supernet's ranking be believed",
+        "",
+        ("run", "n", "budget", "candidate", "retrain", "top_k", "hardware"),
+    ),
+    "report": Command(
+        "msnas.commands.report", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
+    ),
+    "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
+    "predict": Command(
+        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES OUT", ("score", "hardware")
+    ),
+    "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
+    "cost": Command("msnas.commands.cost", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
+    "space": Command("msnas.commands.cost", "how large the space is, and how much of it the budget holds", "", _SPACE),
+    "latency": Command(
+        "msnas.commands.latency",
+        "times every part of a space's networks on this device",
+        "",
+        (*_SPACE, "latency", "hardware"),
+    ),
+    "sample": Command(
+        "msnas.commands.cost", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")
+    ),
+    "draw": Command("msnas.commands.draw", "pictures of architectures", "ARCH...", ("space", "input", "zoo")),
+    "runs": Command(
+        "msnas.commands.runs", "lists runs with size and state, prunes checkpoints", "", ("runs_root", "keep")
+    ),
+    "status": Command(
+        "msnas.commands.status", "what a run is doing, and when it will end", "[RUN]", ("run", "runs_root")
+    ),
+    "completion": Command("msnas.commands.completion", "a script that completes all this", "bash|zsh|fish"),
+}

@@ -1,0 +1,210 @@
+"""The configuration of a run: hydra's `conf/` tree, the user's `key=value` words, and objects built from both.
+
+Hydra composes; what this file adds is a command line that takes any value as it is typed (hydra's grammar rejects
+commas, bars and blanks), answers a misspelt word with the nearest real one, and builds classes of our own packages
+only: a config cannot name arbitrary code.
+"""
+
+import difflib
+import importlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from msnas.errors import ConfigError
+
+BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
+# Groups whose options are a class's arguments. What a scale or an experiment says there of an option that the chosen
+# class has not, such as Algorithm 1's `n_random` of NSGA-II, does not apply.
+CLASSES = ("space", "strategy", "detector")
+# The lowest value of numbers that no class of ours checks before a stage begins.
+LOWEST = {
+    **dict.fromkeys(("train.steps", "train.checkpoint_every", "retrain.steps", "retrain.checkpoint_every"), 1),
+    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank"), 1),
+    "space.base_stride": 1,
+    **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
+}
+_PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
+
+
+def conf_folder() -> Path:
+    """Where the yaml files are: `conf/` of the repository, `msnas/conf` in an installed wheel."""
+    package = Path(__file__).resolve().parent.parent  # msnas/
+    return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").exists())
+
+
+def groups() -> dict[str, list[str]]:
+    """Every configuration group with its choices, such as `space: [msnas_r18, ...]`."""
+    root = conf_folder()
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and any(p.glob("*.yaml")))
+    return {folder.name: sorted(p.stem for p in folder.glob("*.yaml")) for folder in folders}
+
+
+def compose(words: Sequence[str] = ()) -> DictConfig:
+    """The configuration for `key=value` words, later words winning over earlier ones.
+
+    Raises ConfigError for a word that is no `key=value`, for an unknown key or choice (with the nearest real one),
+    for a value of another type than the default's and for a number below the LOWEST.
+    """
+    known = groups()
+    chosen: dict[str, str] = {}
+    for word in words:
+        key, value = split(word)
+        if key in known and value not in known[key]:
+            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}")
+        chosen.pop(key, None)
+        chosen[key] = value
+    choices = [f"{key}={value}" for key, value in chosen.items() if key in known]
+    values = {key: value for key, value in chosen.items() if key not in known}
+    default = _hydra(choices)
+    leaves = flatten(default)
+    for key, value in values.items():
+        if key not in leaves:
+            hint = _owners(key) or _nearest(key, [*leaves, *known])
+            raise ConfigError(f"There is no option {key!r}.{hint}")
+        _check_type(key, value, leaves[key])
+    config = _hydra([*choices, *(f"{key}={_quote(value)}" for key, value in values.items())])
+    try:
+        OmegaConf.resolve(config)
+    except Exception as error:  # omegaconf's own error family has no common public base
+        raise ConfigError(f"The configuration cannot be resolved: {_one_line(error)}") from error
+    for key, low in LOWEST.items():
+        value = OmegaConf.select(config, key)
+        if isinstance(value, int | float) and value < low:
+            raise ConfigError(f"{key} must be at least {low}, but got {value}.")
+    return config
+
+
+def _hydra(overrides: list[str]) -> DictConfig:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base=None):
+            config = hydra_compose("config", overrides=overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"The configuration cannot be composed: {_one_line(error)}") from error
+    choices = config.hydra.runtime.choices
+    with open_dict(config):
+        del config["hydra"]
+        for group in CLASSES:
+            for key in set(config[group]) - _own_options(group, choices[group]):
+                del config[group][key]
+    return config
+
+
+@cache
+def _own_options(group: str, choice: str) -> frozenset[str]:
+    """The options of a choice's own yaml and of those that it builds on."""
+    content = OmegaConf.load(conf_folder() / group / f"{choice}.yaml")
+    assert isinstance(content, DictConfig)
+    bases = [name for name in content.pop("defaults", []) if name != "_self_"]
+    own = content.get(group, content)  # a space's yaml says more than the space
+    return frozenset(own).union(*(_own_options(group, name) for name in bases))
+
+
+def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
+    """`words`, then `later` ones; options of a class end where a later word chooses one that has not got them."""
+    chosen = dict(map(split, later))
+
+    def lasts(word: str) -> bool:
+        group, _, option = word.partition("=")[0].partition(".")
+        new = chosen.get(group) if group in CLASSES else None
+        return not option or new not in groups().get(group, ()) or option.partition(".")[0] in _own_options(group, new)
+
+    return [*filter(lasts, words), *later]
+
+
+def _owners(key: str) -> str:
+    """A sentence that names the other classes of the group that do have the option, "" where there is none."""
+    group, _, option = key.partition(".")
+    choices = groups()[group] if group in CLASSES else ()
+    owners = [choice for choice in choices if option in _own_options(group, choice)]
+    return f" It belongs to {group}={', '.join(owners)}." if owners else ""
+
+
+def split(word: str) -> tuple[str, str]:
+    """`key=value` as (key, value); the value may hold further `=`."""
+    key, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise ConfigError(f"An option has the form key=value, but got {word!r}.")
+    return key, value
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Leaves of a configuration by their dotted keys; lists and empty mappings are leaves."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, DictConfig | Mapping) and len(value):
+            leaves[f"{prefix}{key}"] = value
+            leaves.update(flatten(value, f"{prefix}{key}."))
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _quote(value: str) -> str:
+    """The value as hydra's grammar takes it: numbers, lists and quoted text as they are, all else as one string."""
+    if _PLAIN.fullmatch(value):
+        return value
+    # A backslash escapes only before a quote, and one before the closing quote would escape that.
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value) + "'"
+
+
+def _check_type(key: str, text: str, default: Any) -> None:
+    if isinstance(default, DictConfig):
+        raise ConfigError(
+            f"{key} is a group of options; set one of {', '.join(f'{key}.{name!s}' for name in default)}."
+        )
+    value = OmegaConf.from_dotlist([f"value={text}"]).value if _PLAIN.fullmatch(text) else text
+    if isinstance(default, bool):
+        expected, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, int):
+        expected, fits = "an integer", _is_number(value) and isinstance(value, int)
+    elif isinstance(default, float):
+        expected, fits = "a number", _is_number(value)
+    elif isinstance(default, ListConfig):
+        numbers = isinstance(value, ListConfig) and all(map(_is_number, value))
+        expected = f"a list such as {default}"
+        fits = numbers if all(map(_is_number, default)) else isinstance(value, ListConfig)
+    else:
+        return
+    if not fits:
+        raise ConfigError(f"{key} must be {expected}, but got {text!r}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
+    """The object that `_target_` names, from the node's values and `arguments` (which win).
+
+    Only classes and functions of this library and of `torch.optim` can be named.
+    """
+    values = dict(OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node)  # type: ignore[arg-type]
+    target = str(values.pop("_target_", ""))
+    values.pop("_partial_", None)
+    if not target.startswith(BUILDABLE):
+        raise ConfigError(f"_target_ must lie inside {', '.join(BUILDABLE)}, but got {target!r}.")
+    module, _, name = target.rpartition(".")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"_target_={target} does not exist: {_one_line(error)}") from error
+    return factory(**{str(key): value for key, value in values.items()}, **arguments)

@@ -1,0 +1,241 @@
+"""Is a data set sound, and what does it ask of the search? Everything `msnas check` knows, as one report.
+
+Exit codes: 0 sound (what is dropped or clipped is listed and counted), 1 training would refuse it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from msnas.data.annotations import AnnotationFile
+from msnas.data.check.duplicates import SIDE, Thumbnails, near_duplicates
+from msnas.data.check.object_sizes import (
+    BASE_STRIDES,
+    AnchorRecall,
+    Fit,
+    Group,
+    Suggestion,
+    anchor_recall,
+    collect_boxes,
+    group_shares,
+    suggest,
+)
+from msnas.data.faults import Fault
+from msnas.data.images import read_rgb
+from msnas.data.settings import DataSettings
+from msnas.data.source import Source, open_images, read_source
+
+_BLANK = 8  # of 255: a picture whose brightest and darkest spots differ by less shows nothing
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """One split: its file and what it holds. boxes: usable ones; empty: images without any."""
+
+    name: str
+    file: str
+    images: int
+    boxes: int
+    crowds: int
+    empty: int
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class and its usable boxes in each split."""
+
+    id: int
+    name: str
+    train: int
+    val: int
+
+
+@dataclass(frozen=True)
+class SizeQuantiles:
+    """Sides of the boxes (square root of the area) at five quantiles: original pixels, and after resizing."""
+
+    quantiles: tuple[float, ...]
+    original: tuple[float, ...]
+    resized: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SharedPicture:
+    """The same picture in both splits, or nearly: file names and correlation."""
+
+    train: str
+    val: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that was found. What needs boxes (sizes, groups, recalls, suggestion) is empty or None without
+    any.
+    """
+
+    root: str
+    short_side: int
+    long_side: int
+    splits: tuple[SplitCount, ...]
+    classes: tuple[ClassCount, ...]
+    faults: tuple[Fault, ...]
+    sizes: SizeQuantiles | None
+    groups: tuple[Group, ...]
+    recalls: tuple[AnchorRecall, ...]
+    configured: Fit
+    suggestion: Suggestion | None
+    duplicates: tuple[SharedPicture, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether training accepts the data set."""
+        return not self.count("refused")
+
+    @property
+    def exit_code(self) -> int:
+        """0 sound, 1 not."""
+        return 0 if self.sound else 1
+
+    def count(self, severity: str) -> int:
+        """How many faults are refused, repaired or noted."""
+        return sum(fault.severity == severity for fault in self.faults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values for JSON; strides of heads as text such as `4,8,16,32,64`."""
+        content = {"sound": self.sound} | asdict(self)
+        content["counts"] = {severity: self.count(severity) for severity in ("refused", "repaired", "noted")}
+        content["recalls"] = [_recall_to_dict(recall) for recall in self.recalls]
+        return content
+
+    def to_json(self) -> str:
+        """The report as one line of strict JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+
+def check_data(
+    settings: DataSettings, fit: Fit | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
+    """Read everything, decode every image, and report. progress(done, total) is called for each image.
+
+    fit: the configured settings that the boxes are held against; None: what follows from the short side.
+
+    Raises ConfigError where the root or an override does not exist; every other fault is in the report.
+    """
+    source = read_source(settings)
+    thumbnails = _look(source, settings.workers, progress)
+    images = [image for part in source.parts for image in part.images]
+    boxes = collect_boxes(images, settings.short_side, settings.long_side)
+    fit = fit or Fit.of(settings.short_side)
+    recalls: dict[int, AnchorRecall] = {}
+    groups: list[Group] = []
+    if len(boxes.xyxy):
+        recalls = {stride: anchor_recall(boxes, stride, fit.anchor_scale) for stride in BASE_STRIDES}
+        groups = group_shares(boxes, fit.base_scale)
+    return CheckReport(
+        root=str(source.files.root),
+        short_side=settings.short_side,
+        long_side=settings.long_side,
+        splits=tuple(_count(name, part) for name, part in zip(("train", "val"), source.parts, strict=False)),
+        classes=_classes(source),
+        faults=tuple(source.faults),
+        sizes=_sizes(source, boxes.areas) if groups else None,
+        groups=tuple(groups),
+        recalls=tuple(recalls.values()),
+        configured=fit,
+        suggestion=suggest(boxes, fit, recalls) if groups else None,
+        duplicates=_shared(source, thumbnails),
+        notes=_notes(source, settings),
+    )
+
+
+def _look(source: Source, workers: int, progress: Callable[[int, int], None] | None) -> list[Thumbnails]:
+    """A small copy of every image that can be read (zeros for the rest), by split; faults are noted."""
+    total, numbers = sum(len(part.images) for part in source.parts), count(1)
+
+    def tick() -> None:
+        number = next(numbers)  # one step, so that threads cannot count an image twice
+        if progress is not None:
+            progress(number, total)
+
+    result: list[Thumbnails] = []
+    for part in source.parts:
+        small = open_images(
+            part, lambda image, path: read_rgb(path, image.width, image.height, (SIDE, SIDE)), workers, tick
+        )
+        blank = np.zeros((SIDE, SIDE, 3), np.uint8)
+        result.append(np.stack([blank if one is None else one for one in small]) if small else blank[None][:0])
+        for image, one in zip(part.images, small, strict=True):
+            if one is not None and int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
+                part.note(image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name))
+    return result
+
+
+def _count(name: str, part: AnnotationFile) -> SplitCount:
+    items = [item for image in part.images for item in image.annotations]
+    crowds = sum(item.crowd for item in items)
+    empty = sum(not image.has_boxes for image in part.images)
+    return SplitCount(name, part.files.label, len(part.images), len(items) - crowds, crowds, empty)
+
+
+def _classes(source: Source) -> tuple[ClassCount, ...]:
+    counts = [
+        Counter(item.category_id for image in part.images for item in image.annotations if not item.crowd)
+        for part in source.parts
+    ]
+    val = counts[1] if len(counts) > 1 else Counter[int]()
+    return tuple(ClassCount(id_, name, counts[0][id_], val[id_]) for id_, name in source.train.categories.items())
+
+
+def _sizes(source: Source, resized_areas: Any) -> SizeQuantiles:
+    quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+    original = [
+        ((item.xyxy[2] - item.xyxy[0]) * (item.xyxy[3] - item.xyxy[1])) ** 0.5
+        for part in source.parts
+        for image in part.images
+        for item in image.annotations
+        if not item.crowd
+    ]
+    before, after = (np.quantile(sides, quantiles).tolist() for sides in (original, np.sqrt(resized_areas)))
+    return SizeQuantiles(quantiles, tuple(before), tuple(after))
+
+
+def _shared(source: Source, thumbnails: list[Thumbnails]) -> tuple[SharedPicture, ...]:
+    if source.val is None:
+        return ()
+    return tuple(
+        SharedPicture(
+            source.train.images[pair.first].file_name,
+            source.val.images[pair.second].file_name,
+            pair.similarity,
+        )
+        for pair in near_duplicates(*thumbnails)
+    )
+
+
+def _notes(source: Source, settings: DataSettings) -> tuple[str, ...]:
+    notes: list[str] = []
+    if source.val is None:
+        notes.append(f"There is no validation file: training will split {settings.val_fraction:.0%} of the images off.")
+    idle = [item.name for item in _classes(source) if item.train == 0]
+    if idle and source.train.images:
+        notes.append(f"{len(idle)} of {len(source.train.categories)} classes have no box to learn from.")
+    return tuple(notes)
+
+
+def _recall_to_dict(recall: AnchorRecall) -> dict[str, Any]:
+    def text(heads: tuple[int, ...]) -> str:
+        return ",".join(map(str, heads))
+
+    ranked = sorted(recall.choices.items(), key=lambda item: -item[1])
+    return asdict(recall) | {
+        "best": text(recall.best),
+        "worst": text(recall.worst),
+        "choices": {text(heads): value for heads, value in ranked},
+    }

@@ -1,0 +1,151 @@
+"""A check report for a terminal."""
+
+from itertools import groupby
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from msnas.data.check.data_report import CheckReport
+from msnas.data.faults import Fault
+
+_SHOWN = 5  # records a rule, pairs of pictures
+_CLASSES = 25
+_STYLE = {"refused": "bold red", "repaired": "yellow", "noted": "cyan"}
+_HEADS = (
+    ("as in an FPN", (4, 8, 16, 32, 64)),
+    ("published winners' (R18)", (8, 8, 16, 16, 32)),
+    ("finer", (4, 4, 8, 16, 32)),
+)
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """Print all of `report`; faults come last, where they are read."""
+    parts: list[RenderableType] = [_counts(report), _classes(report)]
+    if report.sizes is not None:
+        parts.append(_sizes(report))
+    if report.groups:
+        parts += [_groups(report), _recalls(report), _suggestion(report)]
+    parts += [Text(note, style="cyan") for note in report.notes]
+    parts += [_duplicates(report), _faults(report), _verdict(report)]
+    console.print(Group(*parts))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    return table
+
+
+def _counts(report: CheckReport) -> Table:
+    table = _table(f"\nData in {report.root}", "split", "file", "images", "boxes", "crowds", "images without boxes")
+    for split in report.splits:
+        numbers = (split.images, split.boxes, split.crowds, split.empty)
+        table.add_row(split.name, Text(split.file), *(f"{number:,}" for number in numbers))
+    return table
+
+
+def _classes(report: CheckReport) -> Table:
+    table = _table("\nClasses", "class", "id", "train boxes", "val boxes")
+    ranked = sorted(report.classes, key=lambda item: -item.train)
+    for item in ranked[:_CLASSES]:
+        table.add_row(Text(item.name), str(item.id), f"{item.train:,}", f"{item.val:,}")
+    rest = ranked[_CLASSES:]
+    if rest:
+        sums = (sum(item.train for item in rest), sum(item.val for item in rest))
+        table.add_row(f"{len(rest)} more", "", *(f"{number:,}" for number in sums))
+    return table
+
+
+def _sizes(report: CheckReport) -> Table:
+    assert report.sizes is not None
+    sizes = _table("\nBox sides, square root of the area, pixels", "", *(f"{q:.0%}" for q in report.sizes.quantiles))
+    sizes.add_row("original", *(f"{side:.1f}" for side in report.sizes.original))
+    resized = f"resized to {report.short_side} (long side at most {report.long_side})"
+    sizes.add_row(resized, *(f"{side:.1f}" for side in report.sizes.resized))
+    return sizes
+
+
+def _groups(report: CheckReport) -> Table:
+    groups = _table("\nWhat each head would get", "head", "sides from", "to", "boxes", "share")
+    groups.add_column("")
+    for group in report.groups:
+        high = "" if group.high is None else f"{group.high:.0f}"
+        bar = Text("█" * round(30 * group.share), style="blue")
+        groups.add_row(str(group.group), f"{group.low:.0f}", high, f"{group.boxes:,}", f"{group.share:.1%}", bar)
+    return groups
+
+
+def _recalls(report: CheckReport) -> Table:
+    strides = [recall.base_stride for recall in report.recalls]
+    title = "\nAnchor recall: share of boxes with an anchor of IoU >= 0.5"
+    table = _table(title, "strides the heads read", *(f"base_stride {stride}" for stride in strides))
+
+    def cells(heads: tuple[int, ...]) -> list[str]:
+        return [f"{recall.choices[scaled(heads, recall.base_stride)]:.3f}" for recall in report.recalls]
+
+    def scaled(heads: tuple[int, ...], base_stride: int) -> tuple[int, ...]:
+        return tuple(stride * base_stride // 4 for stride in heads)
+
+    for name, heads in _HEADS:
+        written = " | ".join(",".join(map(str, scaled(heads, stride))) for stride in strides)
+        table.add_row(f"{written}  ({name})", *cells(heads))
+    for name in ("best", "worst"):
+        chosen = [getattr(recall, name) for recall in report.recalls]
+        written = " | ".join(",".join(map(str, heads)) for heads in chosen)
+        values = [f"{recall.choices[heads]:.3f}" for recall, heads in zip(report.recalls, chosen, strict=True)]
+        table.add_row(f"{written}  ({name})", *values)
+    count = len(report.recalls[0].choices)
+    table.add_row(f"mean of all {count} choices", *(f"{recall.mean:.3f}" for recall in report.recalls))
+    return table
+
+
+def _suggestion(report: CheckReport) -> Table:
+    found = report.suggestion
+    assert found is not None
+    table = _table("\nWhat fits these boxes", "", "suggested", "configured")
+    for name, written in (("space.base_stride", "d"), ("detector.anchor_scale", ".4f"), ("detector.base_scale", ".1f")):
+        key = name.partition(".")[2]
+        table.add_row(name, *(format(getattr(fit, key), written) for fit in (found.fit, report.configured)))
+    for reason in found.reasons:
+        table.add_row(Text(f"  {reason}", style="dim"), "", "")
+    return table
+
+
+def _duplicates(report: CheckReport) -> Group:
+    if not report.duplicates:
+        return Group()
+    lines = [Text(f"\nPictures of val that are nearly in train too: {len(report.duplicates)}", style="bold yellow")]
+    for pair in report.duplicates[:_SHOWN]:
+        lines.append(Text(f"  {pair.val}  is like  {pair.train}  ({pair.similarity:.3f})"))
+    return Group(*lines, *_more(len(report.duplicates)))
+
+
+def _faults(report: CheckReport) -> Group:
+    def key(fault: Fault) -> tuple[int, str, str]:
+        return list(_STYLE).index(fault.severity), fault.file, fault.rule
+
+    lines: list[Text] = []
+    for (_, file, rule), found in groupby(sorted(report.faults, key=key), key):
+        faults = list(found)
+        severity = faults[0].severity
+        lines.append(Text(f"\n{severity}: {len(faults)} x {file}: {rule}", style=_STYLE[severity]))
+        for fault in faults[:_SHOWN]:
+            place = ", ".join(part for part in (fault.record, fault.field) if part)
+            got = f"got {fault.got}" if fault.got else ""
+            lines.append(Text("  " + ": ".join(part for part in (place, got) if part)))
+        lines += _more(len(faults))
+    return Group(*(line for line in lines if line.plain.strip()))
+
+
+def _more(count: int) -> list[Text]:
+    return [Text(f"  ... and {count - _SHOWN} more (--json lists all)", style="dim")] if count > _SHOWN else []
+
+
+def _verdict(report: CheckReport) -> Text:
+    refused, repaired, noted = (report.count(severity) for severity in _STYLE)
+    counts = f"{refused} refused, {repaired} repaired (dropped, clipped or filled in), {noted} noted"
+    if report.sound:
+        return Text(f"\nSound: {counts}.", style="bold green")
+    return Text(f"\nNot sound, training refuses it: {counts}.", style="bold red")

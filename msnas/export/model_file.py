@@ -1,0 +1,154 @@
+"""A trained detector on disk: `model.safetensors` and one `model.json` that says how to build it and use it.
+
+Nothing in either file is code: weights are plain numbers, and only networks of this library are ever built.
+"""
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from msnas.detectors.transform import IMAGE_MEAN, IMAGE_STD
+from msnas.errors import ModelError
+
+FORMAT, VERSION = "msnas-model", 1
+JSON, WEIGHTS = "model.json", "model.safetensors"
+PACKAGES = ("msnas.detectors.", "supernet.")  # of classes that go by their path
+KINDS = {  # a kind's name in the file, and the class behind it: the class may move, the name stays
+    "faster_rcnn": "msnas.detectors.faster_rcnn.FasterRCNN",
+    "path": "supernet.strides.stride_encoder.PathEncoder",
+    "supernet": "supernet.strides.stride_encoder.MixedEncoder",
+    "fpn": "supernet.strides.fpn_encoder.FpnEncoder",
+    "retinanet": "msnas.detectors.retinanet.RetinaNet",
+    "nas_fpn": "supernet.nas_fpn.plan_encoder.NasFpnEncoder",
+    "fpn_levels": "supernet.nas_fpn.plan_encoder.FpnLevelEncoder",
+    "fcos": "msnas.detectors.fcos.FCOS",
+    "fcos_levels": "supernet.nas_fcos.fcos_encoder.FcosEncoder",
+}
+
+
+def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
+    """Write `detector` into `folder` (made when missing) and return the path of its JSON.
+
+    detector: has an `encoder`; both have a `config`, the arguments that build them again. meta: `classes`
+    (names, in the order of the labels 1, 2, ...) and `category_ids` (of the data set, in the same order), and
+    whatever else should be known of the model, as JSON. The JSON is written last: a folder that has one is
+    complete.
+    """
+    _check_meta(meta, detector.config["num_classes"], str(folder))
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
+    partial = folder / f".{WEIGHTS}.partial"
+    save_file(weights, partial)
+    digest = _digest(partial)
+    (folder / JSON).unlink(missing_ok=True)  # a JSON never stands beside weights of another model
+    partial.replace(folder / WEIGHTS)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "detector": _spec(detector),
+        "encoder": _spec(detector.encoder),
+        "preprocessing": _preprocessing(detector),
+        "weights_sha256": digest,
+        "meta": dict(meta),
+    }
+    _write(folder / JSON, json.dumps(content, indent=1, allow_nan=False))
+    return folder / JSON
+
+
+def load(path: Path | str) -> Any:
+    """The detector saved in `path` (the folder, or one of its two files), in evaluation mode, on the CPU.
+
+    Call it with a list of images [3, h, w], float in 0..1; its `meta` has the class names and category ids.
+    Raises ModelError, one line, for files that are missing, damaged or not ours.
+    """
+    folder = Path(path).parent if Path(path).name in (JSON, WEIGHTS) else Path(path)
+    content = _read_json(folder / JSON)
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"A model is two files, {JSON} and {WEIGHTS}, but {folder} has no {WEIGHTS}.")
+    if _digest(folder / WEIGHTS) != content["weights_sha256"]:
+        raise ModelError(f"{folder / WEIGHTS} is damaged or belongs to another {JSON}; copy both files again.")
+    try:
+        with torch.device("meta"):  # the frame alone: no memory for weights that are about to be replaced
+            detector = _build(content["detector"], encoder=_build(content["encoder"]))
+        detector.load_state_dict(load_file(folder / WEIGHTS), strict=True, assign=True)
+        _check_meta(content["meta"], detector.config["num_classes"], str(folder))
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        raise ModelError(f"{folder / JSON} does not describe a model that can be built: {reason}") from error
+    detector.meta = content["meta"]
+    return detector.eval()
+
+
+def _spec(module: Any) -> dict[str, Any]:
+    name = f"{type(module).__module__}.{type(module).__qualname__}"
+    kinds = {known: kind for kind, known in KINDS.items()}
+    return {"kind": kinds.get(name, name), "options": module.config}
+
+
+def _build(spec: dict[str, Any], **parts: nn.Module) -> Any:
+    module, _, name = KINDS.get(spec["kind"], spec["kind"]).rpartition(".")
+    found = getattr(importlib.import_module(module), name) if module.startswith(PACKAGES) else None
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == module):
+        known = ", ".join(KINDS)
+        raise ValueError(f"its kind must be one of {known}, or a network of this library, but is {spec['kind']!r}")
+    return found(**parts, **spec["options"])
+
+
+def _preprocessing(detector: Any) -> dict[str, Any]:
+    """What another program must do to an image before the weights see it."""
+    return {
+        "channels": "RGB in 0..1",
+        "short_side": detector.transform.short_side,
+        "long_side": detector.transform.long_side,
+        "resize": "bilinear, antialiased; short side to short_side unless long side would exceed long_side",
+        "mean": IMAGE_MEAN,
+        "std": IMAGE_STD,
+        "pad_right_and_bottom_with_zeros_to_multiple_of": detector.encoder.divisor,
+    }
+
+
+def _check_meta(meta: Mapping[str, Any], num_classes: int, where: str) -> None:
+    for key in ("classes", "category_ids"):
+        values = meta.get(key)
+        if not isinstance(values, list | tuple) or len(values) != num_classes:
+            raise ModelError(f"{where}: meta must list {key}, one a class ({num_classes}), but has {values!r}.")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"A model is a folder with {JSON} and {WEIGHTS}, but {path} does not exist.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} must be a JSON file, but cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelError(f"{path} must be a model of this library (format {FORMAT!r}), and is none.")
+    if content.get("version") != VERSION:
+        raise ModelError(f"{path} has format version {content.get('version')!r}, but this library reads {VERSION}.")
+    if missing := {"detector", "encoder", "weights_sha256", "meta"} - content.keys():
+        raise ModelError(f"{path} is incomplete: it lacks {', '.join(sorted(missing))}.")
+    return content
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,231 @@
+"""Scoring one decoder: trained from scratch on cached features for a few hundred steps, then judged on held-out ones.
+
+NAS-FCOS, arXiv 1906.04423, sections 3.3 and 4.1.1. Every decoder begins with the same random numbers and sees the same
+batches, so that two scores differ by their decoders alone; a score depends on nothing that was scored before it.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from evolution.strategy import FAILED, Evaluation, Genome
+from msnas.data import coco_eval
+from msnas.data.dataset import DetectionDataset
+from msnas.detectors.fcos import FCOS
+from msnas.detectors.fcos_targets import Targets, losses
+from msnas.engine.candidate import CostedSpace
+from msnas.engine.devices import Hardware, computing_with
+from msnas.errors import ConfigError, TrainingError
+from msnas.families.nas_fcos.feature_cache import FeatureCache
+from msnas.seeds import derive
+from supernet.nas_fcos.fcos_encoder import DecoderNet
+
+log = logging.getLogger(__name__)
+
+STAGE = "decoder"
+REWARDS = ("loss", "ap")
+PARTS = ("loss_classifier", "loss_box_reg", "loss_centerness")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderRecipe:
+    """How every decoder is scored; fields are checked (ConfigError). Defaults are the paper's.
+
+    lr: of Adam, for any batch. polyak: weight of the old average in each step's averaging of the weights; the average
+    is judged. reward: `loss`, minus the sum of the three losses on the held-out images, or `ap` (Fig. 9).
+    """
+
+    iterations: int = 300
+    batch: int = 200
+    lr: float = 8e-4
+    polyak: float = 0.9
+    reward: str = "loss"
+    score_batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.reward not in REWARDS:
+            raise ConfigError(f"candidate.reward must be one of {', '.join(REWARDS)}, but got {self.reward!r}.")
+        if self.iterations < 1 or self.batch < 2 or self.score_batch < 1 or self.lr <= 0:
+            raise ConfigError(
+                f"`iterations >= 1`, `batch >= 2` (batch norm), `score_batch >= 1` and `lr > 0` must hold for "
+                f"a decoder, but got {self.iterations}, {self.batch}, {self.score_batch} and {self.lr}."
+            )
+        if not 0 <= self.polyak < 1:
+            raise ConfigError(f"`0 <= candidate.polyak < 1` must hold, but got {self.polyak}.")
+
+
+@dataclass(frozen=True)
+class DecoderData:
+    """What decoders are trained and judged on: cached features, and the held-out images' ground truth for AP.
+
+    detector: turns predictions into detections; its own weights are not used.
+    """
+
+    train: FeatureCache
+    held_out: FeatureCache
+    images: DetectionDataset
+    detector: FCOS
+
+
+class DecoderEvaluator:
+    """`evaluator(genome, replicate)` scores one decoder.
+
+    make_decoder: architecture to a fresh module. seed: the run's; with the replicate it decides every random draw.
+    `times` holds the seconds of the last decoder by part.
+    """
+
+    def __init__(
+        self,
+        data: DecoderData,
+        make_decoder: Callable[[Any], DecoderNet],
+        *,
+        space: CostedSpace,
+        recipe: DecoderRecipe,
+        seed: int,
+        hardware: Hardware | None = None,
+    ) -> None:
+        self.data, self.make_decoder, self.space, self.recipe = data, make_decoder, space, recipe
+        self.seed = seed
+        self.hardware = hardware or Hardware(threads=1)
+        self.times: dict[str, float] = {}
+
+    def __call__(self, genome: Genome, replicate: int = 0) -> Evaluation:
+        """Scores; whatever goes wrong is a failed evaluation with its reason, so that a search goes on."""
+        began = time.perf_counter()
+        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "seed": self.seed}
+        known["recipe"] = self.described()
+        try:
+            with computing_with(self.hardware.threads):
+                metrics = self._score(self.space.decode(genome), replicate)
+            cost = self.space.cost(genome)
+            known["cost"] = {"macs": cost.macs, "params": cost.params}
+            known |= {"score": (metrics["reward"],), "metrics": metrics}
+        except Exception as error:  # out of memory, a loss that is not finite
+            log.warning("Decoder %s failed.", genome, exc_info=True)
+            known |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
+            if self.hardware.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return Evaluation(**known, seconds=time.perf_counter() - began)
+
+    def described(self) -> dict[str, Any]:
+        """The recipe as the history keeps it, with everything else that a score depends on."""
+        hardware = self.hardware
+        return {
+            **asdict(self.recipe),
+            "train_images": self.data.train.images,
+            "views": self.data.train.views,
+            "score_images": self.data.held_out.images,
+            "threads": hardware.threads,
+            "device": hardware.device.type,
+            "precision": hardware.precision,
+        }
+
+    def _score(self, architecture: Any, replicate: int) -> dict[str, float]:
+        began = time.perf_counter()
+        decoder = self.train(architecture, replicate)
+        trained = time.perf_counter()
+        predict = Predictor(decoder, self.data.held_out, self.recipe.score_batch, self.hardware)
+        metrics = predict.losses()
+        metrics["reward"] = -sum(metrics.values())  # eq. 2
+        if self.recipe.reward == "ap":
+            metrics |= predict.coco_numbers(self.data.detector, self.data.images)
+            metrics["reward"] = metrics["ap"]
+        self.times = {"train": trained - began, "score": time.perf_counter() - trained}
+        return metrics
+
+    def train(self, architecture: Any, replicate: int = 0) -> DecoderNet:
+        """A fresh decoder, trained: the average of its weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, STAGE, replicate, "weights"))
+            decoder = self.make_decoder(architecture)
+        return train_decoder(
+            decoder,
+            self.data.train,
+            self.recipe,
+            seed=derive(self.seed, STAGE, replicate),
+            hardware=self.hardware,
+        )
+
+
+def train_decoder(
+    decoder: DecoderNet,
+    cache: FeatureCache,
+    recipe: DecoderRecipe,
+    *,
+    seed: int,
+    hardware: Hardware,
+    progress: Callable[[int, str], None] | None = None,
+) -> DecoderNet:
+    """Train `decoder` on cached features by Adam; returns the moving average of its weights.
+
+    Norms' statistics are those of the weights as they were trained, not averaged a second time. Raises TrainingError
+    for a loss that is not finite.
+    """
+    hardware.place(decoder).train()
+    averaging = get_ema_multi_avg_fn(recipe.polyak)  # type: ignore[no-untyped-call]
+    average = AveragedModel(decoder, multi_avg_fn=averaging)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=recipe.lr, fused=True)
+    where = cache.where.to(hardware.device)
+    for step in range(recipe.iterations):
+        rows = cache.rows_of_step(step, recipe.batch, seed)
+        features, targets = cache.batch(rows, hardware.device, decoder.num_inputs)
+        with hardware.autocast():
+            predictions = decoder(features)
+        logits, distances, centerness = predictions
+        parts = losses(logits, distances, centerness, targets, where)
+        loss = torch.stack(list(parts.values())).sum()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(f"Every loss must be finite, but got {loss.item()} at step {step} of a decoder.")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        average.update_parameters(decoder)
+        if progress is not None:
+            progress(step + 1, f"loss {loss.item():.3f}")
+    assert isinstance(average.module, DecoderNet)
+    return average.module
+
+
+class Predictor:
+    """A trained decoder over a cache, `batch` rows at once, in their order."""
+
+    def __init__(self, decoder: DecoderNet, cache: FeatureCache, batch: int, hardware: Hardware) -> None:
+        self.decoder, self.cache, self.batch = decoder, cache, batch
+        decoder.eval()
+        self.hardware = hardware
+        self.where = cache.where.to(hardware.device)
+
+    def losses(self) -> dict[str, float]:
+        """The three losses, each the mean of its batches' weighted by their images."""
+        totals = dict.fromkeys(PARTS, 0.0)
+        for rows, predictions, targets in self._batches():
+            parts = losses(*predictions, targets, self.where)
+            for name in PARTS:
+                totals[name] += parts[name].item() * len(rows) / len(self.cache.labels)
+        return totals
+
+    def coco_numbers(self, detector: FCOS, dataset: DetectionDataset) -> dict[str, float]:
+        """The twelve COCO numbers on the images of the cache (one view each)."""
+        found: list[dict[str, Any]] = []
+        for rows, predictions, _ in self._batches():
+            sizes = [self.cache.sizes[row] for row in rows]
+            outputs = detector.detect(*predictions, self.where, sizes)
+            for row, output in zip(rows, outputs, strict=True):
+                found += dataset.results(row, output)
+        return dict(coco_eval.evaluate(dataset.ground_truth(), found).numbers)
+
+    def _batches(self) -> Iterator[tuple[range, tuple[Tensor, Tensor, Tensor], Targets]]:
+        with torch.inference_mode():
+            for start in range(0, len(self.cache.labels), self.batch):
+                rows = range(start, min(start + self.batch, len(self.cache.labels)))
+                features, targets = self.cache.batch(rows, self.hardware.device, self.decoder.num_inputs)
+                with self.hardware.autocast():
+                    predictions = self.decoder(features)
+                yield rows, predictions, targets

@@ -1,0 +1,226 @@
+"""NAS-FCOS's search, one half after the other: the pyramid under FCOS's head, then the head on the best pyramid.
+
+arXiv 1906.04423, sections 3.3 and 4.1.1. The backbone is frozen and its features are cached; for the head's search the
+best pyramid is trained longer, frozen too, and its outputs are cached in turn. Everything that was finished is on
+disk.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evolution.driver import SearchResult, evaluate_with, run_search
+from evolution.history import History
+from evolution.strategy import Strategy
+from msnas.data.dataset import DetectionDataset
+from msnas.data.opening import Splits
+from msnas.detectors.fcos import FCOS
+from msnas.engine import checkpoint
+from msnas.engine.devices import Hardware
+from msnas.errors import ConfigError
+from msnas.families.family import Told
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, DecoderRecipe, train_decoder
+from msnas.families.nas_fcos.feature_cache import FeatureCache, cache_features
+from msnas.seeds import derive
+from supernet.nas_fcos.decoder import Decoder, Head, Pyramid
+from supernet.nas_fcos.fcos_encoder import DecoderNet, make_pyramid
+from supernet.nas_fcos.head_module import HeadModule
+from supernet.nas_fcos.head_space import HeadSpace
+from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
+from supernet.nas_fcos.pyramid_space import PyramidSpace
+
+HISTORIES = {"pyramid": "history.sqlite", "head": "head.sqlite"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """How features are cached: augmented views of each training image, and bytes that may lie in memory."""
+
+    views: int = 1
+    flip: float = 0.5
+    jitter: tuple[float, float] = (1.0, 1.0)
+    memory_limit: float = 2e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One half of the search. The best `finalists` are scored again, `replicates` times each; the means decide."""
+
+    space: PyramidSpace | HeadSpace
+    strategy: Strategy
+    recipe: DecoderRecipe
+    top_k: int = 5
+    finalists: int = 8
+    replicates: int = 3
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half when it is finished: its space (a head's: on the best pyramid), what was found, how much of it fits."""
+
+    space: PyramidSpace | HeadSpace
+    result: SearchResult
+    inside_budget: int
+
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """The winners as whole decoders, best first."""
+        space: Any = self.space
+        return tuple(space.decoder(space.decode(one.genome)) for one in self.result.winners)
+
+
+class ProgressiveSearch:
+    """A search on the frozen backbone of `detector`, which has been trained with any decoder.
+
+    folder: gets a history for each half, the trained pyramid, and features that do not fit into memory; the same
+    search in the same folder goes on where it was. weights: what identifies the detector's weights.
+    """
+
+    def __init__(
+        self,
+        detector: FCOS,
+        splits: Splits,
+        *,
+        folder: Path,
+        weights: str,
+        seed: int,
+        hardware: Hardware,
+        cache: Cache | None = None,
+        told: Told,
+    ) -> None:
+        self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
+        self.seed, self.hardware = seed, hardware
+        self.cache, self.told = cache or Cache(), told
+
+    def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> tuple[Half, ...]:
+        """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first.
+
+        Returns both halves; the last one's winners are the result.
+        """
+        assert isinstance(pyramids.space, PyramidSpace)
+        data = self.backbone_data()
+        self.told.part("pyramids under a fixed head")
+        first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
+        if heads is None:
+            return (first,)
+        best: Pyramid = pyramids.space.decode(first.result.winners[0].genome)
+        assert isinstance(heads.space, HeadSpace)
+        on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
+        self.told.part(f"heads on {best}")
+        fixed = replace(heads, space=heads.space.on(best))  # so that costs are of the whole
+        return first, self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
+
+    def run_heads(self, heads: Phase) -> Half:
+        """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
+        width = self.detector.encoder.out_channels
+        if heads.space.channels != width:
+            raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
+        assert isinstance(heads.space, HeadSpace)
+        data = self._through(self.backbone_data(), self.detector.encoder.neck)
+        return self.search("head", heads, data, head_maker(self.detector, heads.space))
+
+    def backbone_data(self) -> DecoderData:
+        """The backbone's features of meta-train (with its views) and of meta-val."""
+        cache, place = self.cache, self.folder / "features"
+
+        def cached(name: str, dataset: DetectionDataset, views: int) -> FeatureCache:
+            return cache_features(
+                self.detector,
+                dataset,
+                hardware=self.hardware,
+                seed=derive(self.seed, "views"),
+                views=views,
+                flip=cache.flip,
+                jitter=cache.jitter,
+                folder=place / name,
+                memory_limit=cache.memory_limit,
+                fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
+                progress=lambda done, _: self.told.preparation(f"features of {name}", done, views * len(dataset)),
+            )
+
+        train = cached("train", self.splits.supernet_train, cache.views)
+        held_out = cached("held_out", self.splits.search_val, 1)
+        return DecoderData(train, held_out, self.splits.search_val, self.detector)
+
+    def pyramid_data(
+        self, data: DecoderData, pyramid: Pyramid, phase: Phase, out_channels: int, training: DecoderRecipe
+    ) -> DecoderData:
+        """The outputs of `pyramid`, trained by `training` with the phase's head and then frozen."""
+        assert isinstance(phase.space, PyramidSpace)
+        channels = phase.space.channels
+        if out_channels % channels:
+            raise ConfigError(
+                f"The head's width must be a multiple of the pyramid's, but got {out_channels} and {channels}."
+            )
+        seed = derive(self.seed, "pyramid", str(pyramid))
+        path = self.folder / f"pyramid-{seed:016x}.safetensors"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            decoder = make_decoder(self.detector, pyramid, phase.space.head, channels, out_channels)
+        if path.exists():
+            checkpoint.load_weights(path, decoder)
+        else:
+            decoder = train_decoder(
+                decoder,
+                data.train,
+                training,
+                seed=seed,
+                hardware=self.hardware,
+                progress=lambda done, _: self.told.preparation("best pyramid", done, training.iterations),
+            )
+            checkpoint.save_weights(path, decoder)
+        assert decoder.pyramid is not None
+        return self._through(data, decoder.pyramid)
+
+    def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck) -> DecoderData:
+        """The outputs of a frozen pyramid on all of `data`."""
+        train, held_out = (cache.through(pyramid, hardware=self.hardware) for cache in (data.train, data.held_out))
+        return replace(data, train=train, held_out=held_out)
+
+    def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> Half:
+        """One half, on from where its history stands."""
+        evaluator = DecoderEvaluator(
+            data, make, space=phase.space, recipe=phase.recipe, seed=derive(self.seed, name), hardware=self.hardware
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **_described(phase)}
+        with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
+            self.told.known(len(history.evaluations()))
+            result = run_search(
+                phase.strategy,
+                evaluate_with(evaluator),
+                history,
+                top_k=phase.top_k,
+                finalists=phase.finalists,
+                replicates=phase.replicates,
+                on_evaluation=self.told.evaluation,
+                on_generation=self.told.generation,
+            )
+            inside = sum(phase.space.is_valid(evaluation.genome) for evaluation in history.evaluations())
+        return Half(phase.space, result, inside)
+
+
+def _described(phase: Phase) -> Mapping[str, Any]:
+    """What the phase's scores depend on beside the recipe, as JSON values."""
+    return {"space": phase.space.described(), "strategy": type(phase.strategy).__name__}
+
+
+def pyramid_maker(detector: FCOS, space: PyramidSpace) -> Callable[[Pyramid], DecoderNet]:
+    """Pyramid to a fresh decoder with the space's fixed head."""
+    return lambda pyramid: make_decoder(detector, pyramid, space.head, space.channels, space.channels)
+
+
+def head_maker(detector: FCOS, space: HeadSpace) -> Callable[[Head], DecoderNet]:
+    """Head to a fresh one, on features P3..P7."""
+    classes = detector.config["num_classes"]
+    return lambda head: DecoderNet(None, HeadModule(head, channels=space.channels, num_classes=classes))
+
+
+def make_decoder(detector: FCOS, pyramid: Pyramid, head: Head | None, channels: int, out_channels: int) -> DecoderNet:
+    """A fresh decoder on the features of the detector's backbone; C2 is left out where no block reads it."""
+    trimmed = pyramid.without_unread_c2()
+    neck = make_pyramid(trimmed, detector.encoder.backbone.channels, channels, out_channels)
+    return DecoderNet(neck, HeadModule(head, channels=out_channels, num_classes=detector.config["num_classes"]))

@@ -1,0 +1,72 @@
+"""AP and cost of every exit of an anytime detector, from one pass over the images ("NAS-FPN", section 3.2)."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from msnas.engine.devices import Hardware
+from msnas.engine.evaluation import BATCH, Judgeable, Judged, detect, judge
+from supernet.nas_fpn.plan_cost import exit_macs
+from supernet.nas_fpn.pyramid_plan import PyramidPlan
+
+EXIT = "exit"
+
+
+def evaluate_exits(
+    model: nn.Module,
+    dataset: Judgeable,
+    *,
+    hardware: Hardware | None = None,
+    batch: int = BATCH,
+    progress: Callable[[int, str], None] | None = None,
+) -> dict[int, Judged]:
+    """What each exit of `model` is worth, by the number of stacks before it; `seconds` are those of the one pass."""
+    began = time.perf_counter()
+    detections = detect(_AllExits(model), _ByExit(dataset), hardware=hardware, batch=batch, progress=progress)
+    seconds = time.perf_counter() - began
+    by_exit: dict[int, list[dict[str, Any]]] = {number: [] for number in model.exits}  # type: ignore[union-attr]
+    for detection in detections:
+        by_exit[detection.pop(EXIT)].append(detection)
+    return {number: judge(dataset, found, seconds) for number, found in by_exit.items()}
+
+
+def exit_costs(model: Any, input_size: tuple[int, int]) -> dict[int, int]:
+    """MACs of `model(images, exit_after=n)` for every exit n, at `input_size` (height, width).
+
+    model: a RetinaNet over stacked NAS-FPN pyramids.
+    """
+    config = model.encoder.config
+    shape = {name: config[name] for name in ("stacks", "backbone", "channels", "width", "lite")}
+    classes = model.config["num_classes"]
+    macs = exit_macs(PyramidPlan.parse(config["plan"]), **shape, input_size=input_size, num_classes=classes)
+    return {number: macs[number] for number in model.exits}
+
+
+class _AllExits(nn.Module):
+    """An image's detections by exit, where a detector gives those of one."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, images: list[Tensor], _: None = None, path: Any = None) -> list[dict[int, dict[str, Tensor]]]:
+        """Images [3, h, w] to a dict of detections for each."""
+        found = self.model.detect_at_exits(images, path)
+        return [{number: found[number][index] for number in found} for index in range(len(images))]
+
+
+class _ByExit:
+    """A data set whose results say which exit they come from."""
+
+    def __init__(self, dataset: Judgeable) -> None:
+        self._dataset = dataset
+        self.size, self.load, self.ground_truth = dataset.size, dataset.load, dataset.ground_truth
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def results(self, index: int, output: Any) -> list[dict[str, Any]]:
+        """COCO results of all exits."""
+        return [{**row, EXIT: number} for number, one in output.items() for row in self._dataset.results(index, one)]

@@ -1,0 +1,99 @@
+"""The networks of NAS-FPN (arXiv 1904.07392): its cells stacked under RetinaNet, and RetinaNet with FPN.
+
+ResNets of the v1.5 form, 91 class outputs (the ids of COCO's categories run to 90), as the published costs
+need. The 15 cells of NAS-FPNLite were never published: the space and the Lite modules exist, an entry
+cannot. Torch is imported when a cost is asked for, since backbones are counted on the built module.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from supernet.cost import Cost
+from supernet.errors import SpaceError
+from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
+from supernet.nas_fpn.pyramid_plan import DISCOVERED, PyramidPlan
+
+CLASSES = 91
+DIVISOR = 2 ** DISCOVERED.levels[-1]
+BACKBONES = {"mv2": "mobilenetv2_100", "r50": "resnet50", "r101": "resnet101", "r152": "resnet152"}
+
+
+@dataclass(frozen=True)
+class PublishedRetinaNet:
+    """A RetinaNet on `stacks` NAS-FPN pyramids of `channels`, or on FPN where `stacks` is 0; whole detector.
+
+    gflops: multiply-accumulates at `input_size` (the paper prints twice as many), million_params: parameters,
+    both as published for this row, where they are.
+    """
+
+    name: str
+    backbone: str
+    stacks: int = 0
+    channels: int = 256
+    map: float | None = None
+    gflops: float | None = None
+    million_params: float | None = None
+    input_size: tuple[int, int] = (640, 640)
+
+    @property
+    def architecture(self) -> PyramidPlan | None:
+        """The cells; None for a baseline."""
+        return DISCOVERED if self.stacks else None
+
+    def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
+        """Name, architecture and exact costs at `input_size` (height, width), multiples of 128."""
+        size = input_size or self.input_size
+        _check(size)
+        cost = self._cost(size)
+        neck = f"{self.stacks}@{self.channels} {DISCOVERED}" if self.stacks else f"fpn@{self.channels}"
+        return {
+            "name": self.name,
+            "architecture": f"{BACKBONES[self.backbone]} {neck}",
+            "macs": cost.macs,
+            "params": cost.params,
+            "published_map": self.map,
+            "published_gflops": self.gflops,
+            "published_million_params": self.million_params,
+        }
+
+    @property
+    def subtitle(self) -> str:
+        """The rest of the network, for below its name."""
+        return f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
+
+    def _cost(self, size: tuple[int, int]) -> Cost:
+        shape: dict[str, Any] = {"backbone": BACKBONES[self.backbone], "channels": self.channels}
+        if self.stacks:
+            return nas_fpn_cost(DISCOVERED, stacks=self.stacks, input_size=size, num_classes=CLASSES, **shape)
+        return fpn_level_cost(DISCOVERED.levels, input_size=size, num_classes=CLASSES, **shape)
+
+
+def _check(size: tuple[int, int]) -> None:
+    if any(side < 1 or side % DIVISOR for side in size):
+        padded = "x".join(str(max(1, -(-side // DIVISOR)) * DIVISOR) for side in size)
+        raise SpaceError(
+            f"Height and width of the input must be multiples of {DIVISOR}, but got {size[0]}x{size[1]}; "
+            f"it is padded to {padded}, count at that size."
+        )
+
+
+ENTRIES = [
+    PublishedRetinaNet("nas_fpn_r50_1at256", "r50", 1),
+    PublishedRetinaNet("nas_fpn_r50_3at256", "r50", 3),
+    PublishedRetinaNet("nas_fpn_r50_5at256", "r50", 5),
+    PublishedRetinaNet("nas_fpn_r50_7at256", "r50", 7, gflops=140.6, million_params=60.3),
+    PublishedRetinaNet(
+        "nas_fpn_r50_7at384",
+        "r50",
+        7,
+        384,
+        map=45.4,
+        gflops=1043,
+        million_params=104,
+        input_size=(1280, 1280),
+    ),
+    PublishedRetinaNet("nas_fpn_mv2_3at256", "mv2", 3, map=36.6, gflops=80),
+    PublishedRetinaNet("retinanet_fpn_r50", "r50", gflops=97, million_params=34),
+    PublishedRetinaNet("retinanet_fpn_r101", "r101", gflops=127, million_params=53),
+    PublishedRetinaNet("retinanet_fpn_r152", "r152", gflops=630.5, million_params=68.7, input_size=(1280, 1280)),
+]

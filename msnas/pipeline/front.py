@@ -1,0 +1,46 @@
+"""The answer of a search with several objectives: everything that nothing else beats in all of them."""
+
+from typing import Any
+
+from omegaconf import DictConfig
+
+from evolution.driver import Finalist
+from evolution.strategy import Record, Strategy
+from msnas.errors import ConfigError
+
+
+def check_objectives(config: DictConfig, space: Any, rng: Any) -> None:
+    """Raise ConfigError where `strategy.minimise` names something that candidates have no number for."""
+    known = space.cost(space.sample(rng)).by_name()
+    for name in config.strategy.get("minimise", ()):
+        if name not in known:
+            raise ConfigError(f"strategy.minimise is a list of {', '.join(known)}, but got {name!r}.")
+
+
+def front_of(strategy: Strategy, space: Any, finalists: tuple[Finalist, ...]) -> list[Record] | None:
+    """The front, highest score first, as plain values; None for a strategy with one objective.
+
+    score: as the search saw it; score_again: the mean over other draws of batches, None where it was not scored again.
+    """
+    if not hasattr(strategy, "front"):
+        return None
+    again = {finalist.genome: finalist.mean for finalist in finalists if finalist.again}
+    return [
+        {
+            "architecture": str(space.decode(evaluation.genome)),
+            "genome": list(evaluation.genome),
+            "score": evaluation.score[0],
+            "score_again": again.get(evaluation.genome),
+            **evaluation.cost,
+        }
+        for evaluation in strategy.front()
+    ]
+
+
+def lines_of(front: list[Record]) -> list[str]:
+    """One line an architecture, as the search prints it."""
+    return [
+        f"front  {row['architecture']}  score {row['score']:.4f}  "
+        + "  ".join(f"{name} {row[name]:,}" for name in ("macs", "params", "latency_ms") if name in row)
+        for row in front
+    ]

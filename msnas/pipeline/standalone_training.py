@@ -1,0 +1,114 @@
+"""One network alone: trained from scratch, judged on the split that is reported, saved with its numbers."""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from torch import nn
+
+from evolution.ranking import kendall_tau
+from msnas.data.opening import Splits
+from msnas.engine.devices import Hardware
+from msnas.engine.distributed import ALONE, Group
+from msnas.engine.evaluation import Judged, evaluate
+from msnas.engine.loop import train
+from msnas.export import model_file
+from msnas.files import write_json, write_text
+from msnas.pipeline.supernet_training import schedule_of
+from msnas.pipeline.tensorboard import Board, training_board
+from msnas.runs.progress import Progress
+from msnas.seeds import derive
+from msnas.setup.training import batches_of
+
+STAGE = "retrain"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network to train: its folder's name, how it is built, and what is known of it before."""
+
+    folder: str
+    name: str
+    architecture: str
+    build: Callable[[], nn.Module]
+    macs: int
+    params: int
+    one_shot: float | None
+    seed: int
+
+
+def identity(architecture: str) -> str:
+    """Eight letters that stand for an architecture in a folder's name."""
+    return hashlib.sha256(architecture.encode()).hexdigest()[:8]
+
+
+def train_entry(
+    config: DictConfig, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
+) -> None:
+    """Train, evaluate on the reported split, save into `folder`; the result is written last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = derive(config.seed, STAGE, entry.seed)
+    schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
+    model = entry.build()
+    every = config.retrain.checkpoint_every
+    with (
+        Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
+        Board(folder, on=config.log.tensorboard and group.writes) as board,
+    ):
+        trained = train(
+            model,
+            batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group),
+            schedule,
+            seed=seed,
+            stage=STAGE,
+            hardware=hardware,
+            group=group,
+            folder=folder,
+            fingerprint={"network": entry.architecture, "detector": str(config.detector)},
+            save_every=every,
+            progress=progress.update,
+            on_step=training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware),
+        )
+        judged = evaluate(model, splits.val, hardware=hardware, group=group)
+        board.scalars(schedule.steps - 1, judged.numbers, part="val")
+    if group.writes:
+        _save(model, entry, splits, judged, folder, trained.seconds)
+
+
+def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder: Path, seconds: float) -> None:
+    meta = {
+        "classes": list(splits.train.classes),
+        "category_ids": list(splits.train.category_ids),
+        "name": entry.name,
+        "architecture": entry.architecture,
+    }
+    model_file.save(folder, model, meta)
+    write_text(folder / "detections.json", json.dumps(judged.detections))
+    row = {"name": entry.name, "architecture": entry.architecture, "macs": entry.macs, "params": entry.params}
+    row |= {**judged.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    write_json(folder / "result.json", row)
+
+
+def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row a network, means over its seeds with the spread of AP; best AP first; tau over the winners."""
+    by_network: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        by_network.setdefault(result["name"], []).append(result)
+    rows = []
+    for runs in by_network.values():
+        numbers = {
+            k: statistics.fmean(r[k] for r in runs)
+            for k in runs[0]
+            if k.startswith(("ap", "ar")) and k != "architecture"
+        }
+        spread = statistics.stdev(r["ap"] for r in runs) if len(runs) > 1 else None
+        fixed = {k: runs[0][k] for k in ("name", "architecture", "macs", "params", "one_shot")}
+        rows.append({**fixed, **numbers, "ap_spread": spread, "seeds": len(runs)})
+    scored = [row for row in rows if row["one_shot"] is not None]
+    tau = kendall_tau([row["one_shot"] for row in scored], [row["ap"] for row in scored])
+    return {"rows": sorted(rows, key=lambda row: -row["ap"]), "tau": tau, "tau_points": len(scored)}

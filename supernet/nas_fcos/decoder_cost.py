@@ -1,0 +1,114 @@
+"""What a detector with a NAS-FCOS decoder costs: exact multiply-accumulates and parameters, without building it.
+
+Convolutions only (deformable ones and their offsets included); closed form but for the backbone, which is counted on
+the built module (torch is imported then). Equal to a count on the built detector, by test.
+"""
+
+from collections.abc import Sequence
+
+from supernet.cost import Cost, conv_cost, total
+from supernet.nas_fcos.decoder import (
+    FCOS_HEAD,
+    HEAD_OPS,
+    LEVELS,
+    UNARY_OPS,
+    Block,
+    Decoder,
+    Head,
+    Pyramid,
+)
+
+DEFORMABLE_GROUPS = 2
+OFFSET_CHANNELS = DEFORMABLE_GROUPS * 27  # x, y and mask of nine taps
+
+
+def detector_cost(
+    decoder: Decoder,
+    backbone: str,
+    *,
+    channels: int,
+    head_channels: int | None = None,
+    num_classes: int,
+    input_size: tuple[int, int],
+    width: float = 1.0,
+) -> Cost:
+    """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid)."""
+    from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost
+
+    body = caffe_backbone_cost(backbone, decoder.levels, input_size, width)
+    head_channels = head_channels or channels
+    return (
+        body.cost
+        + pyramid_cost(decoder.pyramid, body.channels, channels, head_channels, input_size)
+        + head_cost(decoder.head, head_channels, num_classes, input_size)
+    )
+
+
+def pyramid_cost(
+    pyramid: Pyramid | None,
+    in_channels: Sequence[int],
+    channels: int,
+    out_channels: int,
+    input_size: tuple[int, int],
+) -> Cost:
+    """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5."""
+    if pyramid is None:
+        return _fpn_cost(in_channels, out_channels, input_size)
+    strides = pyramid.strides
+    parts: list[Cost] = []
+    for index, width in enumerate(in_channels):
+        parts.append(conv_cost(width, channels, 1, _pixels(input_size, strides[index]), norm=True))
+    for index, block in enumerate(pyramid.blocks):
+        own = pyramid.num_inputs + index
+        for source, op in ((block.first, block.first_op), (block.second, block.second_op)):
+            parts.append(operation_cost(UNARY_OPS[op], channels, _pixels(input_size, strides[source])))
+        emitted = out_channels if own in pyramid.unconsumed else channels
+        parts.append(_aggregation(block, channels, emitted, _pixels(input_size, strides[own])))
+    for stride in (64, 128):
+        parts.append(conv_cost(out_channels, out_channels, 3, _pixels(input_size, stride), bias=True))
+    return total(parts)
+
+
+def _fpn_cost(in_channels: Sequence[int], channels: int, input_size: tuple[int, int]) -> Cost:
+    """FPN: laterals and outputs on C3..C5, P6 and P7 from P5."""
+    pixels = [_pixels(input_size, 2**level) for level in LEVELS]
+    laterals = [conv_cost(c, channels, 1, p, bias=True) for c, p in zip(in_channels, pixels[:3], strict=True)]
+    return total([*laterals, *(conv_cost(channels, channels, 3, p, bias=True) for p in pixels)])
+
+
+def head_cost(head: Head | None, channels: int, num_classes: int, input_size: tuple[int, int]) -> Cost:
+    """Both branches, the three predictions and the level scales; None: FCOS's own head."""
+    pixels = [_pixels(input_size, 2**level) for level in LEVELS]
+    plan, bias = (FCOS_HEAD, True) if head is None else (head, False)
+    parts = [Cost(0, len(LEVELS))]  # one learnable scale a level
+    for index, op in enumerate(plan.ops):
+        copies = len(LEVELS) if index < plan.share else 1
+        one = operation_cost(HEAD_OPS[op], channels, sum(pixels), conv_bias=bias)
+        parts.append(Cost(2 * one.macs, 2 * copies * one.params))
+    return total([*parts, conv_cost(channels, num_classes + 4 + 1, 3, sum(pixels), bias=True)])
+
+
+def operation_cost(name: str, channels: int, pixels: int, *, conv_bias: bool = False) -> Cost:
+    """One operation at constant width with the norm behind it (batch or group norm: the same two vectors)."""
+    if name == "skip":
+        return Cost(0, 0)
+    size = int(name[name.index("x") - 1])
+    if name.startswith("sep"):
+        return conv_cost(1, channels, size, pixels) + conv_cost(channels, channels, 1, pixels, norm=True)
+    if name.startswith("dconv"):
+        offset = conv_cost(channels, OFFSET_CHANNELS, size, pixels, bias=True)
+        return offset + conv_cost(channels, channels, size, pixels, bias=True, norm=True)
+    return conv_cost(channels, channels, size, pixels, bias=conv_bias, norm=True)
+
+
+def _aggregation(block: Block, channels: int, out: int, pixels: int) -> Cost:
+    if block.aggregation == 1:
+        norm = Cost(0, 4 * channels)  # over both inputs
+        return norm + conv_cost(2, out, 1, pixels)  # each group reads one channel of either input
+    weights = Cost(0, 2 * channels)
+    return weights + conv_cost(1, out, 1, pixels) if out != channels else weights
+
+
+def _pixels(input_size: tuple[int, int], stride: int) -> int:
+    height, width = input_size
+    return -(-height // stride) * -(-width // stride)

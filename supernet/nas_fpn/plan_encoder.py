@@ -1,0 +1,150 @@
+"""Backbone and neck of a one-stage detector: stacked NAS-FPN pyramids, or the standard FPN to compare with.
+
+Both give one feature for each level P3..P7 (or P3..P6) of one width, and say after how many stacks a detector
+may exit. "NAS-FPN", arXiv 1904.07392, sections 3.1 and 3.2; FPN with P6 and P7, arXiv 1708.02002, section 4.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d, pad, relu
+
+from supernet.backbone import Backbone
+from supernet.errors import SpaceError
+from supernet.nas_fpn.cell_pyramid import MergingPyramid, conv3x3
+from supernet.nas_fpn.dropblock import DropBlock
+from supernet.nas_fpn.pyramid_plan import PyramidPlan
+
+FEATURE_LEVELS = (3, 4, 5)  # of the backbone
+
+
+class _LevelEncoder(nn.Module, ABC):
+    """What the two necks share: the backbone, the levels, and padding to what the coarsest level needs."""
+
+    num_exits = 1
+
+    def __init__(
+        self, backbone: str, levels: tuple[int, ...], channels: int, lite: bool, width: float, weights: str | None
+    ) -> None:
+        super().__init__()
+        if channels < 1:
+            raise SpaceError(f"`channels >= 1` must hold, but got {channels=}.")
+        self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
+        self.divisor = 2 ** max(levels)
+        self.backbone = Backbone(backbone, FEATURE_LEVELS, width=width, weights=weights)
+
+    @abstractmethod
+    def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
+        """The pyramid after each stack, one after the other; what is not taken is not computed."""
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] of any size to [B, C, H' / 2**l, W' / 2**l] for each level l, finest first.
+
+        H' and W' are H and W padded with zeros, right and below, to multiples of `divisor` (128 for P7): only
+        there are pooling and nearest upsampling between all levels exact.
+        """
+        *_, last = self.exits(images)
+        return last
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """C3, C4, C5 of the padded images."""
+        height, width = images.shape[-2:]
+        padded = pad(images, (0, -width % self.divisor, 0, -height % self.divisor))
+        features: list[Tensor] = self.backbone(padded)
+        return features
+
+
+class NasFpnEncoder(_LevelEncoder):
+    """A backbone and `stacks` copies of one merging-cell pyramid, each with weights of its own.
+
+    plan: the cells, as a value or as text. lite: depthwise separable convolutions (NAS-FPNLite). dropblock:
+    arguments of `DropBlock` behind every cell, None without. width: of a ResNet backbone; weights: a timm
+    file for it.
+    """
+
+    def __init__(
+        self,
+        plan: PyramidPlan | str,
+        *,
+        backbone: str = "resnet50",
+        channels: int = 256,
+        stacks: int = 7,
+        lite: bool = False,
+        dropblock: Mapping[str, Any] | None = None,
+        width: float = 1.0,
+        weights: str | None = None,
+    ) -> None:
+        self.plan = PyramidPlan.parse(plan) if isinstance(plan, str) else plan
+        super().__init__(backbone, self.plan.levels, channels, lite, width, weights)
+        if stacks < 1:
+            raise SpaceError(f"`stacks >= 1` must hold, but got {stacks=}.")
+        drop = dict(dropblock) if dropblock else None
+        options = {"channels": channels, "stacks": stacks, "lite": lite, "dropblock": drop, "width": width}
+        self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options}
+        self.num_exits = stacks
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(inputs, channels, 1), nn.BatchNorm2d(channels)) for inputs in self.backbone.channels
+        )
+        make_drop = partial(DropBlock, **dropblock) if dropblock else nn.Identity
+        self.pyramids = nn.ModuleList(
+            MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop) for _ in range(stacks)
+        )
+        _initialise([self.projections, self.pyramids])
+
+    def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
+        """The pyramid after each stack, one after the other; what is not taken is not computed."""
+        inputs = [project(c) for project, c in zip(self.projections, self._features(images), strict=True)]
+        while len(inputs) < len(self.levels):
+            inputs.append(max_pool2d(inputs[-1], 2))  # C6 and C7
+        for pyramid in self.pyramids:
+            inputs = pyramid(inputs)
+            yield inputs
+
+
+class FpnLevelEncoder(_LevelEncoder):
+    """A backbone and the standard FPN: P6 by a strided 3x3 on P5, P7 on ReLU(P6); no norms.
+
+    lite: every 3x3 depthwise separable (FPNLite).
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        channels: int = 256,
+        top_level: int = 7,
+        lite: bool = False,
+        width: float = 1.0,
+        weights: str | None = None,
+    ) -> None:
+        if top_level not in (5, 6, 7):
+            raise SpaceError(f"top_level must be 5, 6 or 7, but got {top_level=}.")
+        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, lite, width, weights)
+        options = {"channels": channels, "top_level": top_level, "lite": lite, "width": width}
+        self.config: dict[str, Any] = {"backbone": backbone, **options}
+        self.laterals = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in self.backbone.channels)
+        self.outputs = nn.ModuleList(conv3x3(channels, channels, lite=lite) for _ in FEATURE_LEVELS)
+        self.extras = nn.ModuleList(conv3x3(channels, channels, lite=lite, stride=2) for _ in range(6, top_level + 1))
+        _initialise([self.laterals, self.outputs, self.extras])
+
+    def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
+        """The one pyramid there is."""
+        inner = [lateral(c) for lateral, c in zip(self.laterals, self._features(images), strict=True)]
+        for finer in range(len(inner) - 2, -1, -1):
+            inner[finer] = inner[finer] + interpolate(inner[finer + 1], scale_factor=2.0, mode="nearest")
+        pyramid = [output(x) for output, x in zip(self.outputs, inner, strict=True)]
+        for index, extra in enumerate(self.extras):
+            pyramid.append(extra(relu(pyramid[-1]) if index else pyramid[-1]))
+        yield pyramid
+
+
+def _initialise(parts: list[nn.ModuleList]) -> None:
+    for part in parts:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)

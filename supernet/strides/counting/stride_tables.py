@@ -1,0 +1,150 @@
+"""A stride space's rules at the level of genomes: validity and exact cost of one or of millions, counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
+from supernet.strides.counting.path_rules import (
+    COUNT,
+    Bools,
+    HeadRules,
+    Ints,
+    PathRules,
+    code_of,
+    head_rules,
+    path_rules,
+)
+from supernet.strides.counting.path_table import PathTable, UnitCosts, everything
+from supernet.strides.counting.path_window import Window
+from supernet.strides.latency_parts import Parts
+
+_CODE_WEIGHTS = NUM_LEVELS ** np.arange(NUM_GROUPS)[::-1]  # as in `code_of`
+_CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay in the cache
+
+
+@dataclass(frozen=True)
+class StrideTables:
+    """Settings of a stride space, known to be sound. fixed_heads: levels, where there is one choice only."""
+
+    block: str
+    depth: int
+    channels: int
+    base_stride: int
+    input_size: tuple[int, int]
+    head_rules: bool
+    fixed_heads: tuple[int, ...] | None
+    latency: Parts | None = None
+
+    @cached_property
+    def rules(self) -> PathRules:
+        """What paths may do, and what it costs."""
+        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.latency)
+
+    @cached_property
+    def heads(self) -> HeadRules:
+        """What heads may be, and what they cost."""
+        return head_rules(
+            block=self.block,
+            channels=self.channels,
+            base_stride=self.base_stride,
+            input_size=self.input_size,
+            rules=self.head_rules,
+            fixed=self.fixed_heads,
+            latency=self.latency,
+        )
+
+    def window(self, metric: str, low: int, high: int) -> Window:
+        """The architectures that cost low..high."""
+        settings = self.block, self.channels, self.base_stride, self.input_size, self.latency
+        table = _path_table(*settings, self.depth, metric)
+        return Window(table, self.heads, low, high)
+
+    def is_genome(self, genome: Sequence[int]) -> bool:
+        """Whether there are N genes in 0..2 and then five in 0..4."""
+        return (
+            len(genome) == self.depth + NUM_GROUPS
+            and all(0 <= gene < 3 for gene in genome[: self.depth])
+            and all(0 <= gene < NUM_LEVELS for gene in genome[self.depth :])
+        )
+
+    def keeps_rules(self, genome: Sequence[int]) -> bool:
+        """Whether a genome is a valid architecture, whatever it costs."""
+        state, _ = self.rules.read(genome[: self.depth], COUNT)
+        code = code_of(genome[self.depth :])
+        needs = self.heads.needs[code]
+        return bool(self.heads.allowed[code] and self.rules.visited[state] & needs == needs)
+
+    def cost(self, genome: Sequence[int], metric: str) -> int:
+        """What a valid genome costs."""
+        state, cost = self.rules.read(genome[: self.depth], metric)
+        owed, heads = self.rules.finish[metric][state], self.heads.cost[metric][code_of(genome[self.depth :])]
+        return self.rules.stem[metric] + cost + int(owed) + int(heads)
+
+    def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
+        """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule."""
+        costs = self.costs_by_metric(genomes)
+        return costs["macs"], costs["params"]
+
+    def costs_by_metric(self, genomes: npt.ArrayLike) -> dict[str, Ints]:
+        """Costs [n] of genomes [n, N + 5] by metric, -1 for those that break a rule."""
+        rows = np.asarray(genomes, np.int64).reshape(-1, self.depth + NUM_GROUPS)
+        starts = range(0, max(1, len(rows)), _CHUNK)
+        parts = [self._costs(rows[start : start + _CHUNK]) for start in starts]
+        return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+
+    def _costs(self, rows: Ints) -> dict[str, Ints]:
+        bounds = [3] * self.depth + [NUM_LEVELS] * NUM_GROUPS
+        known: Bools = np.all((rows >= 0) & (rows < bounds), axis=1)
+        rows = np.where(known[:, None], rows, 0)
+        states, costs = self.rules.read_all(rows[:, : self.depth])
+        codes = rows[:, self.depth :] @ _CODE_WEIGHTS
+        needs = self.heads.needs[codes]
+        valid = known & self.heads.allowed[codes] & (self.rules.visited[states] & needs == needs)
+        return {metric: np.where(valid, cost + self.heads.cost[metric][codes], -1) for metric, cost in costs.items()}
+
+    def count_encoders(self, *, with_heads: bool) -> int:
+        """Encoders with valid feature strides; with_heads: only those that serve a valid choice of heads."""
+        return sum(
+            paths for paths, choices in zip(self._paths, self._choices, strict=True) if choices or not with_heads
+        )
+
+    def count(self) -> int:
+        """Valid architectures."""
+        return sum(paths * choices for paths, choices in zip(self._paths, self._choices, strict=True))
+
+    @cached_property
+    def _paths(self) -> list[int]:
+        return self.rules.count_paths(self.depth)
+
+    @cached_property
+    def _choices(self) -> list[int]:
+        """For each final state, how many valid choices of heads its encoders serve."""
+        needs = self.heads.needs[self.heads.allowed]
+        served = (self.rules.visited[:-1, None] & needs) == needs
+        return [int(number) for number in served.sum(axis=1)]
+
+
+@lru_cache(maxsize=16)
+def _path_rules(
+    block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None
+) -> PathRules:
+    return path_rules(block=block, channels=channels, base_stride=base_stride, input_size=input_size, latency=latency)
+
+
+@lru_cache(maxsize=8)
+def _path_table(
+    block: str,
+    channels: int,
+    base_stride: int,
+    input_size: tuple[int, int],
+    latency: Parts | None,
+    depth: int,
+    metric: str,
+) -> PathTable:
+    """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
+    rules = _path_rules(block, channels, base_stride, input_size, latency)
+    return PathTable(UnitCosts(rules, metric, depth), everything(depth))

@@ -1,0 +1,91 @@
+"""The rules of a stride space in words: which settings make a space, which rule an architecture breaks."""
+
+from collections.abc import Sequence
+from numbers import Integral
+
+from supernet.cost import EXPANSIONS, check_input_size
+from supernet.errors import SpaceError
+from supernet.strides.architecture import NUM_GROUPS, Architecture, stride_levels
+
+MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 38, 4096, 16384  # keep counts and costs below 2**63
+
+
+def check_settings(
+    block: str, depth: int, channels: int, base_stride: int, head_rules: bool, input_size: Sequence[int]
+) -> None:
+    """Raises SpaceError unless the settings describe a space."""
+    if block not in EXPANSIONS:
+        raise SpaceError(f"block must be one of {', '.join(EXPANSIONS)}, but got {block!r}.")
+    if not _is_integer(depth) or not 1 <= depth <= MAX_DEPTH:
+        raise SpaceError(f"depth must be an integer in 1..{MAX_DEPTH}, but got {depth!r}.")
+    if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
+        raise SpaceError(f"channels must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
+    if not _is_integer(base_stride) or base_stride not in (2, 4):
+        raise SpaceError(f"base_stride must be 4 (as published) or 2 (small images), but got {base_stride!r}.")
+    if not isinstance(head_rules, bool):
+        raise SpaceError(f"head_rules must be true or false, but got {head_rules!r}.")
+    sides = tuple(input_size) if isinstance(input_size, list | tuple) else ()
+    if len(sides) != 2 or not all(_is_integer(side) and side <= MAX_SIDE for side in sides):
+        raise SpaceError(f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}.")
+    check_input_size((sides[0], sides[1]), base_stride)
+
+
+def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> None:
+    """Raises SpaceError naming the first head that breaks a rule of eq. 7, whatever the encoder.
+
+    head_rules: whether the bounds on the finest and the coarsest head hold too; the order always does.
+    """
+    levels = stride_levels(base_stride)
+    if not isinstance(heads, list | tuple) or len(heads) != NUM_GROUPS:
+        raise SpaceError(f"There must be {NUM_GROUPS} heads, but got {heads!r}.")
+    for index, stride in enumerate(heads):
+        if stride not in levels:
+            raise SpaceError(f"Head {index + 1}: the stride must be one of {levels}, but got {stride}.")
+        if index and stride < heads[index - 1]:
+            raise SpaceError(
+                f"Head {index + 1}: strides must not decrease from head to head, "
+                f"but got {stride} after {heads[index - 1]}."
+            )
+    if not head_rules:
+        return
+    finest, coarsest, bound = heads[0], heads[-1], 2 * base_stride
+    if finest > bound:
+        raise SpaceError(f"Head 1: the finest stride must be <= {bound}, but got {finest}.")
+    if coarsest < bound:
+        raise SpaceError(f"Head {NUM_GROUPS}: the coarsest stride must be >= {bound}, but got {coarsest}.")
+    if finest == coarsest:
+        raise SpaceError(f"Heads 1 to {NUM_GROUPS}: not all may read one stride, but got {finest} for each.")
+
+
+def check_architecture(
+    architecture: Architecture,
+    *,
+    depth: int,
+    base_stride: int,
+    head_rules: bool,
+    fixed_heads: tuple[int, ...] | None,
+) -> None:
+    """Raises SpaceError naming the first block or head that breaks a rule, and the rule."""
+    check_depth(architecture, depth)
+    produced = set(architecture.feature_strides(base_stride))
+    check_heads(architecture.heads, base_stride, head_rules=head_rules)
+    for index, stride in enumerate(architecture.heads):
+        if fixed_heads is not None and stride != fixed_heads[index]:
+            raise SpaceError(f"Head {index + 1}: the heads of this space are fixed to {fixed_heads}, but got {stride}.")
+        if stride not in produced:
+            raise SpaceError(
+                f"Head {index + 1}: some block must produce the stride that it reads, "
+                f"but got {stride} where the encoder has {', '.join(map(str, sorted(produced)))}."
+            )
+
+
+def check_depth(architecture: Architecture, depth: int) -> None:
+    """Raises SpaceError unless the architecture has `depth` blocks."""
+    if len(architecture.strides) != depth:
+        raise SpaceError(
+            f"An architecture of this space has {depth} blocks, but got {len(architecture.strides)}: {architecture}."
+        )
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,0 +1,323 @@
+"""The MSNAS search space: validity, exact costs and counts, exactly uniform draws, with and without a budget.
+
+"Multi-scale Network Architecture Search for Object Detection", section 3. A genome has a gene for each block,
+an index into (0.5, 1, 2), and a gene for each head, an index into the five feature strides.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from supernet.cost import Cost
+from supernet.errors import SpaceError
+from supernet.space import METRICS, Budget, Genome
+from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
+from supernet.strides.counting.joint_window import JointWindow
+from supernet.strides.counting.path_neighbours import Neighbours, Pool
+from supernet.strides.counting.path_rules import COUNT, Bools, Ints
+from supernet.strides.counting.path_table import FAR
+from supernet.strides.counting.path_window import Window
+from supernet.strides.counting.stride_tables import StrideTables
+from supernet.strides.latency_parts import check_parts
+from supernet.strides.stride_rules import check_architecture, check_depth, check_heads, check_settings
+
+SAMPLINGS = ("uniform", "walk")
+
+
+class StrideSpace:
+    """Architectures of a stem, `depth` mixed blocks of `channels` channels and five heads.
+
+    block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. head_rules: eq. 7's
+    bounds on the heads (off: Table 3; their order always holds). heads: the one choice of heads there is
+    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by
+    part (`stride_latency.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
+    """
+
+    def __init__(
+        self,
+        *,
+        block: str,
+        depth: int,
+        channels: int,
+        base_stride: int = 4,
+        head_rules: bool = True,
+        heads: Sequence[int] | None = None,
+        input_size: Sequence[int] = (832, 1280),
+        latency: Mapping[str, int] | None = None,
+    ) -> None:
+        check_settings(block, depth, channels, base_stride, head_rules, input_size)
+        if heads is not None:
+            check_heads(heads, base_stride, head_rules=head_rules)
+        self.block, self.depth, self.channels = block, int(depth), int(channels)
+        self.base_stride, self.head_rules = int(base_stride), head_rules
+        self.heads = None if heads is None else tuple(map(int, heads))
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.levels = stride_levels(base_stride)
+        self.latency = None if latency is None else check_parts(latency, self.base_stride)
+        fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
+        self._tables = StrideTables(
+            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed, self.latency
+        )
+        self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
+        self._rest: tuple[Budget, ...] = ()  # further budgets
+        if self._tables.count() == 0:
+            raise SpaceError(f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(StrideSpace, **self.config), ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the constructor needs to make this space again, as JSON."""
+        return {
+            "block": self.block,
+            "depth": self.depth,
+            "channels": self.channels,
+            "base_stride": self.base_stride,
+            "head_rules": self.head_rules,
+            "heads": None if self.heads is None else list(self.heads),
+            "input_size": list(self.input_size),
+            "latency": None if self.latency is None else dict(self.latency),
+        }
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What networks of this space cost, by name: `latency_us` where it was measured."""
+        return METRICS if self.latency is not None else METRICS[:-1]
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many values each gene has."""
+        return (len(BLOCK_STRIDES),) * self.depth + (NUM_LEVELS,) * NUM_GROUPS
+
+    @property
+    def sections(self) -> Mapping[str, slice]:
+        """`encoder` and, unless they are fixed, `heads`: the parts of a genome that vary one at a time."""
+        parts = {"encoder": slice(0, self.depth), "heads": slice(self.depth, self.depth + NUM_GROUPS)}
+        return parts if self.heads is None else {"encoder": parts["encoder"]}
+
+    def encode(self, architecture: Architecture) -> Genome:
+        """The genome of an architecture, valid or not. Raises SpaceError where it has none here."""
+        check_depth(architecture, self.depth)
+        for index, stride in enumerate(architecture.heads):
+            if stride not in self.levels:
+                raise SpaceError(f"Head {index + 1}: the stride must be one of {self.levels}, but got {stride}.")
+        blocks = map(BLOCK_STRIDES.index, architecture.strides)
+        return (*blocks, *map(self.levels.index, architecture.heads))
+
+    def decode(self, genome: Sequence[int]) -> Architecture:
+        """The architecture of `genome`, valid or not. Raises SpaceError where a gene has no meaning."""
+        if not self._tables.is_genome(genome):
+            raise SpaceError(f"A genome here is {self.depth} genes in 0..2, then five in 0..4, but got {genome!r}.")
+        strides = tuple(BLOCK_STRIDES[gene] for gene in genome[: self.depth])
+        return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
+
+    def parse(self, text: str) -> Architecture:
+        """The architecture written as `text`. Raises SpaceError where it is none of this space."""
+        architecture = Architecture.parse(text)
+        self.validate(architecture)
+        return architecture
+
+    def sizes(self) -> dict[str, int]:
+        """How large the space is, in the words of `msnas space`."""
+        return {"encoders": self.count_encoders(), "architectures": self.count()}
+
+    def validate(self, architecture: Architecture) -> None:
+        """Raises SpaceError naming the block or head that breaks a rule, and the rule."""
+        check_architecture(
+            architecture,
+            depth=self.depth,
+            base_stride=self.base_stride,
+            head_rules=self.head_rules,
+            fixed_heads=self.heads,
+        )
+
+    def is_valid(self, genome: Sequence[int]) -> bool:
+        """Whether `genome` is an architecture that keeps all rules, and the budget where one is bound in."""
+        tables, (metric, low, high) = self._tables, self._bounds
+        if not tables.is_genome(genome) or not tables.keeps_rules(genome):
+            return False
+        inside = low <= tables.cost(genome, metric) <= high
+        return inside and all(b.low <= tables.cost(genome, b.metric) <= b.high for b in self._rest)
+
+    def valid(self, genomes: npt.ArrayLike) -> Bools:
+        """`is_valid` of many genomes at once: [n, N + 5] to [n]."""
+        costs = self._tables.costs_by_metric(genomes)
+        inside: Bools = costs["macs"] >= 0
+        for metric, low, high in (self._bounds, *((b.metric, b.low, b.high) for b in self._rest)):
+            cost = costs.get(metric, np.int64(0))
+            inside = inside & (low <= cost) & (cost <= high)
+        return inside
+
+    def cost(self, genome: Sequence[int]) -> Cost:
+        """Exact cost of the first stage of a valid genome. Raises SpaceError where it breaks a rule."""
+        architecture = self.decode(genome)
+        if not self._tables.keeps_rules(genome):
+            self.validate(architecture)
+        return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
+
+    def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
+        """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule of the space."""
+        return self._tables.costs(genomes)
+
+    def cost_range(self, metric: str = "macs") -> tuple[int, int]:
+        """What the cheapest and the dearest architecture of the space cost, inside a budget or not."""
+        self._check_metrics(metric)
+        _, least = self._tables.window(metric, 0, -1).nearest()
+        most, _ = self._tables.window(metric, FAR, FAR).nearest()
+        assert least is not None, "a space holds at least one architecture"
+        assert most is not None, "a space holds at least one architecture"
+        return least, most
+
+    def count_encoders(self, *, with_heads: bool = False) -> int:
+        """Encoders with valid feature strides; with_heads: only those that serve a valid choice of heads."""
+        return self._tables.count_encoders(with_heads=with_heads)
+
+    def count(self, budget: Budget | None = None) -> int:
+        """Exact number of architectures: inside `budget`, or without one all that this space holds.
+
+        Where several budgets hold together it may be an estimate (`counted`).
+        """
+        if budget is not None:
+            self._check_metrics(budget.metric, *(other.metric for other in budget.also))
+            window = self._tables.window(budget.metric, budget.low, budget.high)
+            return self._joint_of(window, budget.also).total if budget.also else window.total
+        return self._joint.total if self._rest else self._window.total
+
+    @property
+    def counted(self) -> str:
+        """How `count()` came about: exactly, or estimated from so many draws."""
+        return self._joint.counted if self._rest else "exactly"
+
+    def sample(self, rng: np.random.Generator, sampling: str = "uniform") -> Genome:
+        """One architecture; "uniform": each with exactly the same probability, nothing is rejected.
+
+        "walk": each block's stride uniform among those that can still lead to an architecture, then uniform
+        heads; a naive walk, biased to high resolution.
+        """
+        if sampling not in SAMPLINGS:
+            raise SpaceError(f"sampling must be one of {', '.join(SAMPLINGS)}, but got {sampling!r}.")
+        draw = self._window.draw if sampling == "uniform" else self._window.walk
+        if not self._rest:
+            return draw(rng)
+        return self._joint.draw(rng) if sampling == "uniform" else self._joint.until_kept(lambda: draw(rng))
+
+    def allowed(self, prefix: Sequence[int]) -> tuple[int, ...]:
+        """Values of the next gene that can still lead to an architecture in here; () where there is none.
+
+        Of several budgets it knows the first only.
+        """
+        known = all(0 <= gene < size for gene, size in zip(prefix, self.cardinalities, strict=False))
+        if not known or len(prefix) >= len(self.cardinalities):
+            return ()
+        return self._window.allowed(prefix)
+
+    def neighbour(
+        self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
+    ) -> Genome | None:
+        """A child drawn exactly uniformly from the valid neighbours (inside the budget); None where none is.
+
+        Only genes of `section` vary; all others are the first parent's. One parent (mutation): the child
+        differs from it in 1 to `radius` genes. Two parents (crossover): every gene of the section is one of
+        the parents', but for at most `radius` genes that may take any value, and the child differs from both
+        parents; radius 0 is a pure crossover. Parents need not be valid themselves. A radius beyond the
+        section's length means its length; time grows with the radius, from a fraction of a millisecond up to that
+        of building the whole table, which further children of the same parents share.
+        """
+        pool = self._pool(tuple(parents), section, radius)
+        return pool.draw(rng) if pool.total else None
+
+    @cached_property
+    def _pool(self) -> Callable[[tuple[Genome, ...], str, int], Pool]:
+        """Neighbourhoods; whoever draws from one often draws again, so the last are kept."""
+        neighbours = Neighbours(self._window)
+
+        @lru_cache(maxsize=1024)
+        def pool(parents: tuple[Genome, ...], section: str, radius: int) -> Pool:
+            self._check_neighbourhood(parents, section, radius)
+            found = neighbours.pool(parents, section, min(radius, NUM_GROUPS if section == "heads" else self.depth))
+            return self._joint.children(found) if self._rest else found
+
+        return pool
+
+    def _check_neighbourhood(self, parents: Sequence[Genome], section: str, radius: int) -> None:
+        if section not in self.sections:
+            raise SpaceError(f"The sections of this space are {', '.join(self.sections)}, but got {section!r}.")
+        if len(parents) not in (1, 2):
+            raise SpaceError(f"A child has one parent (mutation) or two (crossover), but got {len(parents)}.")
+        if radius < 2 - len(parents):
+            raise SpaceError(f"radius >= {2 - len(parents)} must hold here, but got {radius}.")
+        for parent in parents:
+            self.decode(parent)
+
+    def _check_metrics(self, *metrics: str) -> None:
+        for metric in metrics:
+            if metric not in self.metrics:
+                known = ", ".join(self.metrics)
+                raise SpaceError(f"The costs of this space are {known}, but got {metric!r} (latency must be measured).")
+
+    def within(self, budget: Budget) -> "BudgetedSpace":
+        """This space inside `budget` (in place of an earlier one). Raises SpaceError where that is empty."""
+        return BudgetedSpace(self, budget)
+
+    def fpn_like(self, budget: Budget) -> Architecture:
+        """The ResNet-FPN of this space that is nearest to the budget.
+
+        Its path only keeps or halves, visits all five strides, and each head reads the next coarser one.
+        Nearest: in cost to the target; in mode "ceiling" not above it, where one is not. Raises SpaceError
+        where the space has no such path.
+        """
+        if self.depth < NUM_LEVELS or self.heads not in (None, self.levels):
+            raise SpaceError(
+                f"An FPN-like path needs at least {NUM_LEVELS} blocks and heads {self.levels}, "
+                f"but this space has depth={self.depth}, heads={self.heads}."
+            )
+        halving = np.array(list(combinations(range(1, self.depth), NUM_LEVELS - 1)))  # the blocks of stride 2
+        genomes = np.ones((len(halving), self.depth + NUM_GROUPS), np.int64)
+        np.put_along_axis(genomes, halving, 2, axis=1)
+        genomes[:, self.depth :] = np.arange(NUM_LEVELS)
+        costs = self._tables.costs_by_metric(genomes)[budget.metric]
+        distance = np.abs(costs - min(round(budget.target), FAR))
+        if budget.mode == "ceiling" and (costs <= budget.high).any():
+            distance = np.where(costs <= budget.high, distance, FAR)
+        return self.decode(genomes[distance.argmin()].tolist())
+
+    @cached_property
+    def _window(self) -> Window:
+        return self._tables.window(*self._bounds)
+
+    @cached_property
+    def _joint(self) -> JointWindow:
+        return self._joint_of(self._window, self._rest)
+
+    def _joint_of(self, window: Window, rest: tuple[Budget, ...]) -> JointWindow:
+        return JointWindow(window, rest, self._tables.costs_by_metric)
+
+
+class BudgetedSpace(StrideSpace):
+    """A stride space that knows only the architectures inside `budget`; made by `StrideSpace.within`.
+
+    Of several budgets the first is counted in the tables, the others are checked (`JointWindow`).
+    """
+
+    def __init__(self, space: StrideSpace, budget: Budget) -> None:
+        super().__init__(**space.config)
+        self.budget = budget
+        self._check_metrics(budget.metric, *(other.metric for other in budget.also))
+        self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
+        if self._window.total == 0:
+            nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
+            raise SpaceError(
+                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
+                f"Widen the tolerance or move the target."
+            )
+        if self._rest:
+            self.count()  # raises where nothing keeps them all
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BudgetedSpace, (StrideSpace(**self.config), self.budget)

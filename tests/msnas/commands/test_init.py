@@ -1,0 +1,107 @@
+"""`msnas init D`: a file of options that `msnas train @FILE` reads."""
+
+import pytest
+
+from msnas.cli import _expanded as expanded
+from msnas.cli import main, parse
+from msnas.config.compose import compose
+from msnas.setup.space import bounded_space
+
+CPU = "hardware.device=cpu"
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    """An empty current folder beside the data."""
+    monkeypatch.chdir(folder.root.parent)
+    return folder
+
+
+def options():
+    return compose(parse("train", expanded("@data.msnas")).words)
+
+
+def test_the_file_holds_options_for_the_data(here):
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    config = options()
+    assert (config.data.root, config.data.name) == (str(here.root), "data")
+
+
+def test_the_budget_holds_architectures_to_choose_from(here):
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert bounded_space(options()).count() >= 100
+
+
+def test_what_is_given_stands_in_the_file(here):
+    here.write()
+    assert main(["init", "data", CPU, "scale=small", "space=msnas_r34", "seed=4"]) == 0
+    assert (options().scale_name, options().space.depth, options().seed) == ("small", 21, 4)
+
+
+def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
+    for split in (here.train, here.val):
+        for item in split["annotations"]:
+            item["bbox"], item["area"] = [*item["bbox"][:2], 3, 3], 9
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert (options().space.base_stride, options().scale_name) == (2, "tiny_fine")
+
+
+def test_a_key_has_one_line(here):
+    here.write()
+    assert main(["init", "data", CPU, "data.name=fish"]) == 0
+    keys = [word.partition("=")[0] for word in expanded("@data.msnas")]
+    assert sorted(keys) == sorted(set(keys))
+    assert options().data.name == "fish"
+
+
+def test_three_commands_are_printed(here, capsys):
+    here.write()
+    main(["init", "data", CPU])
+    commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert commands == ["msnas train @data.msnas", "msnas search", "msnas retrain"]
+
+
+def test_data_that_training_refuses_are_told_and_nothing_is_written(here, capsys):
+    here.train["annotations"][0]["category_id"] = 99
+    here.write()
+    assert main(["init", "data", CPU]) == 1
+    assert "Nothing is written" in capsys.readouterr().err
+    assert not (here.root.parent / "data.msnas").exists()
+
+
+def test_a_file_that_exists_is_kept(here, capsys):
+    here.write()
+    assert [main(["init", "data", CPU]), main(["init", "data", CPU])] == [0, 2]
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_none_is_one_line(here, capsys):
+    assert main(["init", "nowhere"]) == 2
+    assert "nowhere is none" in capsys.readouterr().err
+
+
+def test_words_of_a_file_keep_blanks_and_leave_comments_out(tmp_path):
+    (tmp_path / "a.msnas").write_text("# why\n\ndata.root=my data\nseed=1\n")
+    assert expanded(f"@{tmp_path / 'a.msnas'}") == ["data.root=my data", "seed=1"]
+
+
+def test_a_missing_file_of_words_is_one_line(capsys):
+    assert main(["train", "@nowhere.msnas"]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_cells_and_decoders_get_no_options_of_strides(here, capsys):
+    here.write()
+    assert main(["init", "data", CPU, "space=nas_fpn"]) == 2
+    assert "fitted to MSNAS's spaces" in capsys.readouterr().err
+
+
+def test_check_says_nothing_of_strides_where_none_are_chosen(here, capsys):
+    here.write()
+    assert main(["check", "data=coco", f"data.root={here.root}", "experiment=nas_fpn"]) == 0
+    shown = capsys.readouterr().out
+    assert "Box sides" in shown
+    assert not any(word in shown for word in ("anchor_scale", "base_stride", "What each head would get"))

@@ -1,0 +1,87 @@
+"""`msnas latency`: a table of parts, read back as a budget."""
+
+import json
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from msnas.cli import main
+from msnas.config.compose import compose
+from msnas.errors import ConfigError
+from msnas.setup.latency_table import latency_of, on_grid
+from msnas.setup.space import bounded_space
+from supernet.strides.latency_parts import part_names, parts_of
+
+WORDS = ("scale=tiny", "data=shapes", "input=64x64", "space.channels=8", "budget=none", "hardware.device=cpu")
+QUICK = ("latency.warmup=1", "latency.repetitions=2", "latency.calibrate=2", "latency.check=3")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("latency")
+    assert main(["latency", *WORDS, *QUICK, f"runs_root={root}"]) == 0
+    return root
+
+
+def config(root, *words):
+    return compose([*WORDS, f"runs_root={root}", *words])
+
+
+def table(root):
+    [path] = (root / "latency").glob("*.json")
+    return json.loads(path.read_text())
+
+
+def test_every_part_has_a_time(root):
+    parts = table(root)["parts"]
+    assert sorted(parts) == sorted(part_names(4))
+    assert all(time > 0 for name, time in parts.items() if name != "rest")
+
+
+def test_predictions_are_sums_of_parts_and_the_errors_theirs(root):
+    written = table(root)
+    space = bounded_space(config(root))
+    assert len(written["checked"]) == 3
+    for row in written["checked"]:
+        names = parts_of(space.parse(row["architecture"]), 4)
+        assert row["predicted_us"] == pytest.approx(sum(written["parts"][name] for name in names))
+    errors = sorted(abs(row["predicted_us"] / row["measured_us"] - 1) for row in written["checked"])
+    assert [written["median_error"], written["largest_error"]] == pytest.approx(errors[1:])
+
+
+def test_a_latency_budget_holds_what_the_table_says(root):
+    middle = sorted(row["predicted_us"] for row in table(root)["checked"])[1] / 1000
+    space = bounded_space(config(root, f"budget.latency_ms={middle:.3f}", "budget.tolerance=0.1"))
+    drawn = [space.cost(space.sample(np.random.default_rng(seed))) for seed in range(5)]
+    assert all(0.9 * middle <= cost.by_name()["latency_ms"] <= 1.1 * middle for cost in drawn)
+
+
+def test_without_a_latency_budget_nothing_is_read(root):
+    space = bounded_space(config(root / "elsewhere"))
+    assert space.latency is None
+
+
+def test_a_missing_table_names_the_command(root):
+    with pytest.raises(ConfigError, match="msnas latency"):
+        bounded_space(config(root / "elsewhere", "budget.latency_ms=3"))
+
+
+def test_a_table_of_another_input_does_not_fit(root):
+    words = OmegaConf.merge(config(root, "budget.latency_ms=3"), {"input": "128x128"})
+    with pytest.raises(ConfigError, match="input=128x128"):
+        bounded_space(words)
+
+
+def test_other_spaces_have_no_parts(root):
+    with pytest.raises(ConfigError, match="MSNAS spaces only"):
+        latency_of(config(root, "space=nas_fpn", "detector=retinanet"), (64, 64))
+
+
+def test_the_grid_keeps_small_times_and_bounds_the_steps():
+    parts = {name: 50_000.4 + 301 * number for number, name in enumerate(part_names(4))}
+    coarse = on_grid(parts, depth=13)
+    step = np.gcd.reduce(list(coarse.values()))
+    assert step > 30
+    assert all(abs(coarse[name] - time) <= step / 2 for name, time in parts.items())
+    assert on_grid(dict.fromkeys(parts, 12.4), depth=13)["stem"] == 12

@@ -1,0 +1,98 @@
+"""`msnas predict`: any folder of images; what is drawn is what is listed, and a broken file stops nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_detectors import make_detector
+
+from msnas.cli import main
+from msnas.data.images import read_upright
+from msnas.export.model_file import save
+
+META = {"classes": ["Fisch", "крабы", "海星"], "category_ids": [3, 7, 9]}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    save(folder, make_detector(short_side=48, long_side=64), META)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answer(model, tmp_path_factory):
+    """The folder of pictures made from images of every kind, and the JSON beside them."""
+    root = tmp_path_factory.mktemp("in")
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    noise.save(root / "rgb.jpg")
+    noise.convert("L").save(root / "grau-ü-海.png")
+    noise.convert("RGBA").save(root / "rgba.png")
+    (root / "below").mkdir()
+    noise.convert("P").save(root / "below" / "palette.gif")
+    (root / "broken.jpg").write_bytes(b"no image")
+    (root / "notes.txt").write_text("no image, and none by its name")
+    out = root / "out"
+    threads = torch.get_num_threads()
+    for _ in range(2):  # the second time, `out` lies among the images
+        assert main(["predict", str(model), str(root), str(out), "score=0.1", "hardware.train_threads=1"]) == 0
+    torch.set_num_threads(threads)
+    return out, json.loads((out / "detections.json").read_text())
+
+
+def test_every_readable_image_is_drawn_at_its_own_size(answer):
+    out, found = answer
+    names = {"rgb.jpg", "grau-ü-海.png", "rgba.png", str(Path("below") / "palette.gif.png")}
+    assert {image["picture"] for image in found["images"]} == names
+    assert {read_upright(out / name).shape for name in names} == {(48, 64, 3)}
+
+
+def test_a_broken_image_is_listed_with_its_reason(answer):
+    [fault] = answer[1]["unreadable"]
+    assert fault["file"] == "broken.jpg"
+    assert "readable" in fault["reason"]
+
+
+def test_detections_are_above_the_score_and_best_first(answer):
+    scores = [[d["score"] for d in image["detections"]] for image in answer[1]["images"]]
+    assert any(scores)
+    assert all(s == sorted(s, reverse=True) and min(s, default=1) >= 0.1 for s in scores)
+
+
+def test_detections_carry_the_names_and_ids_of_the_data(answer):
+    found = [d for image in answer[1]["images"] for d in image["detections"]]
+    names = dict(zip(META["category_ids"], META["classes"], strict=True))
+    assert all(names[d["category_id"]] == d["category"] for d in found)
+
+
+def test_boxes_are_drawn_into_the_picture(answer):
+    out, found = answer
+    image = next(i for i in found["images"] if i["file"] == "rgba.png" and i["detections"])
+    original = read_upright(out.parent / image["file"])
+    assert (read_upright(out / image["picture"]) != original).any()
+
+
+def test_a_picture_taken_sideways_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_upright(tmp_path / "a.jpg").shape == (64, 48, 3)
+
+
+def test_images_are_never_written_over(model, tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    assert main(["predict", str(model), str(tmp_path), str(tmp_path)]) == 2
+    assert "another folder" in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_one_line(model, tmp_path, capsys):
+    assert main(["predict", str(model), str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "holds no image" in capsys.readouterr().err
+
+
+def test_where_no_image_can_be_read_the_exit_code_is_1(model, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    assert main(["predict", str(model), str(tmp_path), str(tmp_path / "out"), "hardware.train_threads=1"]) == 1

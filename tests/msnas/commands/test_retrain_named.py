@@ -1,0 +1,94 @@
+"""`msnas retrain ARCH...`: architectures that the user names, beside the baseline, without a search."""
+
+import pytest
+
+from msnas.cli import main
+from msnas.commands.report import write_report
+from msnas.commands.retrain import _reseeded
+from msnas.config.compose import compose
+from msnas.files import read_json
+from msnas.runs.state import run_state
+from msnas.setup.networks import network
+from supernet.nas_fpn.pyramid_plan import DISCOVERED
+
+CELLS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "baseline.width=0.125", "baseline.channels=8"]
+CELLS += ["space.channels=8", "space.stacks=1", "scale=tiny", "data=shapes", "data.size=64", "data.train=24"]
+CELLS += ["data.val=6", "data.short_side=64", "data.long_side=64", "data.search_val.minimum=4", "data.workers=0"]
+CELLS += ["schedule.batch=2", "retrain.steps=2", "retrain.seeds=2", "hardware.train_threads=1"]
+SWAPPED = "3,1,4,gp|1,5,4,sum|0,6,3,sum|6,7,4,sum|7,8,5,gp|6,9,7,gp|9,10,6,gp"
+PATH = "1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A zoo name and a text, two seeds each beside the baseline."""
+    root = tmp_path_factory.mktemp("named") / "runs"
+    words = [*CELLS, f"runs_root={root}", f"data.root={root.parent / 'shapes'}"]
+    assert main(["retrain", "nas_fpn_r50_7at256", SWAPPED, *words]) == 0
+    return root / "shapes-nas_fpn-001", words
+
+
+def test_the_table_has_every_name_and_the_baseline_with_the_spread_over_seeds(run):
+    rows = {row["name"]: row for row in read_json(run[0] / "retrain" / "table.json")["rows"]}
+    assert set(rows) == {"nas_fpn_r50_7at256", "architecture 2", "FPN baseline"}
+    assert rows["nas_fpn_r50_7at256"]["architecture"] == str(DISCOVERED)
+    assert all(row["seeds"] == 2 and row["ap_spread"] is not None for row in rows.values())
+
+
+def test_the_same_command_again_goes_on_with_the_same_run(run, capsys):
+    folder, words = run
+    assert main(["retrain", "nas_fpn_r50_7at256", SWAPPED, *words]) == 0
+    assert "are retrained" in capsys.readouterr().out
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_other_data_in_a_run_that_has_begun_is_refused(run, capsys):
+    folder, _ = run
+    assert main(["retrain", f"run={folder.name}", f"runs_root={folder.parent}", "data.flip=0.1"]) == 2
+    assert "was made with data.flip=0.5" in capsys.readouterr().err
+
+
+def test_status_asks_for_no_search(run):
+    state = run_state(run[0])
+    assert [stage["stage"] for stage in state["stages"]] == ["retrain"]
+    assert "report" in state["next"]
+
+
+def test_the_report_calls_what_was_named_by_its_name(run):
+    text = write_report([run[0]]).read_text()
+    assert "nas_fpn_r50_7at256 reaches AP" in text
+    assert "What was trained" in text
+    assert "search's first choice" not in text
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_seed_has_other_initial_weights(seed):
+    config = compose(CELLS)
+    weights = [network(c, DISCOVERED, "ab").state_dict() for c in (config, _reseeded(config, seed))]
+    name = "encoder.projections.0.0.weight"
+    assert not weights[0][name].equal(weights[1][name])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["retinanet_fpn_r50"], "baseline, where nothing was searched"),
+        (["nas_fpn_r50_7at255"], "Did you mean"),
+        ([PATH], "A cell is written"),
+        ([SWAPPED, SWAPPED], "different texts"),
+        (["retrain.architectures=[]"], "different texts"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_a_run_is_made(words, told, tmp_path, capsys):
+    assert main(["retrain", *words, *CELLS, f"runs_root={tmp_path}"]) == 2
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_of_the_stride_space_is_trained_too(tmp_path):
+    words = ["scale=tiny", "data=shapes", f"data.root={tmp_path / 'shapes'}", "data.size=64", "data.train=12"]
+    words += ["data.val=4", "data.short_side=64", "data.long_side=64", "space.channels=8", "baseline.channels=8"]
+    words += ["schedule.batch=2", "retrain.steps=1", "retrain.point=false", "hardware.train_threads=1"]
+    words += ["data.search_val.minimum=4", "data.workers=0", f"runs_root={tmp_path}", "run=r"]
+    assert main(["retrain", PATH, "retrain.fpn=false", *words]) == 0
+    assert read_json(tmp_path / "r" / "retrain" / "table.json")["rows"][0]["architecture"] == PATH
