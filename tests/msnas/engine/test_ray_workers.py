@@ -5,7 +5,6 @@ import os
 import sys
 import warnings
 from functools import partial
-from pathlib import Path
 
 import light_evaluator
 import pytest
