@@ -1,23 +1,18 @@
-"""One invocation of a command: its words, and the configuration that they compose."""
+"""One invocation of a command, taken apart."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 
 @dataclass(frozen=True)
 class Call:
-    """One invocation of a stage, taken apart."""
+    """words: the `key=value` words, as typed."""
 
     stage: str
     positionals: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     json: bool = False
 
-    @cached_property
-    def config(self) -> Any:
-        """The composed configuration of this call's words, and of those of the run that they name."""
-        from msnas.config.compose import compose
-        from msnas.runs.folder import with_own
-
-        return compose(with_own(self.words))
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command and its words, for the record of a run."""
+        return (self.stage, *self.words)

@@ -72,9 +72,24 @@ def _dispatch(words: list[str]) -> int:
 
         print(stage_help(name, COMMANDS[name]))
         return 0
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    _log_to_stderr()
     call = parse(name, [word for given in rest for word in _expanded(given)])
     return int(importlib.import_module(COMMANDS[name].module).main(call))
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to whatever standard error is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def _log_to_stderr() -> None:
+    """What the library has to say beside its answers goes to the standard error, as it stands."""
+    logger = logging.getLogger("msnas")
+    if not any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
+        logger.addHandler(_StderrHandler())
+    logger.setLevel(logging.INFO)
 
 
 def _expanded(word: str) -> list[str]:

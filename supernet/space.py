@@ -17,11 +17,15 @@ MODES = ("target", "ceiling")
 
 
 class SearchSpace(Protocol):
-    """A set of networks written as genomes.
+    """A set of networks written as genomes: all that the stages ask of a space.
 
     With a budget bound in (`within`) the same methods know only the networks that fit. Every random draw
-    comes from the generator that is handed in.
+    comes from the generator that is handed in. A space may offer `neighbour` too, for evolution.
     """
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that costs are counted at."""
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -31,11 +35,18 @@ class SearchSpace(Protocol):
     def sections(self) -> Mapping[str, slice]:
         """The parts of a genome that are varied one at a time, by name."""
 
+    @property
+    def counted(self) -> str:
+        """How `count()` came about, in a word or two: "exactly", or how it was estimated."""
+
     def encode(self, architecture: Any, /) -> Genome:
         """The genome of `architecture`."""
 
     def decode(self, genome: Sequence[int], /) -> Any:
         """The architecture of `genome`. Raises SpaceError where the genes name none."""
+
+    def parse(self, text: str, /) -> Any:
+        """The architecture written as `text`, the inverse of `str`. Raises SpaceError where it is none of these."""
 
     def is_valid(self, genome: Sequence[int], /) -> bool:
         """Whether `genome` is a network of this space."""
@@ -43,11 +54,23 @@ class SearchSpace(Protocol):
     def sample(self, rng: np.random.Generator, /) -> Genome:
         """A valid genome, each with the same probability."""
 
+    def allowed(self, prefix: Sequence[int], /) -> tuple[int, ...]:
+        """The values of the next gene that can still lead to a valid genome; () where there is none."""
+
     def cost(self, genome: Sequence[int], /) -> Cost:
         """Exact cost of a valid genome."""
 
-    def allowed(self, prefix: Sequence[int], /) -> tuple[int, ...]:
-        """The values of the next gene that can still lead to a valid genome; () where there is none."""
+    def cost_range(self) -> tuple[int, int]:
+        """MACs of the cheapest and of the dearest network, inside a budget or not."""
+
+    def count(self) -> int | None:
+        """How many networks there are; None where nothing counts them."""
+
+    def sizes(self) -> Mapping[str, int | None]:
+        """How large the space is without a budget, in the words of `msnas space`."""
+
+    def within(self, budget: "Budget", /) -> "SearchSpace":
+        """The same space inside `budget`. Raises SpaceError that names the nearest costs where nothing is inside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ TORCH_FREE = [
     "msnas.families.nas_fcos.fcos_family",
     "msnas.families.nas_fpn.scratch_recipe",
     "msnas.setup.space",
-    "msnas.families.zoo",
+    "msnas.setup.zoo",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from msnas.families.zoo import SPACES
+from msnas.families.strides.zoo_msnas import SPACES
 from supernet import Budget, StrideSpace
 from supernet.strides.counting.path_rules import path_rules
 from supernet.strides.counting.path_table import PathTable, UnitCosts, everything

@@ -19,7 +19,7 @@ import numpy as np
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.operators import RANDOM
 from evolution.strategy import Evaluation, Genome
-from msnas.families.zoo import SPACES
+from msnas.families.strides.zoo_msnas import SPACES
 from supernet.space import Budget
 from supernet.strides.stride_space import BudgetedSpace, StrideSpace
 

@@ -7,11 +7,11 @@ experiment=nas_fcos the detector is FCOS; fpn|decoder, the published one, are th
 import sys
 
 from msnas.config.compose import compose
+from msnas.data.batches import batches_of
 from msnas.engine.evaluation import evaluate
 from msnas.engine.loop import train
-from msnas.pipeline.supernet_training import schedule_of
-from msnas.setup.networks import fpn_baseline, network
-from msnas.setup.training import batches_of, hardware_of, open_splits
+from msnas.families.initial_weights import fpn_baseline, network
+from msnas.setup.setup import Setup
 from supernet.nas_fcos.decoder import PUBLISHED
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
@@ -22,11 +22,15 @@ def main(kind: str, steps: int, words: list[str]) -> None:
     """Print AP and AP50 after `steps` of the FPN baseline (`fpn`) or of the published cells or decoder."""
     experiment = [] if any(word.startswith("experiment=") for word in words) else ["experiment=nas_fpn"]
     config = compose(["data=shapes", *experiment, "scale=tiny", "data.workers=0", *words])
-    splits, hardware = open_splits(config, say=False), hardware_of(config, threads=1)
-    classes = splits.train.classes
-    model = fpn_baseline(config, classes) if kind == "fpn" else network(config, PUBLISHED_PARTS[kind], classes)
-    schedule = schedule_of(config, images=len(splits.train), steps=steps)
-    batches = batches_of(config, splits.train, batch=schedule.batch, seed=1)
+    setup = Setup(config)
+    splits, hardware = setup.splits(), setup.hardware.for_candidates()
+    family, classes = setup.family, splits.train.classes
+    if kind == "fpn":
+        model = fpn_baseline(family, classes, seed=setup.seed)
+    else:
+        model = network(family, PUBLISHED_PARTS[kind], classes, seed=setup.seed)
+    schedule = setup.schedule.over(len(splits.train), steps=steps)
+    batches = batches_of(setup.data, splits.train, batch=schedule.batch, seed=1)
     trained = train(model, batches, schedule, seed=1, stage="retrain", hardware=hardware)
     numbers = evaluate(model, splits.val, hardware=hardware).numbers
     print(f"{kind} {' '.join(words)}: AP {numbers['ap']:.4f}, AP50 {numbers['ap50']:.4f}, {trained.seconds:.0f} s")

@@ -20,10 +20,9 @@ from evolution.driver import Job
 from evolution.history import History
 from evolution.strategy import Genome
 from msnas import cli
-from msnas.pipeline.candidates import evaluate_many
+from msnas.families.candidates import evaluate_many
 from msnas.runs.folder import Run, open_existing
-from msnas.setup.space import bounded_space
-from msnas.setup.training import open_splits
+from msnas.setup.setup import Setup
 
 WORDS = ("experiment=score_table", "run=score_table")
 REPLICATES = 2
@@ -36,7 +35,7 @@ def main() -> int:
     if failed:
         return failed
     run = open_existing(words)
-    space = bounded_space(run.config)
+    space = Setup(run.config).bounded_space
     genomes = list(enumerated(space))
     assert len(genomes) == space.count()
     with run.locked(), opened_history(run) as history:
@@ -55,7 +54,7 @@ def enumerated(space: Any) -> Iterator[Genome]:
 
 
 def opened_history(run: Run) -> History:
-    candidate: Any = OmegaConf.to_container(run.config.candidate)
+    candidate: Any = OmegaConf.to_container(run.setup.config.candidate)
     return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
 
 
@@ -65,7 +64,7 @@ def score_all(run: Run, jobs: list[Job], history: History) -> None:
     if not left:
         return
     weights = run.folder / "supernet" / "weights.safetensors"
-    with evaluate_many(run.config, open_splits(run.config), weights) as engine:
+    with evaluate_many(run.config, Setup(run.config).splits(), weights) as engine:
         for number, evaluation in enumerate(engine(left), start=len(jobs) - len(left) + 1):
             history.append(evaluation)
             if number % 50 == 0 or not evaluation.ok:

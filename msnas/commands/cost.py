@@ -7,9 +7,8 @@ import numpy as np
 
 from msnas.call import Call
 from msnas.errors import ConfigError
-from msnas.setup.space import bounded_space, input_size, plain_space
-from supernet.nas_fcos.decoder import Decoder
-from supernet.nas_fcos.decoder_space import DecoderSpace
+from msnas.setup.open_run import setup_of
+from msnas.setup.zoo import published
 
 
 def main(call: Call) -> int:
@@ -20,57 +19,37 @@ def main(call: Call) -> int:
 
 
 def _cost(call: Call) -> Any:
-    from msnas.families.zoo import published
-
-    config = call.config
-    if config.zoo is not None and call.positionals:
-        raise ConfigError(
-            f"Give architectures or zoo=, not both, but got zoo={config.zoo} and {call.positionals[0]!r}."
-        )
-    if config.zoo is not None:
+    setup = setup_of(call.words)
+    zoo = setup.config.zoo
+    if zoo is not None and call.positionals:
+        raise ConfigError(f"Give architectures or zoo=, not both, but got zoo={zoo} and {call.positionals[0]!r}.")
+    if zoo is not None:
         asked = any(word.startswith("input=") for word in call.words)
-        return published(config.zoo).cost_row(input_size(config) if asked else None)
+        return published(zoo).cost_row(setup.input_size if asked else None)
     if not call.positionals:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
-    space = plain_space(config)
-    rows = [_row_of(space, text) for text in call.positionals]
+    rows = [setup.family.row(text) for text in call.positionals]
     return rows if len(rows) > 1 else rows[0]
 
 
-def _row_of(space: Any, text: str) -> dict[str, Any]:
-    """An architecture of the space; of a NAS-FCOS space also a whole decoder, such as its winners are."""
-    if isinstance(space, DecoderSpace) and "/" in text:
-        decoder = Decoder.parse(text)
-        return {"architecture": str(decoder), **space.decoder_cost(decoder).by_name()}
-    return _row(space, space.parse(text))
-
-
-def _row(space: Any, architecture: Any) -> dict[str, Any]:
-    cost = space.cost(space.encode(architecture))
-    return {"architecture": str(architecture), **cost.by_name()}
-
-
 def _space(call: Call) -> dict[str, Any]:
-    space = plain_space(call.config)
-    low, high = space.cost_range()
-    bounded = bounded_space(call.config)
-    counted = getattr(bounded, "counted", "exactly")
+    setup = setup_of(call.words)
+    low, high = setup.space.cost_range()
+    bounded = setup.bounded_space
     return {
-        **space.sizes(),
+        **setup.space.sizes(),
         "in_budget": bounded.count(),
-        **({"in_budget_is": counted} if counted != "exactly" else {}),
+        **({"in_budget_is": bounded.counted} if bounded.counted != "exactly" else {}),
         "min_macs": low,
         "max_macs": high,
     }
 
 
 def _sample(call: Call) -> list[dict[str, Any]]:
-    config = call.config
-    if config.n < 1:
-        raise ConfigError(f"n >= 1 must hold, but got n={config.n}.")
-    space = bounded_space(config)
-    rng = np.random.default_rng(config.seed)
-    return [_row(space, space.decode(space.sample(rng))) for _ in range(config.n)]
+    setup = setup_of(call.words)
+    space, n = setup.bounded_space, setup.config.n
+    rng = np.random.default_rng(setup.seed)
+    return [setup.family.row(str(space.decode(space.sample(rng)))) for _ in range(n)]
 
 
 def _text(answer: Any) -> str:

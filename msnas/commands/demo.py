@@ -3,16 +3,20 @@
 import sys
 import time
 
+from rich.console import Console
+
 from msnas.call import Call
-from msnas.commands.check import check
-from msnas.commands.report import write_report
-from msnas.commands.retrain import retrain
-from msnas.commands.search import search
+from msnas.data.check.report_text import print_report
+from msnas.pipeline.checking import checked
+from msnas.pipeline.retraining import retrain
+from msnas.pipeline.searching import search
 from msnas.pipeline.supernet_training import train_first
-from msnas.runs.folder import open_new
+from msnas.report.page import report
 from msnas.runs.progress import duration
+from msnas.setup.open_run import open_new
 
 NAME = "demo"
+STAGES = {"train": train_first, "search": search, "retrain": retrain}
 
 
 def main(call: Call) -> int:
@@ -20,16 +24,16 @@ def main(call: Call) -> int:
     words = ("experiment=demo", *(() if call_names_run(call) else (f"run={NAME}",)), *call.words)
     began = time.monotonic()
     run = open_new(words)
-    call = Call("demo", (), words)
     try:
         with run.locked():
-            report = check(run.config)
-            if not report.sound:
+            found = checked(run.setup)
+            print_report(found, Console(file=sys.stderr))
+            if not found.sound:
                 return 1
-            for name, stage in (("train", train_first), ("search", search), ("retrain", retrain)):
+            for name, stage in STAGES.items():
                 print(f"--- {name}", file=sys.stderr)
-                stage(run, call)
-            page = write_report([run.folder])
+                print(stage(run, ("demo", *words)))
+            page = report([run.folder])
     finally:
         run.forget_unless_begun("supernet")
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")

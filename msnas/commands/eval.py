@@ -4,14 +4,14 @@ Of an anytime detector, AP and cost of every exit, from one pass; the numbers an
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from msnas.call import Call
+from msnas.data.dataset import DetectionDataset
 from msnas.data.geometry import typical_input
-from msnas.data.opening import DetectionDataset
+from msnas.data.opening import open_data
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import Judged, evaluate
 from msnas.errors import ConfigError, DataError
@@ -20,25 +20,25 @@ from msnas.families.nas_fpn.exits import evaluate_exits, exit_costs
 from msnas.files import write_text
 from msnas.runs.progress import Progress
 from msnas.runs.tables import amount
-from msnas.setup.training import hardware_of, open_splits
+from msnas.setup.open_run import setup_of
 
 
 def main(call: Call) -> int:
     """Evaluate on the reported split; the detections go to `detections.json` beside the model, or to `out=`."""
     if len(call.positionals) != 1:
         raise ConfigError("Give one model: a folder with model.json and model.safetensors.")
-    path, config = Path(call.positionals[0]), call.config
+    path, setup = Path(call.positionals[0]), setup_of(call.words)
     model = load(path)
-    config.data.short_side, config.data.long_side = model.config["short_side"], model.config["long_side"]
-    OmegaConf.update(config, "detector.mask", model.config.get("mask", False), force_add=True)
-    splits = open_splits(config)
+    sides = {"short_side": model.config["short_side"], "long_side": model.config["long_side"]}
+    settings = replace(setup.data, **sides, masks=model.config.get("mask", False))
+    splits = open_data(settings, seed=setup.seed)
     _same_classes(model.meta, splits.val.classes)
-    hardware = hardware_of(config, threads=config.hardware.train_threads)
+    hardware = setup.hardware.for_training()
     with Progress("eval", len(splits.val)) as progress:
         exits = _judged_exits(hardware.place(model), splits.val, hardware, progress)
     judged = exits[max(exits)]
     folder = path if path.is_dir() else path.parent
-    out = Path(config.out) if config.out else folder / f"detections-{config.data.name}.json"
+    out = Path(setup.config.out) if setup.config.out else folder / f"detections-{setup.data_name}.json"
     write_text(out, json.dumps(judged.detections))
     names = dict(zip(splits.val.category_ids, splits.val.classes, strict=True))
     answer = {**judged.numbers, "images": judged.images, "detections": str(out)}

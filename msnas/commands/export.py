@@ -3,43 +3,50 @@
 import shutil
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import JSON, WEIGHTS, load
-from msnas.runs.folder import open_existing
+from msnas.runs.folder import find_run
+from msnas.setup.open_run import open_existing, setup_of
+from msnas.setup.setup import Setup
 
 
 def main(call: Call) -> int:
     """Copy the model of the winner with this rank in the search to `out=`; the reported split has no say in it."""
     if len(call.positionals) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
-    words = [*call.words, *(f"run={Path(name).name}" for name in call.positionals)]
-    if call.config.onnx:
+    words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
+    config = setup_of(words).config
+    if config.onnx:
         from msnas.export.onnx_export import require_extra
 
         require_extra()
     run = open_existing(words)
     run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{call.config.rank:02d}-*/model.json"))
+    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/model.json"))
     if not found:
-        raise RunError(f"Run {run.name} has no retrained winner of rank {call.config.rank}; see `msnas retrain`.")
-    out = Path(call.config.out) if call.config.out else Path(f"{run.name}-rank{call.config.rank}")
+        raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
+    out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
     out.mkdir(parents=True, exist_ok=True)
     for name in (WEIGHTS, JSON):
         shutil.copyfile(found[0].parent / name, out / name)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
-    if call.config.onnx:
-        print(_as_onnx(out, run.config))
+    if config.onnx:
+        print(_as_onnx(out, run.setup))
     return 0
 
 
-def _as_onnx(out: Path, config: DictConfig) -> str:
+def _named(call: Call, name: str) -> list[str]:
+    """The words that open the run of that name or path, wherever it lies."""
+    folder = find_run(Path(setup_of(call.words).config.runs_root), name)
+    return [f"run={folder.name}", f"runs_root={folder.parent}"]
+
+
+def _as_onnx(out: Path, setup: Setup) -> str:
     """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
     from msnas.export.onnx_export import FILE, export_onnx
 
-    made = export_onnx(load(out), config, out / FILE)
+    made = export_onnx(load(out), setup.data, out / FILE)
     (height, width), checked = made.size, made.checked
     equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
     gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"

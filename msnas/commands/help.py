@@ -7,7 +7,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from msnas.config.compose import compose, flatten, groups
-from msnas.runs.state import here
+from msnas.runs.folder import newest
+from msnas.runs.state import state_lines
+from msnas.setup.open_run import state_of
 
 
 def overview(stages: Mapping[str, Any]) -> str:
@@ -17,8 +19,19 @@ def overview(stages: Mapping[str, Any]) -> str:
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
     lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
     lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
-    lines += ["", *here(Path(compose().runs_root))]
+    lines += ["", *_here(Path(compose().runs_root))]
     return "\n".join(lines)
+
+
+def _here(root: Path) -> list[str]:
+    """The state of the newest run, or how to begin."""
+    folders = newest(root)
+    if not folders:
+        return [
+            f"There is no run in {root}/ yet. `msnas demo` shows all stages in minutes; "
+            "`msnas init D` prepares a search on your own data in the folder D."
+        ]
+    return state_lines(state_of(folders[0]))
 
 
 def stage_help(name: str, stage: Any) -> str:

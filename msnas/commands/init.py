@@ -8,19 +8,18 @@ import shlex
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig
 from rich.console import Console
 
 from msnas.call import Call
-from msnas.commands.check import checked, is_stride_space
 from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport
 from msnas.data.check.object_sizes import Fit
 from msnas.data.check.report_text import print_report
 from msnas.errors import ConfigError
 from msnas.files import write_text
-from msnas.setup.space import bounded_space, budget_of, input_size
-from msnas.setup.training import hardware_of
+from msnas.pipeline.checking import checked
+from msnas.setup.open_run import setup_of
+from msnas.setup.setup import Setup
 from supernet.errors import SpaceError
 
 SUFFIX = ".msnas"
@@ -36,19 +35,20 @@ def main(call: Call) -> int:
     root = Path(call.positionals[0])
     if not root.is_dir():
         raise ConfigError(f"D must be a folder in COCO format, but {root} is none.")
-    file = Path(call.config.out) if call.config.out else Path(f"{root.resolve().name}{SUFFIX}")
+    out = setup_of(call.words).config.out
+    file = Path(out) if out else Path(f"{root.resolve().name}{SUFFIX}")
     if file.exists():
         raise ConfigError(f"{file} exists already; remove it, or give another name with out=.")
     given = [word for word in call.words if split(word)[0] != "out"]
     options = [("data=coco", f"{root}: any folder in COCO format."), (f"data.root={root.resolve()}", "")]
     options += [(f"data.name={root.resolve().name}", "Names the run's folder."), *_scale(given, root)]
-    config = compose([*_words(options), *given])
-    if not is_stride_space(config):
+    setup = Setup(compose([*_words(options), *given]))
+    if not setup.family_class.has_size_groups:
         raise ConfigError(
-            f"Options are fitted to MSNAS's spaces, but got space={config.space_name}; "
+            f"Options are fitted to MSNAS's spaces, but got space={setup.space_name}; "
             f"give the data to its first stage: data=coco data.root={root}."
         )
-    report = checked(config)
+    report = checked(setup)
     if not report.sound or report.suggestion is None:
         print_report(report, Console(file=sys.stderr))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
@@ -78,7 +78,7 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     """`small` where there is a GPU, else `tiny`; nothing where the user chose."""
     if _says(given, "scale") or _says(given, "experiment"):
         return []
-    gpu = hardware_of(compose(["data=coco", f"data.root={root}", *given]), threads=None).device.type == "cuda"
+    gpu = Setup(compose(["data=coco", f"data.root={root}", *given])).hardware.for_training().device.type == "cuda"
     if gpu:
         return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
@@ -111,19 +111,19 @@ def _budget(words: list[str]) -> list[Option]:
     if any(split(word)[0].startswith("budget") for word in words):
         return []
     for tolerance in _TOLERANCES:
-        config = compose([*words, f"budget.tolerance={tolerance}"])
-        inside = _count(config)
+        setup = Setup(compose([*words, f"budget.tolerance={tolerance}"]))
+        inside = _count(setup)
         if inside >= ENOUGH:
-            height, width = input_size(config)
-            why = f"At {height}x{width} the FPN baseline costs what the budget is, {budget_of(config)}: {inside:,} "
+            height, width = setup.input_size
+            why = f"At {height}x{width} the FPN baseline costs what the budget is, {setup.budget}: {inside:,} "
             why += "architectures lie inside."
             return [(f"budget.tolerance={tolerance}", why)]
     return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
 
 
-def _count(config: DictConfig) -> int:
+def _count(setup: Setup) -> int:
     try:
-        return int(bounded_space(config).count())
+        return setup.bounded_space.count() or 0
     except SpaceError:  # the budget lies outside the space
         return 0
 

@@ -20,7 +20,7 @@ from msnas.errors import ConfigError
 from msnas.export.model_file import load
 from msnas.files import write_json
 from msnas.runs.progress import Progress
-from msnas.setup.training import hardware_of
+from msnas.setup.open_run import setup_of
 
 DETECTIONS = "detections.json"
 _KEPT = (".jpg", ".jpeg", ".png")  # a picture of another format is drawn as PNG
@@ -31,12 +31,13 @@ def main(call: Call) -> int:
     """Detect, draw, list; 0 also where some images cannot be read (they are listed), 1 where none can."""
     if len(call.positionals) != 3:
         raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES OUT.")
-    score, source, out = call.config.score, Path(call.positionals[1]), Path(call.positionals[2])
+    setup = setup_of(call.words)
+    score, source, out = setup.config.score, Path(call.positionals[1]), Path(call.positionals[2])
     if isinstance(score, bool) or not 0 <= score <= 1:
         raise ConfigError(f"score must be from 0 to 1, but got {score!r}.")
     model = load(call.positionals[0])
     root, files = _images(source, out)
-    hardware = hardware_of(call.config, threads=call.config.hardware.train_threads)
+    hardware = setup.hardware.for_training()
     hardware.place(model)
     answer = _predict(model, root, files, out, score=score, hardware=hardware)
     write_json(out / DETECTIONS, answer)

@@ -10,12 +10,14 @@ from rich.table import Table
 
 from msnas.call import Call
 from msnas.errors import ConfigError
-from msnas.runs.folder import OWNED, newest
+from msnas.runs.folder import DONE, STAGES, newest
+from msnas.setup.open_run import setup_of
 
 
 def main(call: Call) -> int:
     """Print the runs, newest first; prune first where `keep=` says so."""
-    root, keep = Path(call.config.runs_root), call.config.keep
+    config = setup_of(call.words).config
+    root, keep = Path(config.runs_root), config.keep
     folders = newest(root)
     if keep is not None:
         if not isinstance(keep, int) or keep < 0:
@@ -36,14 +38,14 @@ def _row(folder: Path) -> dict[str, Any]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
         "run": folder.name,
-        "state": {stage: _state(folder / stage) for stage in OWNED},
+        "state": {stage: _state(folder / stage) for stage in STAGES},
         "bytes": sum(path.stat().st_size for path in files),
         "changed": max(path.stat().st_mtime for path in files),
     }
 
 
 def _state(folder: Path) -> str:
-    if (folder / "done.json").exists():
+    if (folder / DONE).exists():
         return "complete"
     return "begun" if folder.exists() else "-"
 
@@ -61,11 +63,11 @@ def _prune(folder: Path) -> int:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("run", *OWNED, "size", "last change"):
+    for title in ("run", *STAGES, "size", "last change"):
         table.add_column(title)
     for row in rows:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["changed"]))
-        table.add_row(row["run"], *(row["state"][stage] for stage in OWNED), _size(row["bytes"]), changed)
+        table.add_row(row["run"], *(row["state"][stage] for stage in STAGES), _size(row["bytes"]), changed)
     Console().print(table)
 
 

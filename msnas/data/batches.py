@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from msnas.data.dataset import DetectionDataset
+from msnas.data.settings import DataSettings
 from msnas.data.transforms import Target
 from msnas.errors import DataError
 from msnas.seeds import derive
@@ -113,3 +114,20 @@ class Batches:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pool": None, "_pending": {}}
+
+
+def batches_of(
+    settings: DataSettings, dataset: DetectionDataset, *, batch: int, seed: int, rank: int = 0, world_size: int = 1
+) -> Batches:
+    """This process's share of the training batches of `dataset`, augmented as the settings say."""
+    return Batches(
+        dataset,
+        batch,
+        seed=seed,
+        flip=settings.flip,
+        jitter=settings.jitter,
+        crop=settings.crop,
+        workers=settings.workers,
+        rank=rank,
+        world_size=world_size,
+    )

@@ -54,6 +54,15 @@ def open_data(settings: DataSettings, *, seed: int = 0) -> Splits:
     return _search_split(settings, train, val, seed, notes)
 
 
+def reported_split(settings: DataSettings, *, seed: int) -> DetectionDataset:
+    """The `val` of `open_data`, with no image decoded. Raises as it does for paths; faults of the data are let be."""
+    source = read_source(settings)
+    part = source.val or source.train
+    store = ImageStore(part, settings.short_side, settings.long_side)
+    data = DetectionDataset(part.images, source.train.categories, store, masks=settings.masks)
+    return data if source.val is not None else _test_split(data, settings.val_fraction, seed)[1]
+
+
 def _test_split(everything: DetectionDataset, fraction: float, seed: int) -> tuple[DetectionDataset, DetectionDataset]:
     kept, held = hold_out(everything.images, max(1, round(fraction * len(everything))), seed, "val")
     if not held:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import nms
@@ -24,6 +23,7 @@ from torchvision.ops import nms
 from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.geometry import padded_size, resized_size
 from msnas.data.images import locate, read_rgb
+from msnas.data.settings import DataSettings
 from msnas.data.source import read_source
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.detectors.fcos import FCOS
@@ -31,7 +31,6 @@ from msnas.detectors.retinanet import RetinaNet
 from msnas.detectors.transform import IMAGE_MEAN
 from msnas.errors import ConfigError, DataError, ModelError
 from msnas.export.onnx_check import Agreement, compare, in_onnxruntime, in_torch
-from msnas.setup.training import data_settings
 
 FILE = "model.onnx"
 DETECTORS = (FasterRCNN, RetinaNet, FCOS)
@@ -56,8 +55,8 @@ def require_extra() -> None:
         raise ConfigError(f"onnx=true needs {', '.join(missing)}, of the extra `export`: pip install 'msnas[export]'.")
 
 
-def export_onnx(detector: Any, config: DictConfig, path: Path) -> Exported:
-    """Write `detector` (loaded, on the CPU) to `path`, checked on images of the data of `config`.
+def export_onnx(detector: Any, settings: DataSettings, path: Path) -> Exported:
+    """Write `detector` (loaded, on the CPU) to `path`, checked on images of the data.
 
     The split is the reported one, the training images where it has no file of its own; the input's size is what most
     of its images are padded to. Raises ModelError where the graph cannot be made or finds other things than torch,
@@ -67,7 +66,7 @@ def export_onnx(detector: Any, config: DictConfig, path: Path) -> Exported:
     if not isinstance(detector, DETECTORS):
         known = ", ".join(kind.__name__ for kind in DETECTORS)
         raise ModelError(f"ONNX is written for {known}, but this model is a {type(detector).__name__}.")
-    source = read_source(data_settings(config))
+    source = read_source(settings)
     part = source.val or source.train
     rule = detector.config["short_side"], detector.config["long_side"]
     size = _common_size(part.images, *rule, detector.encoder.divisor)

@@ -1,26 +1,42 @@
-"""What the stages must know of a family of networks: `family` in conf/space/*.yaml names the module that knows it.
+"""What the stages must know of a family of networks: one class, made of typed values, that answers for its space.
 
-Such a module has the functions of `Family` at its top level and imports torch inside them only.
+`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `seed` and
+`budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the dataclass
+that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait for it.
 """
 
-import importlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
+from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
 from supernet.cost import Cost
+from supernet.space import Budget, SearchSpace
 
-Size = tuple[int, int]  # (height, width) in pixels
+if TYPE_CHECKING:
+    from torch import nn
+
+    from msnas.data.opening import Splits
+    from msnas.families.settings import SearchSettings
+
+Pretraining = Literal["supernet", "backbone"] | None
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Sides:
+    """Pixels that images are resized to: the short side, unless the long one would then exceed `long`."""
+
+    short: int
+    long: int
+
+
+@dataclass(frozen=True)
+class ScoredNetwork:
     """One of the best of a search: its architecture, what it costs there, and its scores."""
 
     architecture: Any
@@ -29,11 +45,11 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchOutcome:
     """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations."""
 
-    winners: tuple[Chosen, ...]
-    finalists: tuple[Chosen, ...]
+    winners: tuple[ScoredNetwork, ...]
+    finalists: tuple[ScoredNetwork, ...]
     evaluated: int
     failed: int
     inside_budget: int
@@ -41,7 +57,7 @@ class Found:
     front: list[dict[str, Any]] | None = None  # of a search with several objectives
 
 
-class Told(Protocol):
+class SearchProgress(Protocol):
     """Who is told how far a search is."""
 
     def part(self, name: str) -> None:
@@ -60,51 +76,184 @@ class Told(Protocol):
         """So many steps of what is done before candidates can be scored."""
 
 
-class Family(Protocol):
-    """A family of networks."""
+@dataclass(frozen=True)
+class Baseline:
+    """A network that winners are compared with: the name of its folder, what a table calls it, what it is.
 
-    FIRST: str
-    """What `msnas train` trains before a search: the "supernet", a "backbone"; "" where a search is the first stage."""
+    architecture: of the space, built as a winner is; None: the family's FPN baseline, which `text` describes.
+    """
 
-    SHARES_WEIGHTS: bool
-    """Candidates take their weights from what `msnas train` made."""
+    folder: str
+    name: str
+    text: str
+    cost: Cost
+    architecture: Any = None
 
-    def divisor(self, config: DictConfig) -> int:
-        """What the sides of an input must be multiples of."""
 
-    def cost(self, config: DictConfig, architecture: Any, input_size: Size) -> Cost:
-        """Exact cost of the detector that an architecture is retrained as."""
+@dataclass(frozen=True)
+class Picture:
+    """A network to draw, the words above it, and the space that a row of blocks and strides belongs to.
 
-    def baseline_cost(self, config: DictConfig, input_size: Size) -> Cost:
-        """Exact cost of the FPN baseline."""
+    network: an architecture of the family; or its FPN baseline, by whatever value the family draws it from.
+    """
 
-    def baseline_name(self, config: DictConfig) -> str:
-        """The FPN baseline in a table."""
+    network: Any
+    title: str
+    subtitle: str = ""
+    space: Any = None
 
-    def first(self, config: DictConfig, classes: Sequence[str]) -> Any:
-        """The detector that `msnas train` trains; asked for where `FIRST` is not ""."""
 
-    def parse(self, config: DictConfig, text: str) -> Any:
+class Published(Protocol):
+    """A published network."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the zoo."""
+
+    @property
+    def map(self) -> float | None:
+        """The published COCO mAP, percent; None where none was published."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that its published cost is stated for."""
+
+    @property
+    def architecture(self) -> Any:
+        """What a search found, a value whose `str` is its text; None for a baseline."""
+
+    def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
+        """Name, architecture and exact costs at `input_size`, by default the published one."""
+
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """What is drawn of it. Raises ConfigError for a baseline that there is nothing to draw of."""
+
+
+class Family(ABC):
+    """A family of networks over one search space."""
+
+    pretraining: ClassVar[Pretraining]
+    """What `msnas train` trains before a search: the supernet whose weights candidates take, a backbone that is then
+    frozen, or nothing, so that a search is the first stage."""
+
+    has_size_groups: ClassVar[bool] = False
+    """Whether heads serve groups of object sizes and choose the strides that they read."""
+
+    has_part_latencies: ClassVar[bool] = False
+    """Whether a network's latency is a sum over parts, which `msnas latency` measures."""
+
+    space: SearchSpace
+    """The search space, at the input size that costs are counted at."""
+
+    # What is known without any options
+
+    @staticmethod
+    @abstractmethod
+    def divisor(space: Mapping[str, Any]) -> int:
+        """What the sides of an input must be multiples of, for the options `space.*`."""
+
+    @staticmethod
+    @abstractmethod
+    def zoo() -> Sequence[Published]:
+        """The family's published networks."""
+
+    @staticmethod
+    @abstractmethod
+    def recognised(text: str) -> Any | None:
+        """The architecture that a text is whatever the space, None where that needs a space or is another family's."""
+
+    @staticmethod
+    @abstractmethod
+    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+        """One picture of all of them, SVG or PNG by the ending of `path`. Raises ConfigError for too many.
+
+        base_scale: side in pixels of an object of k = 4, by default by the input's size.
+        """
+
+    # Architectures and costs
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
         """The architecture that a result or a user calls `text`. Raises SpaceError."""
 
-    def detector(self, config: DictConfig, architecture: Any, classes: Sequence[str]) -> Any:
+    @abstractmethod
+    def cost(self, architecture: Any) -> Cost:
+        """Exact cost of the detector that an architecture is retrained as, at the space's input size."""
+
+    def row(self, text: str) -> dict[str, Any]:
+        """What `msnas cost` says of `text`: by default the architecture's cost in the space."""
+        architecture = self.space.parse(text)
+        return {"architecture": str(architecture), **self.space.cost(self.space.encode(architecture)).by_name()}
+
+    @property
+    @abstractmethod
+    def baseline_cost(self) -> Cost:
+        """Exact cost of the FPN baseline."""
+
+    @property
+    @abstractmethod
+    def baseline_name(self) -> str:
+        """The FPN baseline in a table: backbone, width and channels."""
+
+    def points(self, budget: Budget | None) -> list[Baseline]:
+        """Architectures of the space that winners are compared with beside the FPN baseline, near the budget."""
+        return []
+
+    # Networks
+
+    def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The detector that `msnas train` trains; asked for where `pretraining` is not None."""
+        raise AssertionError("a search is the first stage")
+
+    @abstractmethod
+    def detector_of(self, architecture: Any, classes: Sequence[str]) -> "nn.Module":
         """The detector that an architecture is retrained as."""
 
-    def baseline(self, config: DictConfig, classes: Sequence[str]) -> Any:
+    @abstractmethod
+    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The FPN baseline."""
 
-    def recipe(self, config: DictConfig) -> Any:
-        """How a candidate is scored."""
+    # The search
 
-    def search(
-        self, config: DictConfig, splits: Any, *, space: Any, weights: Path, folder: Path, hardware: Any, told: Told
-    ) -> Found:
-        """The search, on from where `folder` stands. weights: what `msnas train` left."""
+    @property
+    def scored_by_loss(self) -> bool:
+        """Whether candidates are judged by minus a loss and not by an AP."""
+        return False
+
+    def check_search(self, settings: "SearchSettings") -> None:
+        """Raise ConfigError for options that a search of this family cannot have; none by default."""
+        return
+
+    def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The options of every strategy that a search runs one after the other; one by default."""
+        return [strategy]
+
+    @abstractmethod
+    def search(self, settings: "SearchSettings", splits: "Splits", progress: SearchProgress) -> SearchOutcome:
+        """The search, on from where `settings.folder` stands."""
+
+    # The report
+
+    def pictures_beside_baseline(self, architecture: Any, title: str) -> list[Picture]:
+        """The architecture and the FPN baseline as one picture, [] where the family has none."""
+        return []
+
+    def gene(self, section: str, cardinality: int) -> tuple[str, list[str], list[str] | None]:
+        """What a gene of a section is called, what its values are, and the block strides that colour them, if any."""
+        return section, [f"choice {value}" for value in range(cardinality)], None
+
+    def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
+        """Which heads share their weights over time, of a search that has heads; `second`: a second space's."""
+        return None
 
 
-def family_of(config: DictConfig) -> Family:
-    """The family of the configuration's space."""
-    name = str(config.family)
-    if not name.startswith("msnas."):
-        raise ConfigError(f"family must be a module of this library, but got {name!r}.")
-    return cast(Family, importlib.import_module(name))
+def require_detector(family: str, detector: Blueprint, target: str, word: str) -> None:
+    """Raise ConfigError unless the detector is the one that the family's networks stand under."""
+    if detector.target != target:
+        got = detector.target.rpartition(".")[2]
+        raise ConfigError(f"The networks of {family} stand under {word}, but got {got}; give {word}.")
+
+
+def nothing_searched(name: str) -> ConfigError:
+    """What is said where the published network `name` is used as an architecture, but is a baseline."""
+    return ConfigError(f"zoo={name} is a baseline, where nothing was searched; name one of msnas_* or nas_*.")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from torch import nn
 
 from evolution.ranking import kendall_tau
+from msnas.data.batches import batches_of
 from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
@@ -19,11 +19,12 @@ from msnas.engine.evaluation import Judged, evaluate
 from msnas.engine.loop import train
 from msnas.export import model_file
 from msnas.files import write_json, write_text
-from msnas.pipeline.supernet_training import schedule_of
 from msnas.pipeline.tensorboard import Board, training_board
+from msnas.runs.folder import DETECTIONS, RESULT, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
-from msnas.setup.training import batches_of
+from msnas.setup.setup import Setup
+from supernet.cost import Cost
 
 STAGE = "retrain"
 
@@ -36,8 +37,7 @@ class Entry:
     name: str
     architecture: str
     build: Callable[[], nn.Module]
-    macs: int
-    params: int
+    cost: Cost
     one_shot: float | None
     seed: int
 
@@ -48,28 +48,31 @@ def identity(architecture: str) -> str:
 
 
 def train_entry(
-    config: DictConfig, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
+    setup: Setup, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
 ) -> None:
     """Train, evaluate on the reported split, save into `folder`; the result is written last."""
     folder.mkdir(parents=True, exist_ok=True)
-    seed = derive(config.seed, STAGE, entry.seed)
-    schedule = schedule_of(config, images=len(splits.train), steps=config.retrain.steps, factor=config.retrain.factor)
+    seed = derive(setup.seed, STAGE, entry.seed)
+    options = setup.retrain
+    schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=options.factor)
     model = entry.build()
-    every = config.retrain.checkpoint_every
+    every = options.checkpoint_every
     with (
-        Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
-        Board(folder, on=config.log.tensorboard and group.writes) as board,
+        Progress(entry.name, schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
+        Board(folder, on=setup.tensorboard and group.writes) as board,
     ):
         trained = train(
             model,
-            batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group),
+            batches_of(
+                setup.data, splits.train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size
+            ),
             schedule,
             seed=seed,
             stage=STAGE,
             hardware=hardware,
             group=group,
             folder=folder,
-            fingerprint={"network": entry.architecture, "detector": str(config.detector)},
+            fingerprint={"network": entry.architecture, "detector": setup.network_fingerprint["detector"]},
             save_every=every,
             progress=progress.update,
             on_step=training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware),
@@ -88,10 +91,11 @@ def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder
         "architecture": entry.architecture,
     }
     model_file.save(folder, model, meta)
-    write_text(folder / "detections.json", json.dumps(judged.detections))
-    row = {"name": entry.name, "architecture": entry.architecture, "macs": entry.macs, "params": entry.params}
+    write_text(folder / DETECTIONS, json.dumps(judged.detections))
+    row: dict[str, Any] = {"name": entry.name, "architecture": entry.architecture}
+    row |= {"macs": entry.cost.macs, "params": entry.cost.params}
     row |= {**judged.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
-    write_json(folder / "result.json", row)
+    write_json(folder / RESULT, row)
 
 
 def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,56 +1,56 @@
 """The first stage: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
-import sys
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-from omegaconf import DictConfig
 
-from msnas.call import Call
+from msnas.data.batches import batches_of
 from msnas.engine import checkpoint
-from msnas.engine.devices import Hardware
+from msnas.engine.devices import Hardware, describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
-from msnas.errors import ConfigError
-from msnas.families.family import family_of
+from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import Run
+from msnas.runs.folder import DONE, STATUS, WEIGHTS, record_environment
 from msnas.runs.progress import Progress, duration
 from msnas.seeds import derive
-from msnas.setup.networks import first
-from msnas.setup.space import bounded_space, plain_space
-from msnas.setup.training import batches_of, hardware_of, open_splits, record_start
-from supernet.strides.architecture import Architecture
+from msnas.setup.open_run import OpenRun
+from msnas.setup.setup import Setup
 
 STAGE = "supernet"
+log = logging.getLogger(__name__)
 
 
-def train_first(run: Run, call: Call, group: Group = ALONE) -> None:
-    """The stage: reads the data, leaves `supernet/weights.safetensors`, of a supernet or of a backbone's detector."""
-    config, done = run.config, run.done(STAGE)
-    family = family_of(config)
+def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
+    """The stage: reads the data, leaves `supernet/weights.safetensors`, of a supernet or of a backbone's detector.
+
+    command: its words, for the run's record. Returns what there is to say in the end.
+    """
+    setup, done = run.setup, run.done(STAGE)
+    pretraining = setup.family_class.pretraining
     if done is not None:
-        if group.writes:
-            told = f"The {family.FIRST} of run {run.name} is trained ({done['steps']} steps)"
-            print(f"{told}. Next: msnas search run={run.name}")
-        return
-    hardware = hardware_of(config, threads=config.hardware.train_threads)
-    splits = open_splits(config, say=group.writes)
-    seed = derive(config.seed, STAGE)
-    schedule = schedule_of(config, images=len(splits.supernet_train), steps=config.train.steps)
-    batches = batches_of(config, splits.supernet_train, batch=schedule.batch, seed=seed, group=group)
-    path_of_step = paths(config) if family.SHARES_WEIGHTS else None
-    model = first(config, splits.train.classes)
+        trained_before = f"The {pretraining} of run {run.name} is trained ({done['steps']} steps)"
+        return f"{trained_before}. Next: msnas search run={run.name}"
+    hardware = setup.hardware.for_training()
+    splits = setup.splits()
+    seed = derive(setup.seed, STAGE)
+    schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)
+    batches = batches_of(
+        setup.data, splits.supernet_train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size
+    )
+    path_of_step = paths(setup) if pretraining == "supernet" else None
+    model = pretraining_network(setup.family, splits.train.classes, seed=setup.seed)
     folder = run.stage(STAGE)
     if group.writes:
-        record_start(run, call, hardware)
+        record_environment(run, command, describe(hardware))
         _announce(run, schedule, hardware)
-    every = config.train.checkpoint_every
+    every = setup.train.checkpoint_every
     with (
-        Progress(family.FIRST, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
-        Board(folder, on=config.log.tensorboard and group.writes) as board,
+        Progress(str(pretraining), schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
+        Board(folder, on=setup.tensorboard and group.writes) as board,
     ):
         on_step = training_board(
             board,
@@ -65,62 +65,40 @@ def train_first(run: Run, call: Call, group: Group = ALONE) -> None:
             model,
             batches,
             schedule,
-            seed=config.seed,
+            seed=setup.seed,
             stage=STAGE,
             path_of_step=path_of_step,
             hardware=hardware,
             group=group,
             folder=folder,
-            fingerprint={"space": str(config.space), "detector": str(config.detector)},
+            fingerprint=setup.network_fingerprint,
             save_every=every,
             progress=progress.update,
             on_step=on_step,
         )
     if group.writes:
-        checkpoint.save_weights(folder / "weights.safetensors", model)
-        write_json(folder / "done.json", {"steps": schedule.steps, "seconds": trained.seconds})
-        print(f"The {family.FIRST} is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}")
+        checkpoint.save_weights(folder / WEIGHTS, model)
+        write_json(folder / DONE, {"steps": schedule.steps, "seconds": trained.seconds})
+    return f"The {pretraining} is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}"
 
 
-def _announce(run: Run, schedule: Schedule, hardware: Hardware) -> None:
-    first = family_of(run.config).FIRST
-    print(f"Run {run.name}: {first}, {schedule.steps} steps of {schedule.batch} images.", file=sys.stderr)
-    if run.config.scale_name == "paper" and hardware.device.type == "cpu":
-        print("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.", file=sys.stderr)
+def _announce(run: OpenRun, schedule: Schedule, hardware: Hardware) -> None:
+    setup = run.setup
+    what = f"{setup.family_class.pretraining}, {schedule.steps} steps of {schedule.batch} images"
+    log.info("Run %s: %s.", run.name, what)
+    if setup.scale_name == "paper" and hardware.device.type == "cpu":
+        log.info("This is the published scale, for 16 GPUs; on a CPU try scale=tiny.")
 
 
-def schedule_of(config: DictConfig, *, images: int, steps: int | None, factor: float = 1.0) -> Schedule:
-    """The recipe of `config.schedule` over `images` training images, `factor` times as long.
-
-    steps: the whole length where it is given; warm-up and milestones keep their share.
-    """
-    recipe = config.schedule
-    total = None if steps is None else max(1, round(steps * factor))
-    return Schedule.of_epochs(
-        images=images,
-        batch=recipe.batch,
-        epochs=recipe.epochs * factor,
-        lr=recipe.lr,
-        warmup=recipe.warmup,
-        warmup_lr=recipe.warmup_lr,
-        milestones=[milestone * factor for milestone in recipe.milestones],
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        clip=recipe.clip,
-        steps=total,
-    )
-
-
-def paths(config: DictConfig) -> Callable[[int], Architecture]:
+def paths(setup: Setup) -> Callable[[int], Hashable]:
     """The architecture of each step: a function of the run's seed and the step alone."""
-    if config.train.paths not in ("all", "in_budget"):
-        raise ConfigError(f"train.paths must be all or in_budget, but got {config.train.paths!r}.")
-    space = bounded_space(config) if config.train.paths == "in_budget" else plain_space(config)
-    how = {} if config.train.paths == "in_budget" else {"sampling": config.train.sampling}
+    in_budget = setup.train.paths == "in_budget"
+    space = setup.bounded_space if in_budget else setup.space
+    how = {} if in_budget else {"sampling": setup.train.sampling}
 
-    def path_of_step(step: int) -> Architecture:
-        rng = np.random.default_rng(derive(config.seed, STAGE, "path", step))
-        architecture: Architecture = space.decode(space.sample(rng, **how))
+    def path_of_step(step: int) -> Hashable:
+        rng = np.random.default_rng(derive(setup.seed, STAGE, "path", step))
+        architecture: Hashable = space.decode(space.sample(rng, **how))
         return architecture
 
     return path_of_step

@@ -13,18 +13,16 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from torch import nn
 
 from msnas.data.dataset import DetectionDataset
 from msnas.data.images import read_upright
 from msnas.drawings.detections import draw_detections
-from msnas.drawings.found import draw_found
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.evaluation import evaluation_mode
 from msnas.errors import ConfigError
-from msnas.setup.space import plain_space
-from msnas.setup.training import fit_of
+from msnas.families.family import Picture
+from msnas.setup.setup import Setup
 
 PICTURES = 4  # images of a data set whose detections are shown
 _NOT_DRAWN = ("step", "generation")  # what a curve is drawn over
@@ -101,11 +99,12 @@ def training_board(
     return told
 
 
-def picture_of(config: DictConfig, architecture: Any) -> NDArray[np.uint8]:
-    """The drawing of an architecture of the configuration's space as pixels [h, w, 3]."""
+def picture_of(setup: Setup, architecture: Any) -> NDArray[np.uint8]:
+    """The drawing of an architecture as pixels [h, w, 3]."""
+    picture = Picture(architecture, "The winner", space=setup.space)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "architecture.png"
-        draw_found(architecture, plain_space(config), path, title="The winner", base_scale=fit_of(config).base_scale)
+        setup.family.draw([picture], path, base_scale=setup.fit.base_scale)
         return read_upright(path)
 
 

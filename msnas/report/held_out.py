@@ -34,23 +34,10 @@ def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
 
 
 def _reported_split(run: RunData) -> Any:
-    """The split that results are reported on, as `open_data` draws it, but with no image decoded."""
-    from msnas.data.opening import DetectionDataset
-    from msnas.data.source import read_source
-    from msnas.data.splits import hold_out
-    from msnas.data.store import ImageStore
-    from msnas.setup.training import data_settings
+    """The split that results are reported on, with no image decoded."""
+    from msnas.data.opening import reported_split  # torch
 
-    settings = data_settings(run.config)
-    source = read_source(settings)
-    part = source.val or source.train
-    data = DetectionDataset(
-        part.images, source.train.categories, ImageStore(part, settings.short_side, settings.long_side)
-    )
-    if source.val is not None:
-        return data
-    number = max(1, round(settings.val_fraction * len(data)))
-    return data.subset(hold_out(data.images, number, run.config.seed, "val")[1])
+    return reported_split(run.setup.data, seed=run.setup.seed)
 
 
 def _pictures(split: Any, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:

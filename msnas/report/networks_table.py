@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 from evolution.ranking import kendall_tau, tau_interval
-from msnas.report.run_data import BASELINE, Record
+from msnas.report.run_data import Record
 from msnas.report.spread import deviation, mean, standard_error
+from msnas.runs.folder import BASELINE
 
 
 def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:

@@ -9,14 +9,12 @@ from typing import Any
 
 from evolution.strategy import Evaluation
 from msnas.pipeline.rank_table import label
-from msnas.report.nas_fcos_numbers import PERIOD, fully_shared
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
 from msnas.report.spread import mean
 from msnas.report.survivors import best_so_far, choices
-from msnas.runs.tables import scored_by_loss
-from supernet.nas_fcos.head_space import HeadSpace
+from supernet.space import SearchSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
 
@@ -25,26 +23,26 @@ def page_data(
     run: RunData, *, intervals: Record | None = None, pictures: Sequence[Record] = (), note: str = ""
 ) -> Record:
     """JSON values only. The other arguments are what `held_out.evidence` gives."""
-    space = space_of(run)
+    setup = run.setup
     first, heads = first_scores(run.evaluations), first_scores(run.heads)
     networks = networks_of(run.retrained, intervals or {})
     content: Record = _plain(
         {
             "name": run.name,
-            "data": run.config.data.name,
+            "data": run.setup.data_name,
             "space": _space_record(run),
             "budget": _budget(run),
             "stages": [vars(stage) for stage in run.stages],
-            "evaluations": _evaluations(first, space),
+            "evaluations": _evaluations(first, setup.space),
             "generations": run.generations,
             "best_so_far": best_so_far(run, first),
             "front": run.search.get("front", []),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
             "heads": {"evaluated": len(heads), "samples": samples_of(run.head_generations, heads)} if heads else None,
-            "sharing": _sharing(first if isinstance(space, HeadSpace) else heads),
+            "sharing": setup.family.sharing(first, heads),
             "score": _score(run),
-            "choices": choices(run, first, space),
+            "choices": choices(run, first, setup.space),
             "winners": _winners(run.search.get("winners", []), networks),
             "rank": _rank(run.rank),
             "retrained": run.retrained,
@@ -61,14 +59,9 @@ def page_data(
 
 def _score(run: RunData) -> Record:
     """What candidates were judged by: minus a loss, or an AP."""
-    if scored_by_loss(run.config):
+    if run.setup.family.scored_by_loss:
         return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)"}
     return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP"}
-
-
-def _sharing(heads: Sequence[Evaluation]) -> Record | None:
-    """NAS-FCOS Fig. 5; None where no heads were searched."""
-    return {"period": PERIOD, "shares": fully_shared(heads)} if heads else None
 
 
 def _winners(winners: Sequence[Record], networks: Sequence[Record]) -> list[Record]:
@@ -89,32 +82,12 @@ def first_scores(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return list({e.genome: e for e in evaluations if e.replicate == 0}.values())
 
 
-def space_of(run: RunData) -> Any:
-    """The run's search space; None where its module or its data have gone since."""
-    from msnas.config.compose import build
-    from msnas.errors import ConfigError
-    from msnas.setup.space import plain_space
-
-    try:
-        return plain_space(run.config)
-    except (ConfigError, OSError):  # `input=auto` reads the data, which need not be on this machine
-        return build(run.config.space)
-
-
 def _space_record(run: RunData) -> Record:
-    from omegaconf import OmegaConf
-
-    return {"name": run.config.space_name, **dict(OmegaConf.to_container(run.config.space))}  # type: ignore[arg-type]
+    return {"name": run.setup.space_name, **run.setup.space_options}
 
 
 def _budget(run: RunData) -> Record | None:
-    from msnas.errors import ConfigError
-    from msnas.setup.space import budget_of
-
-    try:
-        budget = budget_of(run.config)
-    except (ConfigError, OSError):
-        return None
+    budget = run.setup.budget if run.sized else None
     if budget is None:
         return None
     bounds = {"metric": budget.metric, "target": budget.target, "low": budget.low, "high": budget.high}
@@ -122,7 +95,7 @@ def _budget(run: RunData) -> Record | None:
     return {**bounds, "also": others, "text": str(budget)}
 
 
-def _evaluations(evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
+def _evaluations(evaluations: Sequence[Evaluation], space: SearchSpace) -> list[Record]:
     front = _pareto_front(evaluations)
     return [
         {

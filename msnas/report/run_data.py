@@ -7,12 +7,15 @@ from typing import Any
 
 from evolution.history import History
 from evolution.strategy import Evaluation
-from msnas.errors import RunError
+from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, read_lines
-from msnas.runs.folder import COMMANDS, stages_of, stored_config
+from msnas.runs.folder import BASELINE, CONFIG, ENVIRONMENT, METRICS, RESULT, STAGES, TABLE, stages_of
+from msnas.runs.folder import DETECTIONS as DETECTED
+from msnas.runs.folder import DONE as DONE_FILE
+from msnas.setup.open_run import stored_setup
+from msnas.setup.setup import Setup
 
 Record = dict[str, Any]
-BASELINE = "baseline-"  # how the folders of what winners are compared with begin
 DONE, BEGUN, MISSING = "done", "begun", "missing"
 
 
@@ -30,16 +33,18 @@ class StageData:
 class RunData:
     """The content of one run folder. Lists are empty and records are {} where a stage has not written them.
 
-    config: as stored, a mapping. evaluations: in the order made, failed attempts included. generations: the
-    strategy's own records. heads, head_generations: the same of NAS-FCOS's second half, after the pyramids'.
-    curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
-    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
-    with its `folder`.
+    setup: what the stored configuration means, at the space's own input size where the data are gone (`sized` is then
+    false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
+    included. generations: the strategy's own records. heads, head_generations: the same of NAS-FCOS's second half,
+    after the pyramids'. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-..."). rank: what
+    `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one) with its
+    `folder`.
     """
 
     name: str
     folder: Path
-    config: Any
+    setup: Setup
+    sized: bool
     config_text: str
     environment: Record
     stages: tuple[StageData, ...]
@@ -55,25 +60,26 @@ class RunData:
     @classmethod
     def read(cls, folder: Path) -> "RunData":
         """Raises RunError where `folder` is no run."""
-        path = folder / "config.yaml"
+        path = folder / CONFIG
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
-        config = stored_config(folder)
+        setup, sized = _readable(stored_setup(folder))
         evaluations, generations = _history(folder / "search" / "history.sqlite")
         heads, head_generations = _history(folder / "search" / "head.sqlite")
         return cls(
             name=folder.resolve().name,
             folder=folder,
-            config=config,
+            setup=setup,
+            sized=sized,
             config_text=path.read_text(),
-            environment=read_json(folder / "environment.json") or {},
-            stages=tuple(_stage(folder, name) for name in stages_of(folder, config)),
+            environment=read_json(folder / ENVIRONMENT) or {},
+            stages=tuple(_stage(folder, name) for name in stages_of(folder, named=setup.names_architectures)),
             evaluations=evaluations,
             generations=generations,
-            search=read_json(folder / "search" / "result.json") or {},
+            search=read_json(folder / "search" / RESULT) or {},
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
-            rank=read_json(folder / "rank" / "table.json") or {},
+            rank=read_json(folder / "rank" / TABLE) or {},
             heads=heads,
             head_generations=head_generations,
         )
@@ -84,14 +90,22 @@ class RunData:
 
     def detections(self, retrained: Record) -> list[Record]:
         """The COCO results of one entry of `retrained`, [] where they were not written."""
-        return read_json(self.folder / "retrain" / str(retrained["folder"]) / "detections.json") or []
+        return read_json(self.folder / "retrain" / str(retrained["folder"]) / DETECTED) or []
+
+
+def _readable(setup: Setup) -> tuple[Setup, bool]:
+    """A setup whose space can be made, and whether its input size is that of the data."""
+    try:
+        return setup, bool(setup.input_size)
+    except (ConfigError, OSError):  # `input=auto` reads the data, which need not be on this machine
+        return setup.at_default_size(), False
 
 
 def _stage(folder: Path, name: str) -> StageData:
-    done = read_json(folder / name / "done.json")
+    done = read_json(folder / name / DONE_FILE)
     state = DONE if done is not None else BEGUN if (folder / name).exists() else MISSING
     seconds = (done or {}).get("seconds")
-    return StageData(name, state, seconds, f"msnas {COMMANDS[name]} run={folder.resolve().name}")
+    return StageData(name, state, seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
 
 
 def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
@@ -103,13 +117,13 @@ def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
 
 def _retrained(folder: Path) -> Iterator[Record]:
     """Winners by rank, then the baselines."""
-    folders = [path.parent for path in folder.glob("*/result.json")]
+    folders = [path.parent for path in folder.glob(f"*/{RESULT}")]
     for path in sorted(folders, key=lambda p: (p.name.startswith(BASELINE), p.name)):
-        yield {"folder": path.name, **read_json(path / "result.json")}
+        yield {"folder": path.name, **read_json(path / RESULT)}
 
 
 def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:
     paths = [folder / "supernet", *sorted((folder / "retrain").glob("*"))]
     for path in paths:
-        if (path / "metrics.jsonl").exists():
-            yield path.relative_to(folder).as_posix(), read_lines(path / "metrics.jsonl")
+        if (path / METRICS).exists():
+            yield path.relative_to(folder).as_posix(), read_lines(path / METRICS)

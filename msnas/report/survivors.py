@@ -10,7 +10,7 @@ from msnas.report.spread import deviation, mean, standard_error
 
 
 def _population_size(run: RunData) -> int:
-    size = run.config.get("strategy", {}).get("population_size")
+    size = run.setup.strategy.options.get("population_size")
     return int(size) if size else sum(e.generation == 0 for e in run.evaluations) or 1
 
 
@@ -65,12 +65,5 @@ def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list
 
 def _values(run: RunData, section: str, cardinality: int) -> Record:
     """What a gene and its values are called, and how they are coloured: by block stride, or as a sequence."""
-    from supernet.strides.architecture import BLOCK_STRIDES, stride_levels
-
-    base = run.config.space.get("base_stride")
-    if base and section == "encoder" and cardinality == len(BLOCK_STRIDES):
-        strides = [f"{stride:g}" for stride in BLOCK_STRIDES]
-        return {"gene": "block", "values": [f"stride {s}" for s in strides], "strides": strides}
-    if base and section == "heads" and cardinality == len(stride_levels(base)):
-        return {"gene": "head", "values": [f"stride {s}" for s in stride_levels(base)], "strides": None}
-    return {"gene": section, "values": [f"choice {value}" for value in range(cardinality)], "strides": None}
+    gene, values, strides = run.setup.family.gene(section, cardinality)
+    return {"gene": gene, "values": values, "strides": strides}

@@ -4,39 +4,35 @@ Whether a process works on it is told by the run's lock, which dies with its hol
 been given to another one since.
 """
 
-import fcntl
 import shlex
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from msnas.errors import RunError
-from msnas.families.family import family_of
 from msnas.files import read_json
-from msnas.runs.folder import COMMANDS, newest, stages_of, stored_config
+from msnas.runs.folder import DONE, ENVIRONMENT, REPORT, RESULT, STAGES, STATUS, is_held, stages_of
 from msnas.runs.progress import duration, rate_text
 
 SILENT = 120.0  # seconds without a sign of life that are worth a word
 State = dict[str, Any]
 
 
-def _folder(root: Path, name: str | None) -> Path:
-    if name is None:
-        folders = newest(root)
-        if not folders:
-            raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
-        return folders[0]
-    for folder in (root / name, Path(name)):
-        if (folder / "config.yaml").exists():
-            return folder
-    known = ", ".join(folder.name for folder in newest(root)[:5]) or "none"
-    raise RunError(f"There is no run {name!r}; there are: {known}.")
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do. pretrains: what its first stage trains, "" where that is nothing; named: architectures are
+    named, `networks` of them; else the best `networks` of a search are retrained. others: baselines beside them.
+    """
+
+    pretrains: str
+    named: bool
+    networks: int
+    others: int
+    seeds: int
 
 
-def run_state(folder: Path, now: float | None = None) -> State:
+def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
     """The state of a run as plain values.
 
     `stages` has for each stage `state` (complete, running, stopped, waiting) and, where they are known, `done` of
@@ -44,12 +40,11 @@ def run_state(folder: Path, now: float | None = None) -> State:
     `trains`, "" where that is nothing. `next`: the command to give now, None while a process works on the run.
     """
     now = time.time() if now is None else now
-    config = stored_config(folder)
     running = is_held(folder)
     stages: list[State] = []
-    for name in stages_of(folder, config):
+    for name in stages_of(folder, named=plan.named):
         current = running and all(stage["state"] == "complete" for stage in stages)
-        stages.append(_stage(folder, name, config, running=current, now=now))
+        stages.append(_stage(folder, name, plan, running=current, now=now))
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -59,57 +54,39 @@ def run_state(folder: Path, now: float | None = None) -> State:
     }
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a living process works on the run."""
-    try:
-        with open(folder / ".lock") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
-def _stage(folder: Path, name: str, config: DictConfig, *, running: bool, now: float) -> State:
-    known = {"stage": name, "trains": _first(config)} if name == "supernet" else {"stage": name}
-    done = read_json(folder / name / "done.json")
+def _stage(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
+    known = {"stage": name, "trains": plan.pretrains} if name == "supernet" else {"stage": name}
+    done = read_json(folder / name / DONE)
     if done is not None:
         return {**known, "state": "complete", **done}
     begun = (folder / name).exists()
     state = "running" if running else "stopped" if begun else "waiting"
-    return {**known, "state": state, **(_progress(folder, name, config, running=running, now=now))}
+    return {**known, "state": state, **_progress(folder, name, plan, running=running, now=now)}
 
 
-def _first(config: DictConfig) -> str:
-    """What the first stage trains, in a word; "" where a search is the first stage."""
-    return family_of(config).FIRST if config.get("family") else "supernet"
-
-
-def _progress(folder: Path, name: str, config: DictConfig, *, running: bool, now: float) -> State:
+def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
     """What the newest `status.json` of a stage says; a running stage that has written none yet says since when."""
-    commands = (read_json(folder / "environment.json") or {"commands": []})["commands"]
+    commands = (read_json(folder / ENVIRONMENT) or {"commands": []})["commands"]
     began = datetime.strptime(commands[-1]["began"], "%Y-%m-%dT%H:%M:%S%z").timestamp() if commands else None
-    written = sorted((folder / name).rglob("status.json"), key=lambda path: path.stat().st_mtime)
+    written = sorted((folder / name).rglob(STATUS), key=lambda path: path.stat().st_mtime)
     status = read_json(written[-1]) if written else None
     if status is None or (running and began is not None and status["updated"] < began):
         return {"began": began} if running else {}  # a status of before the stage was given again says nothing
     found: State = {key: status[key] for key in ("done", "total", "rate", "began", "updated")}
     if name == "retrain":
-        found |= {"network": status["stage"], **_networks(folder, config)}
+        found |= {"network": status["stage"], **_networks(folder, plan)}
     if running and status["left"] is not None:
         found["ends"] = max(status["updated"] + status["left"] + _later_networks(found, status), now)
     return found
 
 
-def _networks(folder: Path, config: DictConfig) -> State:
+def _networks(folder: Path, plan: Plan) -> State:
     """How many networks are retrained, of how many."""
-    named = config.retrain.get("architectures")
-    found = read_json(folder / "search" / "result.json") or {"finalists": []}
-    chosen = min(config.top_k, len(found["finalists"])) if named is None else len(named)
-    wanted = chosen + config.retrain.fpn + config.retrain.point
-    finished = [read_json(path)["seconds"] for path in sorted((folder / "retrain").glob("*/result.json"))]
-    return {"networks_done": len(finished), "networks": wanted * config.retrain.seeds, "network_seconds": finished}
+    found = read_json(folder / "search" / RESULT) or {"finalists": []}
+    chosen = plan.networks if plan.named else min(plan.networks, len(found["finalists"]))
+    wanted = (chosen + plan.others) * plan.seeds
+    finished = [read_json(path)["seconds"] for path in sorted((folder / "retrain").glob(f"*/{RESULT}"))]
+    return {"networks_done": len(finished), "networks": wanted, "network_seconds": finished}
 
 
 def _later_networks(found: State, status: State) -> float:
@@ -126,13 +103,13 @@ def _next(folder: Path, stages: list[State]) -> str:
     run = [f"run={folder.name}", *([] if folder.parent == Path("runs") else [f"runs_root={folder.parent}"])]
     for stage in stages:
         if stage["state"] != "complete":
-            command = "demo" if _last_command(folder).startswith("msnas demo ") else COMMANDS[stage["stage"]]
+            command = "demo" if _last_command(folder).startswith("msnas demo ") else STAGES[stage["stage"]]
             return shlex.join(["msnas", command, *run])
-    return shlex.join(["msnas", "export" if (folder / "report.html").exists() else "report", *run])
+    return shlex.join(["msnas", "export" if (folder / REPORT).exists() else "report", *run])
 
 
 def _last_command(folder: Path) -> str:
-    commands = (read_json(folder / "environment.json") or {"commands": []})["commands"]
+    commands = (read_json(folder / ENVIRONMENT) or {"commands": []})["commands"]
     return str(commands[-1]["command"]) if commands else ""
 
 
@@ -179,14 +156,3 @@ def _clock(seconds: float, now: float) -> str:
     """A time of the day, with the date where it is another day's."""
     then, today = time.localtime(seconds), time.localtime(now)
     return time.strftime("%H:%M" if then[:3] == today[:3] else "%Y-%m-%d %H:%M", then)
-
-
-def here(root: Path) -> list[str]:
-    """What `msnas` alone says below its stages: the state of the newest run, or how to begin."""
-    folders = newest(root)
-    if not folders:
-        return [
-            f"There is no run in {root}/ yet. `msnas demo` shows all stages in minutes; "
-            "`msnas init D` prepares a search on your own data in the folder D."
-        ]
-    return state_lines(run_state(folders[0]))

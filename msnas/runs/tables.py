@@ -3,16 +3,10 @@
 import io
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = (("ap", "AP"), ("ap50", "AP50"), ("ap_small", "APs"), ("ap_medium", "APm"), ("ap_large", "APl"))
-
-
-def scored_by_loss(config: DictConfig) -> bool:
-    """Whether candidates are judged by minus a loss (NAS-FCOS, unless `decoder.reward=ap`) and not by an AP."""
-    return bool(OmegaConf.select(config, "decoder.reward") == "loss")
 
 
 def render(table: dict[str, Any], width: int = 150, *, by_loss: bool = False) -> str:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from msnas.errors import ConfigError
 from msnas.files import read_json, write_json
+from msnas.setup.families import family_class
 
 STEPS = 8192  # the longest path's latency in steps: finer ones cost memory, and no measurement is as fine
 
@@ -46,10 +47,15 @@ def read_table(config: DictConfig, size: tuple[int, int]) -> dict[str, Any]:
 
 def latency_of(config: DictConfig, size: tuple[int, int]) -> dict[str, int]:
     """Microseconds by part, rounded to a grid that the longest path has STEPS steps of."""
-    if config.family != "msnas.families.strides.stride_family":
-        raise ConfigError(f"Latency is measured part by part for MSNAS spaces only, but got space={config.space_name}.")
+    check_measurable(config)
     parts: dict[str, float] = read_table(config, size)["parts"]
     return on_grid(parts, depth=int(config.space.depth))
+
+
+def check_measurable(config: DictConfig) -> None:
+    """Raise ConfigError unless the family's latency is a sum over parts."""
+    if not family_class(config.family).has_part_latencies:
+        raise ConfigError(f"Latency is measured part by part for MSNAS spaces only, but got space={config.space_name}.")
 
 
 def on_grid(parts: dict[str, float], *, depth: int) -> dict[str, int]:

@@ -2,53 +2,46 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from omegaconf import DictConfig
 
 from msnas.config.compose import build
 from msnas.data.geometry import typical_input
 from msnas.errors import ConfigError
-from msnas.families.family import family_of
+from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
-from supernet.space import Budget
+from supernet.space import Budget, SearchSpace
 
 BUDGETS = ("macs", "params", "latency_ms")
 
 
-def plain_space(config: DictConfig) -> Any:
-    """The search space of the configuration, at the input size that its costs are counted at."""
-    size = input_size(config)
+def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
+    """The search space of the configuration at an input size, without a budget."""
     if wants_latency(config):
-        return build(config.space, input_size=size, latency=latency_of(config, size))
-    return build(config.space, input_size=size)
+        return cast(SearchSpace, build(config.space, input_size=size, latency=latency_of(config, size)))
+    return cast(SearchSpace, build(config.space, input_size=size))
 
 
-def bounded_space(config: DictConfig) -> Any:
-    """The search space inside the configuration's budget; the space itself where there is none."""
-    space = plain_space(config)
-    budget = budget_of(config)
-    return space if budget is None else space.within(budget)
-
-
-def budget_of(config: DictConfig) -> Budget | None:
+def make_budget(config: DictConfig, baseline_cost: Callable[[], Cost]) -> Budget | None:
     """The budget on `macs`, `params` and `latency_ms` that are not null; the first of them is counted exactly.
 
     Each is a number, or `baseline` (what the FPN baseline costs at this input; not its latency); behind `<=` a ceiling.
     """
-    budgets = [_budget(config, metric) for metric in BUDGETS if config.budget[metric] is not None]
+    budgets = [_budget(config, metric, baseline_cost) for metric in BUDGETS if config.budget[metric] is not None]
     return replace(budgets[0], also=tuple(budgets[1:])) if budgets else None
 
 
-def _budget(config: DictConfig, metric: str) -> Budget:
+def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) -> Budget:
     target, mode = config.budget[metric], config.budget.mode
     if isinstance(target, str) and target.lstrip().startswith("<="):
         target, mode = target.replace("<=", "", 1).strip(), "ceiling"
     if target == "baseline" and metric != "latency_ms":
-        target = getattr(baseline_cost(config), metric)
+        target = getattr(baseline_cost(), metric)
     try:
         number = float(target) if isinstance(target, str) else target
     except ValueError:
@@ -56,11 +49,6 @@ def _budget(config: DictConfig, metric: str) -> Budget:
     if metric == "latency_ms":
         metric, number = "latency_us", round(number * 1000, 3)
     return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
-
-
-def baseline_cost(config: DictConfig) -> Cost:
-    """Cost of the FPN baseline of the configuration."""
-    return family_of(config).baseline_cost(config, input_size(config))
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:
@@ -78,7 +66,7 @@ def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
     data = config.data
     sizes = [(data.size, data.size)] if data.name == "shapes" else _listed_sizes(train_json(data))
-    return typical_input(sizes, data.short_side, data.long_side, family_of(config).divisor(config))
+    return typical_input(sizes, data.short_side, data.long_side, family_class(config.family).divisor(config.space))
 
 
 def train_json(data: DictConfig) -> Path:

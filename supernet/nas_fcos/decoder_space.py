@@ -28,6 +28,7 @@ class DecoderSpace(ABC):
     """
 
     divisor = 32
+    counted = "exactly"
 
     def __init__(self, settings: dict[str, Any], budget: Budget | None) -> None:
         if settings["channels"] < 1 or settings["num_classes"] < 1:

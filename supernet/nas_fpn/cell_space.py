@@ -70,6 +70,8 @@ class CellSpace:
             "input_size": input_size,
         }
         self.num_cells, self.top_level, self.budget = num_cells, top_level, budget
+        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.counted = "exactly"
         self.num_intermediate = num_cells - len(self.levels)
         self.divisor = 2**top_level
 

@@ -11,6 +11,7 @@ from doc_blocks import ROOT, Block
 from msnas.cli import _expanded, main, parse
 from msnas.commands.table import COMMANDS
 from msnas.config.compose import split
+from msnas.setup.open_run import setup_of
 
 SMALL = (
     *("data.short_side=64", "data.long_side=64", "data.search_val.minimum=6", "data.workers=0", "schedule.batch=4"),
@@ -64,7 +65,7 @@ class Shell:
         plain = [word for word in rest if not word.startswith("@")]
         name = next((word for word in plain if word.startswith("run=")), "")
         call = parse(stage, [*self._made.get(name, []), *plain])
-        assert call.config is not None
+        assert setup_of(call.words).config is not None
         self._made.setdefault(name, [word for word in call.words if name])
 
 

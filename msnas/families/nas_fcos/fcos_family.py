@@ -1,19 +1,36 @@
-"""From the configuration to NAS-FCOS's detectors, their costs, and the search for their decoders.
+"""NAS-FCOS: decoders under FCOS, searched on the cached features of a frozen backbone.
 
 There are three networks: the detector that trains the backbone, with FCOS's own decoder (`backbone.*`); the narrow
 decoder that a search trains on the frozen backbone's cached features to score it (`space.*`, `heads.*`); and the
-detector that a winner is retrained as (`network.*`). Torch is imported when a network is asked for.
+detector that a winner is retrained as (`network.*`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from omegaconf import DictConfig, OmegaConf
-
-from msnas.config.compose import build
+from evolution.driver import Finalist
+from evolution.strategy import Evaluation
+from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
-from msnas.families.family import Chosen, Found, Told
+from msnas.families.family import (
+    Family,
+    Picture,
+    Pretraining,
+    ScoredNetwork,
+    SearchOutcome,
+    SearchProgress,
+    Sides,
+    require_detector,
+)
+from msnas.families.nas_fcos import zoo_nas_fcos
+from msnas.families.nas_fcos.cache_options import CacheOptions
+from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
+from msnas.families.nas_fcos.shared_heads import PERIOD, fully_shared
+from msnas.families.settings import SearchSettings
+from msnas.files import digest
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fcos.decoder import ORIGINAL, Decoder
@@ -21,179 +38,258 @@ from supernet.nas_fcos.decoder_cost import detector_cost
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 
-FIRST = "backbone"
-SHARES_WEIGHTS = False
-_DETECTOR = ("center_sampling", "range_scale", "score_threshold", "nms_threshold", "pre_nms", "detections")
+if TYPE_CHECKING:
+    from torch import nn
+
+    from msnas.data.opening import Splits
+    from msnas.families.nas_fcos.progressive_search import Half, Phase
 
 
-def divisor(config: DictConfig) -> int:
-    """The backbone's coarsest stride; P6 and P7 round up."""
-    return 32
+@dataclass(frozen=True, kw_only=True)
+class BackboneOptions:
+    """Options `backbone.*`: the detector that trains the backbone, and how."""
+
+    decoder_channels: int
+    caffe: bool
+    frozen: bool
+    weights: str | None
 
 
-def parse(config: DictConfig, text: str) -> Decoder:
-    """A whole decoder, PYRAMID/HEAD; or its searched half alone, beside the half that the space fixes."""
-    from msnas.setup.space import plain_space
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Options `network.*`: what a decoder is retrained as. out_channels: of P3..P7 and the head; None: as channels."""
 
-    if "/" in text:
-        return Decoder.parse(text)
-    space = plain_space(config)
-    decoder: Decoder = space.decoder(space.parse(text))
-    return decoder
-
-
-def first(config: DictConfig, classes: Sequence[str]) -> Any:
-    """FCOS with its own decoder: what the backbone is trained in before it is frozen."""
-    backbone: Any = OmegaConf.to_container(config.backbone, resolve=True)
-    channels = backbone.pop("decoder_channels")
-    return _fcos(config, Decoder(), classes, channels=channels, **backbone)
+    channels: int
+    out_channels: int | None
+    caffe: bool
+    frozen: bool
+    weights: str | None
 
 
-def detector(config: DictConfig, decoder: Decoder, classes: Sequence[str]) -> Any:
-    """The FCOS that `decoder` is retrained as."""
-    return _fcos(config, decoder, classes, **_network(config, decoder))
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """Options `heads.*`: the second half of the search; the last three are its strategy's."""
+
+    search: bool
+    channels: int
+    layers: int
+    training: int
+    population_size: int
+    children: int
+    iterations: int
 
 
-def baseline(config: DictConfig, classes: Sequence[str]) -> Any:
-    """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
-    own = {"channels": config.baseline.channels, "out_channels": None, "weights": config.baseline.pretrained}
-    return _fcos(config, Decoder(), classes, **_network(config, Decoder()) | own)
+@dataclass(frozen=True, kw_only=True)
+class FcosBaseline:
+    """Options `baseline.*`: FCOS with its own decoder; never scaled to the budget."""
+
+    backbone: str
+    width: float
+    channels: int
+    scaled: bool
+    pretrained: str | None
 
 
-def _network(config: DictConfig, decoder: Decoder) -> dict[str, Any]:
-    """Options of the encoder; FCOS's own pyramid has one width only, that of the head."""
-    options: Any = OmegaConf.to_container(config.network, resolve=True)
-    if decoder.pyramid is None:
-        options["channels"] = options["out_channels"] or options["channels"]
-    return dict(options)
+@dataclass(frozen=True, kw_only=True)
+class FcosFamily(Family):
+    """heads: None in a space that searches heads alone."""
 
+    pretraining: ClassVar[Pretraining] = "backbone"
 
-def _fcos(config: DictConfig, decoder: Decoder, classes: Sequence[str], **options: Any) -> Any:
-    from msnas.detectors.fcos import FCOS
-    from supernet.nas_fcos.fcos_encoder import FcosEncoder
+    space: PyramidSpace | HeadSpace
+    detector: Blueprint
+    sides: Sides
+    backbone: BackboneOptions
+    network: NetworkOptions
+    baseline: FcosBaseline
+    decoder: DecoderRecipe
+    cache: CacheOptions
+    heads: HeadOptions | None = None
 
-    encoder = FcosEncoder(decoder.pyramid, backbone=config.space.backbone, width=config.space.width, **options)
-    return FCOS(
-        encoder,
-        num_classes=len(classes),
-        short_side=config.data.short_side,
-        long_side=config.data.long_side,
-        head=str(decoder.head or ORIGINAL),
-        **{name: config.detector[name] for name in _DETECTOR},
-    )
+    @staticmethod
+    def divisor(space: Mapping[str, Any]) -> int:
+        """The backbone's coarsest stride; P6 and P7 round up."""
+        return 32
 
+    @staticmethod
+    def zoo() -> Sequence[zoo_nas_fcos.PublishedDecoder]:
+        return zoo_nas_fcos.ENTRIES
 
-def cost(config: DictConfig, decoder: Decoder, input_size: tuple[int, int]) -> Cost:
-    """Exact cost of the detector that `decoder` is retrained as."""
-    options = _network(config, decoder)
-    return _cost(config, decoder, input_size, options["channels"], options["out_channels"])
+    @staticmethod
+    def recognised(text: str) -> Decoder | None:
+        """A whole decoder, PYRAMID/HEAD."""
+        return Decoder.parse(text) if "/" in text else None
 
+    @staticmethod
+    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+        from msnas.drawings.decoders import draw_decoder  # matplotlib
 
-def baseline_cost(config: DictConfig, input_size: tuple[int, int]) -> Cost:
-    """Exact cost of FCOS with its own decoder."""
-    return _cost(config, Decoder(), input_size, config.baseline.channels)
+        if len(pictures) > 1:
+            raise ConfigError("A picture holds one decoder; draw these apart.")
+        draw_decoder(pictures[0].network, path, title=pictures[0].title, subtitle=pictures[0].subtitle)
 
+    def parse(self, text: str) -> Decoder:
+        """A whole decoder, PYRAMID/HEAD; or its searched half alone, beside the half that the space fixes."""
+        space: Any = self.space  # of one half or of the other
+        decoder: Decoder = Decoder.parse(text) if "/" in text else space.decoder(space.parse(text))
+        return decoder
 
-def _cost(config: DictConfig, decoder: Decoder, size: tuple[int, int], channels: int, out: int | None = None) -> Cost:
-    space = config.space
-    shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": size, "width": space.width}
-    return detector_cost(decoder, space.backbone, channels=channels, head_channels=out, **shape)
+    def row(self, text: str) -> dict[str, Any]:
+        """Costs at the space's widths: of its half, or of a whole decoder, such as winners are."""
+        decoder = self.parse(text)
+        name = str(decoder) if "/" in text else text
+        return {"architecture": name, **self.space.decoder_cost(decoder).by_name()}
 
+    def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """FCOS with its own decoder: what the backbone is trained in before it is frozen."""
+        options = asdict(self.backbone)
+        return self._fcos(Decoder(), classes, channels=options.pop("decoder_channels"), **options)
 
-def baseline_name(config: DictConfig) -> str:
-    """Backbone, width and channels."""
-    return f"{config.space.backbone}-FPN under FCOS, width {config.space.width:g}, {config.baseline.channels} channels"
+    def detector_of(self, architecture: Decoder, classes: Sequence[str]) -> "nn.Module":
+        return self._fcos(architecture, classes, **self._network(architecture))
 
+    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
+        own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.pretrained}
+        return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
-def recipe(config: DictConfig, **changes: Any) -> Any:
-    """How a sampled decoder is scored."""
-    from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
+    def _network(self, decoder: Decoder) -> dict[str, Any]:
+        """Options of the encoder; FCOS's own pyramid has one width only, that of the head."""
+        options = asdict(self.network)
+        if decoder.pyramid is None:
+            options["channels"] = options["out_channels"] or options["channels"]
+        return options
 
-    values: Any = OmegaConf.to_container(config.decoder, resolve=True)
-    return DecoderRecipe(**{**values, **changes})
+    def _fcos(self, decoder: Decoder, classes: Sequence[str], **options: Any) -> "nn.Module":
+        from supernet.nas_fcos.fcos_encoder import FcosEncoder  # torch
 
+        require_detector("NAS-FCOS", self.detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
+        encoder = FcosEncoder(decoder.pyramid, backbone=self.space.backbone, width=self.space.width, **options)
+        sides = {"short_side": self.sides.short, "long_side": self.sides.long}
+        head = str(decoder.head or ORIGINAL)
+        detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), head=head, **sides)
+        return detector
 
-def search(
-    config: DictConfig,
-    splits: Any,
-    *,
-    space: PyramidSpace | HeadSpace,
-    weights: Path,
-    folder: Path,
-    hardware: Any,
-    told: Told,
-) -> Found:
-    """The progressive search on the backbone in `weights` (a HeadSpace: heads alone), on from where `folder` stands."""
-    from msnas.engine.checkpoint import load_weights
-    from msnas.families.nas_fcos.progressive_search import Cache, ProgressiveSearch
-    from msnas.files import digest
+    def cost(self, architecture: Decoder) -> Cost:
+        """Exact cost of the detector that `architecture` is retrained as."""
+        options = self._network(architecture)
+        return self._cost(architecture, options["channels"], options["out_channels"])
 
-    if config.hardware.workers:
-        raise ConfigError(
-            f"Decoders are scored in one process, on features in its memory: hardware.workers must be 0, "
-            f"but got {config.hardware.workers}."
+    @property
+    def baseline_cost(self) -> Cost:
+        """Exact cost of FCOS with its own decoder."""
+        return self._cost(Decoder(), self.baseline.channels)
+
+    def _cost(self, decoder: Decoder, channels: int, out: int | None = None) -> Cost:
+        space = self.space
+        shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": space.input_size, "width": space.width}
+        return detector_cost(decoder, space.backbone, channels=channels, head_channels=out, **shape)
+
+    @property
+    def baseline_name(self) -> str:
+        space = self.space
+        return f"{space.backbone}-FPN under FCOS, width {space.width:g}, {self.baseline.channels} channels"
+
+    # The search
+
+    @property
+    def scored_by_loss(self) -> bool:
+        return self.decoder.reward == "loss"
+
+    def check_search(self, settings: SearchSettings) -> None:
+        why = "Decoders are scored in one process, on features in its memory"
+        if settings.hardware.workers:
+            raise ConfigError(f"{why}: hardware.workers must be 0, but got {settings.hardware.workers}.")
+        if settings.hardware.engine != "local":
+            raise ConfigError(f"{why}: hardware.engine must be local, but got {settings.hardware.engine}.")
+        if settings.asynchronous or settings.rungs:
+            raise ConfigError("Decoders are scored whole: asynchronous=false and fidelity=full must hold.")
+        settings.strategy(space=settings.space, seed=0)
+
+    def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Pyramids, then heads where those are searched too."""
+        second = self._second_half()
+        return [strategy] if second is None else [strategy, {**strategy, **second}]
+
+    def _second_half(self) -> dict[str, int] | None:
+        """What the strategy of the heads has of its own; None where only one half is searched."""
+        if self.heads is None or not self.heads.search:
+            return None
+        return {name: getattr(self.heads, name) for name in ("population_size", "children", "iterations")}
+
+    def search(self, settings: SearchSettings, splits: "Splits", progress: SearchProgress) -> SearchOutcome:
+        """The progressive search on the trained backbone (a HeadSpace: heads alone)."""
+        from msnas.engine.checkpoint import load_weights  # torch
+        from msnas.families.initial_weights import pretraining_network
+        from msnas.families.nas_fcos.progressive_search import ProgressiveSearch
+
+        frozen: Any = pretraining_network(self, splits.train.classes, seed=settings.seed)
+        load_weights(settings.weights, frozen)
+        run = ProgressiveSearch(
+            frozen,
+            splits,
+            folder=settings.folder,
+            weights=digest(settings.weights),
+            seed=settings.seed,
+            hardware=settings.hardware.for_candidates(),
+            cache=self.cache,
+            progress=progress,
         )
-    frozen = first(config, splits.train.classes)
-    load_weights(weights, frozen)
-    settings: Any = OmegaConf.to_container(config.cache, resolve=True)
-    run = ProgressiveSearch(
-        frozen,
-        splits,
-        folder=folder,
-        weights=digest(weights),
-        seed=config.seed,
-        hardware=hardware,
-        cache=Cache(**{**settings, "jitter": tuple(settings["jitter"])}),
-        told=told,
-    )
-    if isinstance(space, HeadSpace):
-        return _found([run.run_heads(_phase(config, space, "head"))])
-    pyramids, heads = _phase(config, space, "pyramid"), head_phase(config, space.input_size)
-    return _found(run.run(pyramids, heads, training=recipe(config, iterations=config.heads.training)))
+        space = settings.space
+        assert isinstance(space, PyramidSpace | HeadSpace)
+        if isinstance(space, HeadSpace):
+            return _outcome([run.run_heads(self._phase(settings, space, "head"))])
+        training = replace(self.decoder, iterations=self.heads.training) if self.heads else self.decoder
+        return _outcome(run.run(self._phase(settings, space, "pyramid"), self.head_phase(settings), training=training))
+
+    def head_phase(self, settings: SearchSettings) -> "Phase | None":
+        """The second half of the search; None where only the pyramid is searched."""
+        counts = self._second_half()
+        if counts is None or self.heads is None:
+            return None
+        space = HeadSpace(
+            backbone=self.space.backbone,
+            width=self.space.width,
+            channels=self.heads.channels,
+            layers=self.heads.layers,
+            num_classes=self.space.num_classes,
+            input_size=self.space.input_size,
+        )
+        return self._phase(settings, space, "head", **counts)
+
+    def _phase(self, settings: SearchSettings, space: PyramidSpace | HeadSpace, name: str, **counts: int) -> "Phase":
+        from msnas.families.nas_fcos.progressive_search import Phase  # torch
+
+        strategy = replace(settings.strategy, options={**settings.strategy.options, **counts})
+        return Phase(
+            space=space,
+            make_strategy=partial(strategy, seed=derive(settings.seed, "search", name)),
+            recipe=self.decoder,
+            top_k=settings.top_k,
+            finalists=settings.finalists,
+            replicates=settings.replicates,
+        )
+
+    # The report
+
+    def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
+        """Fig. 5 of the paper; None where no heads were searched."""
+        heads = evaluations if isinstance(self.space, HeadSpace) else second
+        return {"period": PERIOD, "shares": fully_shared(heads)} if heads else None
 
 
-def head_phase(config: DictConfig, input_size: tuple[int, int]) -> Any | None:
-    """The second half of the search; None where only the pyramid is searched."""
-    if not config.heads.search:
-        return None
-    space = HeadSpace(
-        backbone=config.space.backbone,
-        width=config.space.width,
-        channels=config.heads.channels,
-        layers=config.heads.layers,
-        num_classes=config.space.num_classes,
-        input_size=input_size,
-    )
-    counts = {name: config.heads[name] for name in ("population_size", "children", "iterations")}
-    return _phase(config, space, "head", **counts)
-
-
-def _phase(config: DictConfig, space: PyramidSpace | HeadSpace, name: str, **counts: int) -> Any:
-    from msnas.families.nas_fcos.progressive_search import Phase
-
-    strategy: Any = OmegaConf.to_container(config.strategy, resolve=True)
-    return Phase(
-        space=space,
-        strategy=build({**strategy, **counts}, space=space, seed=derive(config.seed, "search", name)),
-        recipe=recipe(config),
-        top_k=config.top_k,
-        finalists=config.search.finalists,
-        replicates=config.search.replicates,
-    )
-
-
-def _found(halves: Sequence[Any]) -> Found:
+def _outcome(halves: "Sequence[Half]") -> SearchOutcome:
     """The last half's best, as whole decoders; evaluations of all halves are counted."""
     last = halves[-1]
 
-    def chosen(finalist: Any) -> Chosen:
-        space = last.space
-        return Chosen(space.decoder(space.decode(finalist.genome)), space.cost(finalist.genome), finalist)
+    def scored(finalist: Finalist) -> ScoredNetwork:
+        space: Any = last.space
+        return ScoredNetwork(space.decoder(space.decode(finalist.genome)), space.cost(finalist.genome), finalist)
 
     results = [half.result for half in halves]
-    return Found(
-        winners=tuple(map(chosen, last.result.winners)),
-        finalists=tuple(map(chosen, last.result.finalists)),
+    return SearchOutcome(
+        winners=tuple(map(scored, last.result.winners)),
+        finalists=tuple(map(scored, last.result.finalists)),
         evaluated=sum(result.evaluated for result in results),
         failed=sum(result.failed for result in results),
         inside_budget=sum(half.inside_budget for half in halves),

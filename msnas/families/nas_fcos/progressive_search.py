@@ -5,7 +5,7 @@ best pyramid is trained longer, frozen too, and its outputs are cached in turn. 
 disk.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from msnas.detectors.fcos import FCOS
 from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
-from msnas.families.family import Told
+from msnas.families.family import SearchProgress
+from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
 from msnas.families.nas_fcos.feature_cache import FeatureCache, cache_features
@@ -37,21 +38,14 @@ HISTORIES = {"pyramid": "history.sqlite", "head": "head.sqlite"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cache:
-    """How features are cached: augmented views of each training image, and bytes that may lie in memory."""
-
-    views: int = 1
-    flip: float = 0.5
-    jitter: tuple[float, float] = (1.0, 1.0)
-    memory_limit: float = 2e9
-
-
-@dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One half of the search. The best `finalists` are scored again, `replicates` times each; the means decide."""
+    """One half of the search. The best `finalists` are scored again, `replicates` times each; the means decide.
+
+    make_strategy: `make_strategy(space=...)`; a head's space is known only when the best pyramid is.
+    """
 
     space: PyramidSpace | HeadSpace
-    strategy: Strategy
+    make_strategy: Callable[..., Strategy]
     recipe: DecoderRecipe
     top_k: int = 5
     finalists: int = 8
@@ -89,12 +83,12 @@ class ProgressiveSearch:
         weights: str,
         seed: int,
         hardware: Hardware,
-        cache: Cache | None = None,
-        told: Told,
+        cache: CacheOptions | None = None,
+        progress: SearchProgress,
     ) -> None:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
         self.seed, self.hardware = seed, hardware
-        self.cache, self.told = cache or Cache(), told
+        self.cache, self.progress = cache or CacheOptions(), progress
 
     def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> tuple[Half, ...]:
         """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first.
@@ -103,15 +97,17 @@ class ProgressiveSearch:
         """
         assert isinstance(pyramids.space, PyramidSpace)
         data = self.backbone_data()
-        self.told.part("pyramids under a fixed head")
+        self.progress.part("pyramids under a fixed head")
         first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
         if heads is None:
             return (first,)
         best: Pyramid = pyramids.space.decode(first.result.winners[0].genome)
         assert isinstance(heads.space, HeadSpace)
         on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
-        self.told.part(f"heads on {best}")
-        fixed = replace(heads, space=heads.space.on(best))  # so that costs are of the whole
+        self.progress.part(f"heads on {best}")
+        on_best = heads.space.on(best)  # so that costs, and the budget, are of the whole
+        budget = pyramids.space.budget
+        fixed = replace(heads, space=on_best if budget is None else on_best.within(budget))
         return first, self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
 
     def run_heads(self, heads: Phase) -> Half:
@@ -139,7 +135,7 @@ class ProgressiveSearch:
                 folder=place / name,
                 memory_limit=cache.memory_limit,
                 fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
-                progress=lambda done, _: self.told.preparation(f"features of {name}", done, views * len(dataset)),
+                progress=lambda done, _: self.progress.preparation(f"features of {name}", done, views * len(dataset)),
             )
 
         train = cached("train", self.splits.supernet_train, cache.views)
@@ -170,7 +166,7 @@ class ProgressiveSearch:
                 training,
                 seed=seed,
                 hardware=self.hardware,
-                progress=lambda done, _: self.told.preparation("best pyramid", done, training.iterations),
+                progress=lambda done, _: self.progress.preparation("best pyramid", done, training.iterations),
             )
             checkpoint.save_weights(path, decoder)
         assert decoder.pyramid is not None
@@ -187,26 +183,23 @@ class ProgressiveSearch:
             data, make, space=phase.space, recipe=phase.recipe, seed=derive(self.seed, name), hardware=self.hardware
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **_described(phase)}
+        strategy = phase.make_strategy(space=phase.space)
+        described = {"space": phase.space.described(), "strategy": type(strategy).__name__}
+        fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **described}
         with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
-            self.told.known(len(history.evaluations()))
+            self.progress.known(len(history.evaluations()))
             result = run_search(
-                phase.strategy,
+                strategy,
                 evaluate_with(evaluator),
                 history,
                 top_k=phase.top_k,
                 finalists=phase.finalists,
                 replicates=phase.replicates,
-                on_evaluation=self.told.evaluation,
-                on_generation=self.told.generation,
+                on_evaluation=self.progress.evaluation,
+                on_generation=self.progress.generation,
             )
             inside = sum(phase.space.is_valid(evaluation.genome) for evaluation in history.evaluations())
         return Half(phase.space, result, inside)
-
-
-def _described(phase: Phase) -> Mapping[str, Any]:
-    """What the phase's scores depend on beside the recipe, as JSON values."""
-    return {"space": phase.space.described(), "strategy": type(phase.strategy).__name__}
 
 
 def pyramid_maker(detector: FCOS, space: PyramidSpace) -> Callable[[Pyramid], DecoderNet]:

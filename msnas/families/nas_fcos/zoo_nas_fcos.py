@@ -7,6 +7,7 @@ cost is asked for, since backbones are counted on the built module.
 from dataclasses import dataclass
 from typing import Any
 
+from msnas.families.family import Picture, nothing_searched
 from supernet.cost import Cost, conv_cost, total
 from supernet.errors import SpaceError
 from supernet.nas_fcos.decoder import LEVELS, PUBLISHED, Decoder
@@ -70,10 +71,12 @@ class PublishedDecoder:
             "published_million_params": self.million_params,
         }
 
-    @property
-    def subtitle(self) -> str:
-        """The rest of the network, for below its name."""
-        return f"{BACKBONES[self.backbone]}, pyramid of {self.channels[0]}, head of {self.channels[1]} channels"
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """What was searched, the rest of the network in words below its name. Raises ConfigError for a baseline."""
+        if self.architecture is None:
+            raise nothing_searched(self.name)
+        rest = f"{BACKBONES[self.backbone]}, pyramid of {self.channels[0]}, head of {self.channels[1]} channels"
+        return Picture(self.architecture, self.name, rest)
 
 
 def _check(size: tuple[int, int]) -> None:

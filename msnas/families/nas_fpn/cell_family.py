@@ -1,139 +1,166 @@
-"""From the configuration to NAS-FPN's detectors, their costs, and what scores a plan.
+"""NAS-FPN: pyramids of merging cells under RetinaNet, every candidate trained from scratch.
 
-A plan has two networks: the small one that a search trains from scratch to score it (`space.*` and `proxy.*`,
-section 4.2 of arXiv 1904.07392), and the one that it is retrained as (`network.*`). Torch is imported when
-one is asked for.
+A plan has two networks: the small one that a search trains to score it (`space.*` and `proxy.*`, section 4.2 of arXiv
+1904.07392), and the one that it is retrained as (`network.*`).
 """
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from omegaconf import DictConfig, OmegaConf
-
-from msnas.families.family import Found
+from msnas.config.blueprint import Blueprint
+from msnas.engine.training_options import ScheduleOptions
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.family import Picture, Pretraining, Sides, require_detector
+from msnas.families.nas_fpn import zoo_nas_fpn
+from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.seeds import derive
 from supernet.cost import Cost
+from supernet.nas_fpn.cell_space import CellSpace
 from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
-_DETECTOR = (
-    "anchor_scale", "anytime", "focal_alpha", "focal_gamma", "huber_delta", "box_weight", "match_iou", "unmatch_iou",
-    "score_threshold", "nms_threshold", "pre_nms", "detections", "batch_norm_momentum", "batch_norm_eps",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-FIRST = ""
-SHARES_WEIGHTS = False
+@dataclass(frozen=True, kw_only=True)
+class ProxyOptions:
+    """Options `proxy.*`: how a plan is scored. warmup, milestones: shares of the iterations. lr: at batch 32."""
+
+    iterations: int
+    batch: int
+    lr: float
+    warmup: float
+    milestones: tuple[float, ...]
 
 
-def divisor(config: DictConfig) -> int:
-    """The coarsest level's stride."""
-    return 1 << int(config.space.top_level)
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """Options `network.*`: what a plan is retrained as. dropblock: keep, block and ramp of DropBlock, or None."""
+
+    backbone: str
+    width: float
+    channels: int
+    stacks: int
+    weights: str | None
+    dropblock: Mapping[str, float] | None
 
 
-def baseline_name(config: DictConfig) -> str:
-    """Backbone, width and channels."""
-    baseline = config.baseline
-    return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
+@dataclass(frozen=True, kw_only=True)
+class FpnOptions:
+    """Options `baseline.*`; a NAS-FPN baseline is never scaled to the budget."""
+
+    backbone: str
+    width: float
+    channels: int
+    scaled: bool
+    pretrained: str | None
 
 
-def first(config: DictConfig, classes: Sequence[str]) -> Any:
-    """There is none: a plan is scored from scratch."""
-    raise AssertionError("a search is the first stage")
+@dataclass(frozen=True, kw_only=True)
+class CellFamily(CandidateFamily):
+    """A budget counts the network that scores a plan; rows of a table the one that it is retrained as."""
 
+    pretraining: ClassVar[Pretraining] = None
 
-def parse(config: DictConfig, text: str) -> PyramidPlan:
-    """A plan of the space."""
-    from msnas.setup.space import plain_space
+    space: CellSpace
+    detector: Blueprint
+    sides: Sides
+    proxy: ProxyOptions
+    schedule: ScheduleOptions
+    network: NetworkOptions
+    baseline: FpnOptions
 
-    plan: PyramidPlan = plain_space(config).parse(text)
-    return plan
+    @staticmethod
+    def divisor(space: Mapping[str, Any]) -> int:
+        """The coarsest level's stride."""
+        return 1 << int(space["top_level"])
 
+    @staticmethod
+    def zoo() -> Sequence[zoo_nas_fpn.PublishedRetinaNet]:
+        return zoo_nas_fpn.ENTRIES
 
-def candidate(config: DictConfig, plan: PyramidPlan, classes: Sequence[str]) -> Any:
-    """The small detector that a plan is scored with."""
-    from supernet.nas_fpn.plan_encoder import NasFpnEncoder
+    @staticmethod
+    def recognised(text: str) -> PyramidPlan | None:
+        """Cells are known by their operations."""
+        return PyramidPlan.parse(text) if re.search(r",(sum|gp)\b", text) else None
 
-    shape = {name: config.space[name] for name in ("backbone", "width", "channels", "stacks", "lite")}
-    return _retinanet(config, NasFpnEncoder(plan, **shape), classes, anytime=False)
+    @staticmethod
+    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+        from msnas.drawings.cells import TitledPlan, draw_plans  # matplotlib
 
+        draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
 
-def detector(config: DictConfig, plan: PyramidPlan, classes: Sequence[str]) -> Any:
-    """The detector that a plan is retrained as."""
-    from supernet.nas_fpn.plan_encoder import NasFpnEncoder
+    def parse(self, text: str) -> PyramidPlan:
+        return self.space.parse(text)
 
-    options: Any = OmegaConf.to_container(config.network, resolve=True)
-    return _retinanet(config, NasFpnEncoder(plan, lite=config.space.lite, **options), classes)
+    @cached_property
+    def _input(self) -> dict[str, Any]:
+        space = self.space.config
+        return {"input_size": self.space.input_size, "num_classes": space["num_classes"], "lite": space["lite"]}
 
+    def cost(self, architecture: PyramidPlan) -> Cost:
+        """Exact cost of the detector that a plan is retrained as, at its last exit."""
+        shape = {name: getattr(self.network, name) for name in ("backbone", "width", "channels", "stacks")}
+        return nas_fpn_cost(architecture, **shape, **self._input)
 
-def baseline(config: DictConfig, classes: Sequence[str]) -> Any:
-    """The FPN detector to compare with: same backbone, heads and recipe."""
-    from supernet.nas_fpn.plan_encoder import FpnLevelEncoder
+    @property
+    def _baseline_shape(self) -> dict[str, Any]:
+        shape = {name: getattr(self.baseline, name) for name in ("backbone", "width", "channels")}
+        return {**shape, "lite": self.space.config["lite"]}
 
-    weights = config.baseline.pretrained
-    encoder = FpnLevelEncoder(**_baseline_shape(config), top_level=config.space.top_level, weights=weights)
-    return _retinanet(config, encoder, classes, anytime=False)
+    @property
+    def baseline_cost(self) -> Cost:
+        """Exact cost of RetinaNet on FPN."""
+        return fpn_level_cost(self.space.levels, **{**self._input, **self._baseline_shape})
 
+    @property
+    def baseline_name(self) -> str:
+        baseline = self.baseline
+        return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
 
-def _retinanet(config: DictConfig, encoder: Any, classes: Sequence[str], **changes: Any) -> Any:
-    from msnas.detectors.retinanet import RetinaNet
+    def detector_of(self, architecture: PyramidPlan, classes: Sequence[str]) -> "nn.Module":
+        from supernet.nas_fpn.plan_encoder import NasFpnEncoder  # torch
 
-    options = {name: config.detector[name] for name in _DETECTOR} | changes
-    sides = {name: config.data[name] for name in ("short_side", "long_side")}
-    return RetinaNet(encoder, num_classes=len(classes), **sides, **options)
+        encoder = NasFpnEncoder(architecture, lite=self.space.config["lite"], **vars(self.network))
+        return self._retinanet(encoder, classes)
 
+    def scored_detector(self, architecture: PyramidPlan, classes: Sequence[str]) -> "nn.Module":
+        """The small detector that a plan is scored with."""
+        from supernet.nas_fpn.plan_encoder import NasFpnEncoder  # torch
 
-def cost(config: DictConfig, plan: PyramidPlan, input_size: tuple[int, int]) -> Cost:
-    """Exact cost of the detector that a plan is retrained as, at its last exit."""
-    shape = {name: config.network[name] for name in ("backbone", "width", "channels", "stacks")}
-    return nas_fpn_cost(
-        plan, input_size=input_size, num_classes=config.space.num_classes, lite=config.space.lite, **shape
-    )
+        shape = {name: self.space.config[name] for name in ("backbone", "width", "channels", "stacks", "lite")}
+        return self._retinanet(NasFpnEncoder(architecture, **shape), classes, anytime=False)
 
+    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """RetinaNet on FPN: same backbone, heads and recipe."""
+        from supernet.nas_fpn.plan_encoder import FpnLevelEncoder  # torch
 
-def baseline_cost(config: DictConfig, input_size: tuple[int, int]) -> Cost:
-    """Exact cost of the FPN detector."""
-    levels = range(3, config.space.top_level + 1)
-    shape = _baseline_shape(config)
-    return fpn_level_cost(levels, **shape, input_size=input_size, num_classes=config.space.num_classes)
+        top = self.space.top_level
+        encoder = FpnLevelEncoder(**self._baseline_shape, top_level=top, weights=self.baseline.pretrained)
+        return self._retinanet(encoder, classes, anytime=False)
 
+    def _retinanet(self, encoder: "nn.Module", classes: Sequence[str], **changes: Any) -> "nn.Module":
+        require_detector("NAS-FPN", self.detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
+        sides = {"short_side": self.sides.short, "long_side": self.sides.long}
+        detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), **{**sides, **changes})
+        return detector
 
-def _baseline_shape(config: DictConfig) -> dict[str, Any]:
-    shape = {name: config.baseline[name] for name in ("backbone", "width", "channels")}
-    return {**shape, "lite": config.space.lite}
+    @cached_property
+    def recipe(self) -> ScratchRecipe:
+        """A whole training in short, from scratch."""
+        training = {name: getattr(self.schedule, name) for name in ("momentum", "weight_decay", "clip")}
+        return ScratchRecipe(**vars(self.proxy), **training)
 
+    def candidates(
+        self, weights: "Path | Mapping[str, Tensor] | None", classes: Sequence[str], *, seed: int
+    ) -> "nn.Module":
+        """Fresh networks: all plans start from the same weights, since their shapes are the same."""
+        from msnas.families.nas_fpn.scratch import FreshNetworks  # torch
 
-def recipe(config: DictConfig) -> Any:
-    """How a plan is scored: a whole training in short, from scratch."""
-    from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
-
-    values: Any = OmegaConf.to_container(config.proxy, resolve=True)
-    training = {name: config.schedule[name] for name in ("momentum", "weight_decay", "clip")}
-    return ScratchRecipe(**{**values, "milestones": tuple(values["milestones"])}, **training)
-
-
-def evaluator(config: DictConfig, splits: Any, *, space: Any, hardware: Any) -> Any:
-    """What scores plans on `search_val`. All plans start from the same weights: their shapes are the same."""
-    from msnas.engine.candidate import CandidateEvaluator
-    from msnas.families.nas_fpn.scratch import FreshNetworks
-    from msnas.setup.training import batches_of
-
-    classes = splits.train.classes
-    seed = derive(config.seed, "initial weights", "candidate")
-    networks: Any = FreshNetworks(lambda plan: candidate(config, plan, classes), seed=seed)
-    return CandidateEvaluator(
-        networks,
-        lambda batch, seed: batches_of(config, splits.supernet_train, batch=batch, seed=seed),
-        splits.search_val,
-        space=space,
-        recipe=recipe(config),
-        seed=derive(config.seed, "search"),
-        hardware=hardware,
-    )
-
-
-def search(config: DictConfig, splits: Any, **where: Any) -> Found:
-    """One search in one space."""
-    from msnas.pipeline.space_search import search_space
-
-    return search_space(config, splits, **where)
+        fresh = derive(seed, "initial weights", "candidate")
+        return FreshNetworks(lambda plan: self.scored_detector(plan, classes), seed=fresh)

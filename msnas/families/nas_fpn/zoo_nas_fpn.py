@@ -8,6 +8,7 @@ cannot. Torch is imported when a cost is asked for, since backbones are counted 
 from dataclasses import dataclass
 from typing import Any
 
+from msnas.families.family import Picture, nothing_searched
 from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
@@ -56,10 +57,12 @@ class PublishedRetinaNet:
             "published_million_params": self.million_params,
         }
 
-    @property
-    def subtitle(self) -> str:
-        """The rest of the network, for below its name."""
-        return f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """What was searched, the rest of the network in words below its name. Raises ConfigError for a baseline."""
+        if self.architecture is None:
+            raise nothing_searched(self.name)
+        rest = f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
+        return Picture(self.architecture, self.name, rest)
 
     def _cost(self, size: tuple[int, int]) -> Cost:
         shape: dict[str, Any] = {"backbone": BACKBONES[self.backbone], "channels": self.channels}

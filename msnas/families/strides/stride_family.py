@@ -1,118 +1,192 @@
-"""From the configuration to MSNAS's detectors, their costs, and how a candidate is scored."""
+"""MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from omegaconf import DictConfig
-
-from msnas.config.compose import build
-from msnas.families.family import Found
+from msnas.config.blueprint import Blueprint
+from msnas.engine.recipe import Recipe
+from msnas.engine.training_options import CandidateOptions, ScheduleOptions
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
+from msnas.families.strides import zoo_msnas
 from supernet.cost import Cost, first_stage_cost, fpn_cost, scale_fpn
-from supernet.strides.architecture import Architecture
+from supernet.space import Budget, SearchSpace
+from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architecture, stride_levels
+from supernet.strides.stride_space import StrideSpace
 
-FIRST = "supernet"
-SHARES_WEIGHTS = True
-
-
-def divisor(config: DictConfig) -> int:
-    """The coarsest feature stride of the space."""
-    return 16 * int(config.space.base_stride)
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-def cost(config: DictConfig, architecture: Architecture, input_size: tuple[int, int]) -> Cost:
-    """First-stage cost of a path."""
-    space = config.space
-    shape = {"block": space.block, "channels": space.channels, "base_stride": space.base_stride}
-    return first_stage_cost(architecture, **shape, input_size=input_size)
+class PathSpace(SearchSpace, Protocol):
+    """A space of MSNAS's paths, by whatever rules: `StrideSpace`, or one that holds some of its architectures."""
+
+    @property
+    def block(self) -> str:
+        """basic or bottleneck."""
+
+    @property
+    def depth(self) -> int:
+        """How many blocks."""
+
+    @property
+    def channels(self) -> int:
+        """Of every block, and of the heads."""
+
+    @property
+    def base_stride(self) -> int:
+        """The finest feature stride."""
 
 
-def baseline_shape(config: DictConfig, input_size: tuple[int, int]) -> tuple[float, int]:
-    """(width, channels) of the FPN baseline: as set, or scaled to a budget that is a number of MACs."""
-    baseline, macs = config.baseline, config.budget.macs
-    if not baseline.scaled or not isinstance(macs, int | float):
-        return float(baseline.width), int(baseline.channels)
-    size = {"base_stride": config.space.base_stride, "input_size": input_size}
-    return scale_fpn(baseline.backbone, macs=round(macs), **size)
+@dataclass(frozen=True, kw_only=True)
+class FpnBaseline:
+    """Options `baseline.*`. scaled: where the budget is a number of MACs, width and channels are scaled to it."""
+
+    backbone: str
+    width: float
+    channels: int
+    scaled: bool
+    pretrained: str | None
 
 
-def baseline_cost(config: DictConfig, input_size: tuple[int, int]) -> Cost:
-    """First-stage cost of the FPN baseline."""
-    width, channels = baseline_shape(config, input_size)
-    shape = {"width": width, "channels": channels, "base_stride": config.space.base_stride}
-    return fpn_cost(config.baseline.backbone, **shape, input_size=input_size)
+@dataclass(frozen=True, kw_only=True)
+class StrideFamily(CandidateFamily):
+    """Every network has the same heads, anchors and recipe; they differ in the encoder only."""
 
+    pretraining: ClassVar[Pretraining] = "supernet"
+    has_size_groups: ClassVar[bool] = True
+    has_part_latencies: ClassVar[bool] = True
 
-def baseline_name(config: DictConfig) -> str:
-    """Backbone, width and channels."""
-    from msnas.setup.space import input_size
+    space: PathSpace
+    detector: Blueprint
+    sides: Sides
+    budget_macs: int | None
+    candidate: CandidateOptions
+    schedule: ScheduleOptions
+    baseline: FpnBaseline
 
-    width, channels = baseline_shape(config, input_size(config))
-    return f"{config.baseline.backbone}-FPN, width {width:g}, {channels} channels"
+    @staticmethod
+    def divisor(space: Mapping[str, Any]) -> int:
+        """The coarsest feature stride of the space."""
+        return 16 * int(space["base_stride"])
 
+    @staticmethod
+    def zoo() -> Sequence[Published]:
+        return zoo_msnas.ENTRIES
 
-def first(config: DictConfig, classes: Sequence[str]) -> Any:
-    """The weight-sharing detector; `forward(images, targets, architecture)`."""
-    from supernet.strides.stride_encoder import MixedEncoder
+    @staticmethod
+    def recognised(text: str) -> None:
+        """A row of blocks means what the space says."""
 
-    space = config.space
-    shape = {"block": space.block, "depth": space.depth, "channels": space.channels}
-    return _detector(config, MixedEncoder(**shape, base_stride=space.base_stride), classes)
+    @staticmethod
+    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+        from msnas.drawings.stride_networks import diagram_of  # matplotlib
+        from msnas.drawings.stride_rows import draw_diagrams
 
+        draw_diagrams([diagram_of(p.network, p.space, title=p.title, base_scale=base_scale) for p in pictures], path)
 
-def parse(config: DictConfig, text: str) -> Architecture:
-    """A path of the space."""
-    from msnas.setup.space import plain_space
+    @property
+    def _shape(self) -> dict[str, Any]:
+        return {"block": self.space.block, "channels": self.space.channels, "base_stride": self.space.base_stride}
 
-    architecture: Architecture = plain_space(config).parse(text)
-    return architecture
+    def parse(self, text: str) -> Architecture:
+        architecture: Architecture = self.space.parse(text)
+        return architecture
 
+    def cost(self, architecture: Architecture) -> Cost:
+        """First-stage cost of a path."""
+        return first_stage_cost(architecture, **self._shape, input_size=self.space.input_size)
 
-def detector(config: DictConfig, architecture: Architecture, classes: Sequence[str]) -> Any:
-    """The detector of one path."""
-    from supernet.strides.stride_encoder import PathEncoder
+    @cached_property
+    def baseline_shape(self) -> tuple[float, int]:
+        """(width, channels) of the FPN baseline: as set, or scaled to a budget that is a number of MACs."""
+        if not self.baseline.scaled or self.budget_macs is None:
+            return self.baseline.width, self.baseline.channels
+        size: dict[str, Any] = {"base_stride": self.space.base_stride, "input_size": self.space.input_size}
+        return scale_fpn(self.baseline.backbone, macs=self.budget_macs, **size)
 
-    space = config.space
-    encoder = PathEncoder(architecture, block=space.block, channels=space.channels, base_stride=space.base_stride)
-    return _detector(config, encoder, classes)
+    @property
+    def baseline_cost(self) -> Cost:
+        """First-stage cost of the FPN baseline."""
+        width, channels = self.baseline_shape
+        shape: dict[str, Any] = {"width": width, "channels": channels, "base_stride": self.space.base_stride}
+        return fpn_cost(self.baseline.backbone, **shape, input_size=self.space.input_size)
 
+    @property
+    def baseline_name(self) -> str:
+        width, channels = self.baseline_shape
+        return f"{self.baseline.backbone}-FPN, width {width:g}, {channels} channels"
 
-def baseline(config: DictConfig, classes: Sequence[str]) -> Any:
-    """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
-    from msnas.setup.space import input_size
-    from supernet.strides.fpn_encoder import FpnEncoder
+    def points(self, budget: Budget | None) -> list[Baseline]:
+        """The FPN-style point of the space nearest to the budget; none where the space has other rules."""
+        if not isinstance(self.space, StrideSpace):
+            return []
+        point = self.space.fpn_like(budget or Budget("macs", self.baseline_cost.macs))
+        cost = self.space.cost(self.space.encode(point))
+        return [Baseline("baseline-point", "FPN point", str(point), cost, point)]
 
-    width, channels = baseline_shape(config, input_size(config))
-    shape = {"width": width, "channels": channels, "base_stride": config.space.base_stride}
-    encoder = FpnEncoder(config.baseline.backbone, **shape, pretrained=config.baseline.pretrained)
-    return _detector(config, encoder, classes)
+    def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The weight-sharing detector; `forward(images, targets, architecture)`."""
+        from supernet.strides.stride_encoder import MixedEncoder  # torch
 
+        return self._detector(MixedEncoder(**self._shape, depth=self.space.depth), classes)
 
-def _detector(config: DictConfig, encoder: Any, classes: Sequence[str]) -> Any:
-    sides = {"short_side": config.data.short_side, "long_side": config.data.long_side}
-    return build(config.detector, encoder=encoder, num_classes=len(classes), **sides)
+    def detector_of(self, architecture: Architecture, classes: Sequence[str]) -> "nn.Module":
+        """The detector of one path."""
+        from supernet.strides.stride_encoder import PathEncoder  # torch
 
+        return self._detector(PathEncoder(architecture, **self._shape), classes)
 
-def recipe(config: DictConfig) -> Any:
-    """How every candidate is scored."""
-    from msnas.engine.recipe import Recipe
+    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
+        from supernet.strides.fpn_encoder import FpnEncoder  # torch
 
-    candidate = config.candidate
-    return Recipe(
-        kind=candidate.recipe,
-        iterations=candidate.iterations if candidate.finetune else 0,
-        batch=candidate.batch,
-        lr=candidate.lr,
-        bn_images=candidate.bn_images,
-        bn_batch=candidate.bn_batch,
-        metric=candidate.metric,
-        momentum=config.schedule.momentum,
-        weight_decay=config.schedule.weight_decay,
-        clip=config.schedule.clip,
-    )
+        width, channels = self.baseline_shape
+        shape: dict[str, Any] = {"width": width, "channels": channels, "base_stride": self.space.base_stride}
+        encoder = FpnEncoder(self.baseline.backbone, **shape, pretrained=self.baseline.pretrained)
+        return self._detector(encoder, classes)
 
+    def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":
+        sides = {"short_side": self.sides.short, "long_side": self.sides.long}
+        detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), **sides)
+        return detector
 
-def search(config: DictConfig, splits: Any, **where: Any) -> Found:
-    """One search in one space."""
-    from msnas.pipeline.space_search import search_space
+    @cached_property
+    def recipe(self) -> Recipe:
+        return self.candidate.recipe_with(self.schedule)
 
-    return search_space(config, splits, **where)
+    @property
+    def iterations(self) -> int:
+        return self.candidate.iterations
+
+    def candidates(
+        self, weights: "Path | Mapping[str, Tensor] | None", classes: Sequence[str], *, seed: int
+    ) -> "nn.Module":
+        """The supernet."""
+        from msnas.engine.checkpoint import load_weights  # torch
+        from msnas.families.initial_weights import pretraining_network
+
+        supernet = pretraining_network(self, classes, seed=seed)
+        if isinstance(weights, Path):
+            load_weights(weights, supernet)
+        elif weights is not None:
+            supernet.load_state_dict(weights)
+        return supernet
+
+    def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
+        from msnas.drawings.stride_networks import Fpn  # matplotlib
+
+        fpn = Fpn(self.baseline.backbone, self.baseline.width, self.baseline.channels)
+        return [Picture(architecture, title, space=self.space), Picture(fpn, "FPN baseline", space=self.space)]
+
+    def gene(self, section: str, cardinality: int) -> tuple[str, list[str], list[str] | None]:
+        """A block's stride, or the stride that a head reads."""
+        if section == "encoder" and cardinality == len(BLOCK_STRIDES):
+            strides = [f"{stride:g}" for stride in BLOCK_STRIDES]
+            return "block", [f"stride {stride}" for stride in strides], strides
+        if section == "heads" and cardinality == NUM_LEVELS:
+            return "head", [f"stride {stride}" for stride in stride_levels(self.space.base_stride)], None
+        return Family.gene(self, section, cardinality)

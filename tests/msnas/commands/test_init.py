@@ -5,7 +5,7 @@ import pytest
 from msnas.cli import _expanded as expanded
 from msnas.cli import main, parse
 from msnas.config.compose import compose
-from msnas.setup.space import bounded_space
+from msnas.setup.setup import Setup
 
 CPU = "hardware.device=cpu"
 
@@ -31,7 +31,7 @@ def test_the_file_holds_options_for_the_data(here):
 def test_the_budget_holds_architectures_to_choose_from(here):
     here.write()
     assert main(["init", "data", CPU]) == 0
-    assert bounded_space(options()).count() >= 100
+    assert Setup(options()).bounded_space.count() >= 100
 
 
 def test_what_is_given_stands_in_the_file(here):

@@ -10,7 +10,7 @@ from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.setup.latency_table import latency_of, on_grid
-from msnas.setup.space import bounded_space
+from msnas.setup.setup import Setup
 from supernet.strides.latency_parts import part_names, parts_of
 
 WORDS = ("scale=tiny", "data=shapes", "input=64x64", "space.channels=8", "budget=none", "hardware.device=cpu")
@@ -41,7 +41,7 @@ def test_every_part_has_a_time(root):
 
 def test_predictions_are_sums_of_parts_and_the_errors_theirs(root):
     written = table(root)
-    space = bounded_space(config(root))
+    space = Setup(config(root)).bounded_space
     assert len(written["checked"]) == 3
     for row in written["checked"]:
         names = parts_of(space.parse(row["architecture"]), 4)
@@ -52,25 +52,25 @@ def test_predictions_are_sums_of_parts_and_the_errors_theirs(root):
 
 def test_a_latency_budget_holds_what_the_table_says(root):
     middle = sorted(row["predicted_us"] for row in table(root)["checked"])[1] / 1000
-    space = bounded_space(config(root, f"budget.latency_ms={middle:.3f}", "budget.tolerance=0.1"))
+    space = Setup(config(root, f"budget.latency_ms={middle:.3f}", "budget.tolerance=0.1")).bounded_space
     drawn = [space.cost(space.sample(np.random.default_rng(seed))) for seed in range(5)]
     assert all(0.9 * middle <= cost.by_name()["latency_ms"] <= 1.1 * middle for cost in drawn)
 
 
 def test_without_a_latency_budget_nothing_is_read(root):
-    space = bounded_space(config(root / "elsewhere"))
+    space = Setup(config(root / "elsewhere")).bounded_space
     assert space.latency is None
 
 
 def test_a_missing_table_names_the_command(root):
     with pytest.raises(ConfigError, match="msnas latency"):
-        bounded_space(config(root / "elsewhere", "budget.latency_ms=3"))
+        assert Setup(config(root / "elsewhere", "budget.latency_ms=3")).bounded_space
 
 
 def test_a_table_of_another_input_does_not_fit(root):
     words = OmegaConf.merge(config(root, "budget.latency_ms=3"), {"input": "128x128"})
     with pytest.raises(ConfigError, match="input=128x128"):
-        bounded_space(words)
+        assert Setup(words).bounded_space
 
 
 def test_other_spaces_have_no_parts(root):

@@ -5,15 +5,15 @@ import json
 import pytest
 import torch
 
-import msnas.commands.rank
+import msnas.pipeline.rank_networks
 from msnas.cli import main
-from msnas.commands.rank import draw, recipe_named
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import read_json
+from msnas.pipeline.rank_networks import draw, recipe_named
 from msnas.pipeline.rank_table import RECIPES
-from msnas.runs.folder import open_new
-from msnas.setup.space import plain_space
+from msnas.setup.open_run import open_new
+from msnas.setup.setup import Setup
 
 WORDS = (
     "scale=tiny data=shapes data.size=64 data.short_side=64 data.long_side=64 data.train=24 data.val=8 "
@@ -66,7 +66,7 @@ def test_the_second_training_begins_with_other_weights(whole):
 
 
 def test_a_ranking_that_is_complete_is_told_again_without_work(whole, capsys, monkeypatch):
-    monkeypatch.setattr(msnas.commands.rank, "open_splits", None)  # the data is not even opened
+    monkeypatch.setattr(Setup, "splits", None)  # the data is not even opened
     assert stage("rank", whole, "n=3", "--json") == 0
     table = json.loads(capsys.readouterr().out)
     assert (table["networks"], table["verdict"]["given"]) == (3, False)
@@ -91,7 +91,7 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
         (root / "r" / part).write_bytes((whole / "r" / part).read_bytes())
     (root / "r" / "supernet").symlink_to(whole / "r" / "supernet")
     (tmp_path / "shapes").symlink_to(whole.parent / "shapes")
-    calls, real = [], getattr(msnas.commands.rank, name)
+    calls, real = [], getattr(msnas.pipeline.rank_networks, name)
 
     def stopping(*arguments, **options):
         calls.append(arguments)
@@ -100,7 +100,7 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(msnas.commands.rank, name, stopping)
+        patch.setattr(msnas.pipeline.rank_networks, name, stopping)
         assert stage("rank", root, "n=3") == 130
     before = {path: path.stat().st_mtime_ns for path in root.glob("r/rank/*/seed*/result.json")}
     assert results(root) == []
@@ -110,17 +110,15 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
 
 
 def test_a_larger_n_keeps_the_networks_that_are_there(whole):
-    config = compose([*SMALL, "input=64x64", "n=3"])
-    few = draw(config, whole)
-    config.n = 6
-    assert draw(config, whole)[:3] == few
+    setup = Setup(compose([*SMALL, "input=64x64"]))
+    assert draw(setup, whole, n=6)[:3] == draw(setup, whole, n=3)
 
 
 def test_more_networks_than_the_budget_holds_are_refused(whole):
-    cheapest, _ = plain_space(compose([*SMALL, "input=64x64"])).cost_range()
-    config = compose([*SMALL, "input=64x64", f"budget.macs={cheapest}", "budget.mode=ceiling", "n=100"])
+    cheapest, _ = Setup(compose([*SMALL, "input=64x64"])).space.cost_range()
+    config = compose([*SMALL, "input=64x64", f"budget.macs={cheapest}", "budget.mode=ceiling"])
     with pytest.raises(ConfigError, match=r"holds only \d+ networks to draw, but got n=100"):
-        draw(config, whole)
+        draw(Setup(config), whole, n=100)
 
 
 def test_a_run_without_a_supernet_says_what_to_do_first(tmp_path, capsys):
@@ -130,8 +128,8 @@ def test_a_run_without_a_supernet_says_what_to_do_first(tmp_path, capsys):
 
 
 def test_raw_learns_nothing_and_random_is_finetuned():
-    config = compose(SMALL)
-    assert not recipe_named(config, "raw").finetunes
-    assert not recipe_named(config, "bn").finetunes
-    assert recipe_named(config, "random").finetunes
-    assert recipe_named(config, "bn+finetune").estimates
+    family = Setup(compose([*SMALL, "input=64x64"])).family
+    assert not recipe_named(family, "raw").finetunes
+    assert not recipe_named(family, "bn").finetunes
+    assert recipe_named(family, "random").finetunes
+    assert recipe_named(family, "bn+finetune").estimates

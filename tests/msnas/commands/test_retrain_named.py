@@ -3,12 +3,12 @@
 import pytest
 
 from msnas.cli import main
-from msnas.commands.report import write_report
-from msnas.commands.retrain import _reseeded
 from msnas.config.compose import compose
+from msnas.families.initial_weights import network
 from msnas.files import read_json
-from msnas.runs.state import run_state
-from msnas.setup.networks import network
+from msnas.report.page import report
+from msnas.setup.open_run import state_of
+from msnas.setup.setup import Setup
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
 CELLS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "baseline.width=0.125", "baseline.channels=8"]
@@ -49,13 +49,13 @@ def test_other_data_in_a_run_that_has_begun_is_refused(run, capsys):
 
 
 def test_status_asks_for_no_search(run):
-    state = run_state(run[0])
+    state = state_of(run[0])
     assert [stage["stage"] for stage in state["stages"]] == ["retrain"]
     assert "report" in state["next"]
 
 
 def test_the_report_calls_what_was_named_by_its_name(run):
-    text = write_report([run[0]]).read_text()
+    text = report([run[0]]).read_text()
     assert "nas_fpn_r50_7at256 reaches AP" in text
     assert "What was trained" in text
     assert "search's first choice" not in text
@@ -63,8 +63,8 @@ def test_the_report_calls_what_was_named_by_its_name(run):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_another_seed_has_other_initial_weights(seed):
-    config = compose(CELLS)
-    weights = [network(c, DISCOVERED, "ab").state_dict() for c in (config, _reseeded(config, seed))]
+    family = Setup(compose([*CELLS, "input=128x128"])).family
+    weights = [network(family, DISCOVERED, "ab", seed=number).state_dict() for number in (0, seed)]
     name = "encoder.projections.0.0.weight"
     assert not weights[0][name].equal(weights[1][name])
 

@@ -8,8 +8,8 @@ import pytest
 
 from msnas.cli import main
 from msnas.files import write_json
-from msnas.runs.folder import open_new
-from msnas.runs.state import run_state, state_lines
+from msnas.runs.state import state_lines
+from msnas.setup.open_run import open_new, state_of
 
 NOW = 1_800_000_000.0
 
@@ -33,7 +33,7 @@ def report(folder, *, began=NOW - 100, **changes):
 
 
 def stages(run):
-    return {stage["stage"]: stage for stage in run_state(run.folder, NOW)["stages"]}
+    return {stage["stage"]: stage for stage in state_of(run.folder, NOW)["stages"]}
 
 
 def test_a_run_that_has_not_begun_waits(run):
@@ -48,7 +48,7 @@ def test_a_held_run_is_running_and_says_when_it_ends(held):
 
 def test_a_run_whose_process_is_gone_is_stopped_and_names_the_command_that_goes_on(run):
     report(run.stage("supernet"))
-    state = run_state(run.folder, NOW)
+    state = state_of(run.folder, NOW)
     assert stages(run)["supernet"]["state"] == "stopped"
     assert state["next"] == f"msnas train run=a runs_root={run.folder.parent}"
 
@@ -57,21 +57,21 @@ def test_a_stopped_demo_goes_on_as_a_whole(run):
     report(run.stage("supernet"))
     command = {"command": "msnas demo run=a", "began": "2026-01-01T00:00:00+0000"}
     write_json(run.folder / "environment.json", {"commands": [command]})
-    assert run_state(run.folder, NOW)["next"].startswith("msnas demo run=a")
+    assert state_of(run.folder, NOW)["next"].startswith("msnas demo run=a")
 
 
 def test_a_complete_stage_is_followed_by_the_next_one(run):
     write_json(run.stage("supernet") / "done.json", {"steps": 100, "seconds": 60.0})
-    assert run_state(run.folder, NOW)["next"].startswith("msnas search run=a")
+    assert state_of(run.folder, NOW)["next"].startswith("msnas search run=a")
 
 
 def test_after_the_last_stage_the_report_is_next_and_then_the_model(run):
     for name in ("supernet", "search", "retrain"):
         write_json(run.stage(name) / "done.json", {"seconds": 60.0})
-    before = run_state(run.folder)["next"]
+    before = state_of(run.folder)["next"]
     (run.folder / "report.html").touch()
     assert before.startswith("msnas report")
-    assert run_state(run.folder)["next"].startswith("msnas export")
+    assert state_of(run.folder)["next"].startswith("msnas export")
 
 
 def test_a_status_of_before_the_stage_was_given_again_is_not_shown(held):
@@ -96,14 +96,14 @@ def test_retraining_ends_when_its_last_network_does(held):
 
 def test_a_run_that_says_nothing_for_long_is_told_apart(held):
     report(held.stage("supernet"), updated=NOW - 3600)
-    assert "last sign of life 60 min ago" in "\n".join(state_lines(run_state(held.folder, NOW), NOW))
+    assert "last sign of life 60 min ago" in "\n".join(state_lines(state_of(held.folder, NOW), NOW))
 
 
 def test_asking_for_the_status_leaves_the_lock_alone(run):
     run.stage("supernet")
     with run.locked():
         pass
-    run_state(run.folder)
+    state_of(run.folder)
     with open(run.folder / ".lock") as handle:
         assert fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB) is None  # it raises where another holds the lock
 

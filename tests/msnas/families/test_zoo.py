@@ -5,7 +5,8 @@ import re
 import pytest
 
 from msnas.errors import ConfigError
-from msnas.families.zoo import SPACES, ZOO, PublishedPath, TwoStage, published
+from msnas.families.strides.zoo_msnas import ENTRIES, SPACES, PublishedPath
+from msnas.setup.zoo import published
 from supernet.strides.stride_space import StrideSpace
 
 MACS = {
@@ -23,7 +24,7 @@ MACS = {
     "fpn_r34": 184_570_014_720,
     "fpn_r50": 199_700_966_400,
 }
-PATHS = [entry for entry in ZOO.values() if isinstance(entry, PublishedPath)]
+PATHS = [entry for entry in ENTRIES if isinstance(entry, PublishedPath)]
 
 
 @pytest.mark.parametrize("name", MACS)
@@ -42,7 +43,7 @@ def test_published_paths_are_valid_in_their_space(entry):
     assert space.is_valid(space.encode(entry.architecture))
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in ZOO.values() if isinstance(entry, TwoStage)])
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
 def test_rows_of_two_stage_networks_have_every_field_in_whole_numbers(name):
     row = published(name).cost_row((576, 1024))
     assert row["name"] == name

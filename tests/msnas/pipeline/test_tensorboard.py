@@ -13,7 +13,7 @@ from msnas.engine.devices import Hardware
 from msnas.engine.loop import train
 from msnas.engine.schedule import Schedule
 from msnas.pipeline.tensorboard import Board, detections_beside_truth, picture_of, training_board
-from msnas.setup.space import plain_space
+from msnas.setup.setup import Setup
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -112,8 +112,8 @@ def test_a_board_that_is_off_writes_nothing(tmp_path):
 @pytest.mark.parametrize("space", ["msnas_r18", "nas_fpn"])
 def test_a_winner_is_drawn_whatever_its_family(space):
     config = compose([f"space={space}", "scale=tiny", "input=128x128"])
-    architecture = plain_space(config).decode(plain_space(config).sample(np.random.default_rng(0)))
-    pixels = picture_of(config, architecture)
+    architecture = Setup(config).space.decode(Setup(config).space.sample(np.random.default_rng(0)))
+    pixels = picture_of(Setup(config), architecture)
     assert pixels.ndim == 3
     assert len(np.unique(pixels)) > 10
 

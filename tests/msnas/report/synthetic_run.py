@@ -14,11 +14,10 @@ from evolution.driver import Finalist, Job, SearchResult, run_search
 from evolution.history import History
 from evolution.strategy import FAILED, OK, Evaluation, Strategy
 from msnas.config.compose import build, compose
-from msnas.families.nas_fcos.fcos_family import head_phase
-from msnas.pipeline.front import front_of
+from msnas.families.front import front_of
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.seeds import derive
-from msnas.setup.space import baseline_cost, bounded_space
+from msnas.setup.setup import Setup
 
 CLASSES = ("fish", "ray <b>&amp;", "jelly")  # a name that would break a page that does not escape it
 WIDTH, HEIGHT = 192, 128
@@ -154,12 +153,14 @@ def quality(genome: Sequence[int]) -> float:
 
 def _search(folder: Path, config: Any) -> None:
     folder.mkdir(parents=True)
-    space = bounded_space(config)
+    space = Setup(config).bounded_space
     strategy = build(config.strategy, space=space, seed=derive(config.seed, "search"))
     result = _half(folder / "history.sqlite", space, strategy, config)
     if config.get("heads", {}).get("search"):  # NAS-FCOS
-        phase = head_phase(config, space.input_size)
-        space, strategy = phase.space.on(space.decode(result.winners[0].genome)), phase.strategy
+        setup = Setup(config)
+        phase = setup.family.head_phase(setup.search(weights=folder, folder=folder))
+        space = phase.space.on(space.decode(result.winners[0].genome))
+        strategy = phase.make_strategy(space=space)
         result = _half(folder / "head.sqlite", space, strategy, config)
     winners = [_winner(rank, one, space) for rank, one in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": 431.7}
@@ -211,7 +212,7 @@ def _winner(rank: int, finalist: Finalist, space: Any) -> dict[str, Any]:
 def _retrain(folder: Path, config: Any, data: Path) -> None:
     truth = json.loads((data / "val.json").read_text())
     winners = json.loads((folder / "search" / "result.json").read_text())["winners"]
-    fpn = baseline_cost(config)
+    fpn = Setup(config).baseline_cost
     for seed in range(config.retrain.seeds):
         suffix = f"-seed{seed}" if seed else ""
         for winner in winners:

@@ -11,10 +11,10 @@ from synthetic_run import make_run
 
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
+from msnas.families.front import check_objectives, lines_of
 from msnas.files import read_json
-from msnas.pipeline.front import check_objectives, lines_of
 from msnas.report.page import report
-from msnas.setup.space import bounded_space
+from msnas.setup.setup import Setup
 
 WORDS = ("strategy=nsga2", "budget=none", "strategy.minimise=[macs,params]")
 
@@ -72,7 +72,7 @@ def test_a_search_for_one_best_has_no_front(tmp_path: Path) -> None:
 def test_an_objective_that_nobody_measured_is_refused_before_anything_is_scored() -> None:
     config = compose(["scale=tiny", "input=64x64", "budget=none", "strategy=nsga2", "strategy.minimise=[seconds]"])
     with pytest.raises(ConfigError, match="macs, params, but got 'seconds'"):
-        check_objectives(config, bounded_space(config), np.random.default_rng(0))
+        check_objectives(Setup(config).strategy, Setup(config).bounded_space)
 
 
 @pytest.mark.skipif(headless_browser.chromium() is None, reason="no Chromium here; on Debian: apt-get install chromium")

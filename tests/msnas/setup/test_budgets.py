@@ -4,11 +4,11 @@ import pytest
 
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
-from msnas.setup.space import bounded_space, budget_of
+from msnas.setup.setup import Setup
 
 
 def budget(*words):
-    return budget_of(compose(["input=128x128", "scale=tiny", "budget=none", *words]))
+    return Setup(compose(["input=128x128", "scale=tiny", "budget=none", *words])).budget
 
 
 def test_no_number_is_no_budget():
@@ -36,5 +36,5 @@ def test_a_word_that_is_no_budget_is_named():
 
 def test_space_counts_what_keeps_both():
     words = ["input=128x128", "scale=tiny", "budget=none", "budget.macs=<=80e6"]
-    one = bounded_space(compose(words)).count()
-    assert 0 < bounded_space(compose([*words, "budget.params=<=350e3"])).count() < one
+    one = Setup(compose(words)).bounded_space.count()
+    assert 0 < Setup(compose([*words, "budget.params=<=350e3"])).bounded_space.count() < one

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from msnas.cli import main
-from msnas.config.compose import build, compose, groups
-from msnas.families.nas_fcos import fcos_family as nas_fcos
+from msnas.config.compose import compose, groups
+from msnas.setup.setup import Setup
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos.decoder import PUBLISHED, Decoder
@@ -16,6 +16,7 @@ from supernet.nas_fcos.decoder import PUBLISHED, Decoder
 FAMILY = [name for name in groups()["space"] if name.startswith("nas_fcos")]
 NARROW = ["detector=fcos", "space.backbone=resnet18", "network.channels=16"]
 CLASSES = ["a", "b", "c"]
+SIZE = "input=128x128"
 
 
 class Network(torch.nn.Module):
@@ -32,11 +33,14 @@ class Network(torch.nn.Module):
 @pytest.mark.parametrize("decoder", [Decoder(), PUBLISHED], ids=["fcos", "nas_fcos"])
 @pytest.mark.parametrize("out_channels", ["null", "16"])
 def test_costs_are_those_of_the_built_detectors(decoder, out_channels):
-    config = compose(["space=nas_fcos_fpn", *NARROW, f"network.out_channels={out_channels}", "space.num_classes=3"])
+    config = compose(
+        ["space=nas_fcos_fpn", *NARROW, f"network.out_channels={out_channels}", "space.num_classes=3", SIZE]
+    )
+    family = Setup(config).family
     with torch.device("meta"):
-        network = Network(nas_fcos.detector(config, decoder, CLASSES))
+        network = Network(family.detector_of(decoder, CLASSES))
         counted = Cost(count_macs(network, torch.empty(1, 3, 128, 128)), count_params(network))
-    assert nas_fcos.cost(config, decoder, (128, 128)) == counted
+    assert family.cost(decoder) == counted
 
 
 def test_a_whole_decoder_costs_what_its_half_costs_beside_the_fixed_one(capsys):
@@ -56,11 +60,11 @@ def test_the_cost_of_the_other_half_is_told_in_one_line(space, text, capsys):
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_every_space_of_the_family_builds_what_it_samples(name):
-    config = compose([f"space={name}", *NARROW])
-    space = build(config.space, input_size=(128, 128))
+    family = Setup(compose([f"space={name}", *NARROW, SIZE])).family
+    space = family.space
     decoder = space.decoder(space.decode(space.sample(np.random.default_rng(0))))
     with torch.device("meta"):
-        detector = nas_fcos.detector(config, decoder, CLASSES)
+        detector = family.detector_of(decoder, CLASSES)
     assert detector.config["head"] == str(decoder.head or "fcos")
     assert detector.encoder.config["pyramid"] == str(decoder.pyramid or "fcos")
 
@@ -68,7 +72,7 @@ def test_every_space_of_the_family_builds_what_it_samples(name):
 @pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("scale", groups()["scale"])
 def test_every_scale_builds_the_space_and_the_recipe(name, scale):
-    config = compose([f"space={name}", f"scale={scale}", "detector=fcos"])
-    recipe = nas_fcos.recipe(config)
-    assert build(config.space, input_size=(128, 128)).count() > 0
+    family = Setup(compose([f"space={name}", f"scale={scale}", "detector=fcos", SIZE])).family
+    recipe = family.decoder
+    assert family.space.count() > 0
     assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))

@@ -12,8 +12,9 @@ from msnas.data.settings import DataSettings
 from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
+from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
-from msnas.families.nas_fcos.progressive_search import Cache, Phase, ProgressiveSearch, make_decoder
+from msnas.families.nas_fcos.progressive_search import Phase, ProgressiveSearch, make_decoder
 from supernet.nas_fcos.decoder import PUBLISHED, Pyramid
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
 from supernet.nas_fcos.head_space import HeadSpace
@@ -50,8 +51,10 @@ def detector(splits):
 
 
 def phase(space, kind=RandomSearch, **options):
-    strategy = kind(space, seed=1, population_size=3, children=2, iterations=1, **options)
-    return Phase(space=space, strategy=strategy, recipe=RECIPE, finalists=2, replicates=1, top_k=1)
+    def make_strategy(space):
+        return kind(space, seed=1, population_size=3, children=2, iterations=1, **options)
+
+    return Phase(space=space, make_strategy=make_strategy, recipe=RECIPE, finalists=2, replicates=1, top_k=1)
 
 
 class Listener:
@@ -81,7 +84,7 @@ class Listener:
 
 def search(detector, splits, folder, told=None, **options):
     settings = {"folder": folder, "weights": "w", "seed": 3, "hardware": Hardware(threads=1), **options}
-    return ProgressiveSearch(detector, splits, told=told or Listener(), **settings)
+    return ProgressiveSearch(detector, splits, progress=told or Listener(), **settings)
 
 
 def found_scores(half):
@@ -140,7 +143,7 @@ def test_the_second_search_may_be_left_out(detector, splits, tmp_path):
 
 def test_features_beyond_the_limit_give_the_same_search(detector, splits, whole, tmp_path):
     halves, _, _ = whole
-    on_disk = search(detector, splits, tmp_path, cache=Cache(memory_limit=0)).run(phase(PYRAMIDS), phase(HEADS))
+    on_disk = search(detector, splits, tmp_path, cache=CacheOptions(memory_limit=0)).run(phase(PYRAMIDS), phase(HEADS))
     assert found_scores(on_disk[-1]) == found_scores(halves[-1])
     assert (tmp_path / "features" / "train" / "done.json").exists()
 

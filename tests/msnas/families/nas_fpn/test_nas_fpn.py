@@ -10,16 +10,16 @@ from evolution.driver import evaluate_with, run_search
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
 from msnas.cli import main
-from msnas.config.compose import build, compose, groups
+from msnas.config.compose import compose, groups
 from msnas.controller.controller import Controller
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
-from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluate
 from msnas.export import model_file
-from msnas.families.nas_fpn import cell_family as nas_fpn
+from msnas.families.candidates import evaluator as make_evaluator
 from msnas.families.nas_fpn.exits import evaluate_exits
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
+from msnas.setup.setup import Setup
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn.plan_cost import exit_macs, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
@@ -35,9 +35,8 @@ STRATEGIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def config():
-    return compose(WORDS)
+def made(*words):
+    return Setup(compose([*WORDS, "hardware.device=cpu", "data.root=D", *words]))
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +49,14 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def space(config):
-    return build(config.space, input_size=(64, 64))
+def space():
+    return made().space
 
 
 @pytest.fixture
-def evaluator(config, data, space):
-    return nas_fpn.evaluator(config, data, space=space, hardware=Hardware(threads=1))
+def evaluator(data, tmp_path):
+    setup = made()
+    return make_evaluator(setup.family, setup.search(weights=tmp_path, folder=tmp_path), None, data)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -84,24 +84,25 @@ def test_all_candidates_start_from_the_same_weights(evaluator, space):
 
 def test_every_exit_gets_its_numbers_from_one_pass(data, space):
     plan = space.decode(space.sample(np.random.default_rng(2)))
-    model = nas_fpn.detector(compose([*WORDS, "detector.anytime=true"]), plan, data.train.classes)
+    model = made("detector.anytime=true").family.detector_of(plan, data.train.classes)
     judged = evaluate_exits(model, data.val)
     assert list(judged) == [1, 2]
     assert judged[2].numbers == evaluate(model, data.val).numbers
 
 
 def test_costs_are_those_of_the_built_detectors():
-    config = compose(["space=nas_fpn", "detector=retinanet", "network.backbone=resnet18", "network.stacks=2"])
+    words = ["space=nas_fpn", "detector=retinanet", "network.backbone=resnet18", "network.stacks=2", "input=128x128"]
+    family = Setup(compose(words)).family
     with torch.device("meta"):
-        built = [nas_fpn.detector(config, DISCOVERED, range(91)), nas_fpn.baseline(config, range(91))]
+        built = [family.detector_of(DISCOVERED, range(91)), family.baseline_detector(range(91))]
         counted = [(count_macs(_Predict(m.eval()), torch.empty(1, 3, 128, 128)), count_params(m)) for m in built]
-    costs = nas_fpn.cost(config, DISCOVERED, (128, 128)), nas_fpn.baseline_cost(config, (128, 128))
+    costs = family.cost(DISCOVERED), family.baseline_cost
     assert [(cost.macs, cost.params) for cost in costs] == counted
 
 
 def test_eval_shows_every_exit_of_a_saved_model(data, space, tmp_path, capsys):
     plan = space.decode(space.sample(np.random.default_rng(2)))
-    model = nas_fpn.detector(compose([*WORDS, "detector.anytime=true"]), plan, data.train.classes).eval()
+    model = made("detector.anytime=true").family.detector_of(plan, data.train.classes).eval()
     model_file.save(tmp_path, model, {"classes": data.train.classes, "category_ids": data.train.category_ids})
     root = data.val.file(0).parent.parent
     words = ["eval", str(tmp_path), "data=coco", f"data.root={root}", "data.search_val.minimum=4"]
@@ -121,9 +122,9 @@ def nas_fpn_macs(plan):
 
 def test_an_exit_costs_what_is_run_before_it():
     shape = {"backbone": "resnet10", "channels": 16, "input_size": (128, 128), "num_classes": 3}
-    config = compose([*WORDS, "network.width=1", "network.channels=16", "network.stacks=3", "detector.anytime=true"])
+    family = made("network.width=1", "network.channels=16", "network.stacks=3", "detector.anytime=true").family
     with torch.device("meta"):
-        model = nas_fpn.detector(config, DISCOVERED, range(3)).eval()
+        model = family.detector_of(DISCOVERED, range(3)).eval()
         images = torch.empty(1, 3, 128, 128)
         counted = {number: count_macs(_Predict(model, [number]), images) for number in (1, 2, 3)}
     assert exit_macs(DISCOVERED, stacks=3, **shape) == counted
@@ -147,11 +148,11 @@ def test_the_proxy_schedule_is_the_papers_shortened():
 
 @pytest.mark.parametrize("name", [name for name in groups()["space"] if name.startswith("nas_fpn")])
 def test_every_space_of_the_family_builds_what_it_samples(name):
-    config = compose([f"space={name}", "detector=retinanet"])
-    space = build(config.space, input_size=(128, 128))
+    family = Setup(compose([f"space={name}", "detector=retinanet", "input=128x128"])).family
+    space = family.space
     plan = space.decode(space.sample(np.random.default_rng(0)))
     with torch.device("meta"):
-        networks = nas_fpn.candidate(config, plan, "abc"), nas_fpn.detector(config, plan, "abc")
+        networks = family.scored_detector(plan, "abc"), family.detector_of(plan, "abc")
         assert [network.encoder.plan for network in networks] == [plan, plan]
-        assert nas_fpn.baseline(config, "abc").encoder.levels == space.levels
-    assert nas_fpn.recipe(config).schedule().steps == 17_180
+        assert family.baseline_detector("abc").encoder.levels == space.levels
+    assert family.recipe.schedule().steps == 17_180

@@ -2,7 +2,7 @@
 
 import pytest
 
-from msnas.families.zoo import published
+from msnas.setup.zoo import published
 from supernet.errors import SpaceError
 
 

@@ -1,18 +1,24 @@
 """From `fidelity=halving` to the recipes of its rungs."""
 
+from pathlib import Path
+
 import pytest
 
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
-from msnas.pipeline.candidates import rungs_of
+from msnas.families.candidates import rungs_of
+from msnas.setup.setup import Setup
+
+WEIGHTS = Path(__file__)  # any file: what is in it does not matter here
 
 
-def rungs(*words):
-    return rungs_of(compose(["fidelity=halving", *words]))
+def rungs(*words, fidelity="halving"):
+    setup = Setup(compose([f"fidelity={fidelity}", "input=128x128", "data.root=D", *words]))
+    return rungs_of(setup.family, setup.search(weights=WEIGHTS, folder=WEIGHTS.parent))
 
 
 def test_halving_is_off_unless_asked_for():
-    assert rungs_of(compose()) == ()
+    assert rungs(fidelity="full") == ()
 
 
 def test_statistics_alone_then_25_then_100_iterations():

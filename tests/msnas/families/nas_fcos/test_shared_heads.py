@@ -1,7 +1,7 @@
 """Fig. 5: the share of heads that share all weights, over periods."""
 
 from evolution.strategy import Evaluation
-from msnas.report.nas_fcos_numbers import fully_shared
+from msnas.families.nas_fcos.shared_heads import fully_shared
 
 
 def evaluation(share, replicate=0):

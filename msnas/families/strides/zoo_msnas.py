@@ -1,16 +1,13 @@
-"""Published networks by name: what they are, what they cost at any input size, what the paper reports.
+"""The networks of "Multi-scale Network Architecture Search for Object Detection", Tables 1 and 7 to 9.
 
-"Multi-scale Network Architecture Search for Object Detection", Tables 1 and 7 to 9. An entry is any object
-with the methods of `Published`; a further family adds its own class and its entries to `ZOO`. Needs no torch.
+What they are, what they cost at any input size, what the paper reports. Needs no torch.
 """
 
-import difflib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from msnas.errors import ConfigError
-from msnas.families.nas_fcos import zoo_nas_fcos
-from msnas.families.nas_fpn import zoo_nas_fpn
+from msnas.families.family import Picture
 from supernet.cost import Cost, box_head_cost, fpn_cost
 from supernet.strides.architecture import Architecture
 from supernet.strides.stride_space import StrideSpace
@@ -23,31 +20,8 @@ SPACES: dict[str, dict[str, Any]] = {
 }
 
 
-class Published(Protocol):
-    """A published network."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the zoo."""
-
-    @property
-    def map(self) -> float | None:
-        """The published COCO mAP, percent; None where none was published."""
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) in pixels that its published cost is stated for."""
-
-    @property
-    def architecture(self) -> Any:
-        """What a search found, a value whose `str` is its text; None for a baseline."""
-
-    def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
-        """Name, architecture and exact costs at `input_size`, by default the published one."""
-
-
 @dataclass(frozen=True)
-class TwoStage:
+class TwoStage(ABC):
     """What the MSNAS paper's entries share: 800x1333 images padded to 832x1280, a box head of 2conv1fc."""
 
     name: str
@@ -58,6 +32,14 @@ class TwoStage:
     def architecture(self) -> Architecture | None:
         """What a search found; None for a baseline."""
         return None
+
+    @abstractmethod
+    def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
+        """Exact costs; see `Published`."""
+
+    @abstractmethod
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """What is drawn of it."""
 
     def _row(self, architecture: str, first_stage: Cost, channels: int) -> dict[str, Any]:
         """channels: of the features that RoIs are cut from."""
@@ -89,6 +71,11 @@ class PublishedPath(TwoStage):
         cost = space.cost(space.encode(self.architecture))
         return self._row(str(self.architecture), cost, space.channels)
 
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """The row of blocks in its own space."""
+        space = StrideSpace(**SPACES[self.space], input_size=input_size)
+        return Picture(self.architecture, self.name, space=space)
+
 
 @dataclass(frozen=True)
 class PublishedFpn(TwoStage):
@@ -100,6 +87,13 @@ class PublishedFpn(TwoStage):
         """Exact costs; see `Published`."""
         cost = fpn_cost(self.backbone, input_size=input_size or self.input_size)
         return self._row(f"{self.backbone}-fpn", cost, 256)
+
+    def picture(self, input_size: tuple[int, int]) -> Picture:
+        """The pyramid beside the backbone's stages; any space's strides will do."""
+        from msnas.drawings.stride_networks import Fpn  # matplotlib
+
+        space = StrideSpace(**SPACES["r18"], input_size=input_size)
+        return Picture(Fpn(self.backbone), self.name, space=space)
 
 
 _WINNERS = {
@@ -126,7 +120,7 @@ _WINNERS = {
     ],
 }
 
-_ENTRIES: list[Published] = [
+ENTRIES: list[TwoStage] = [
     *(
         PublishedPath(name=f"msnas_{space}_{rank}", map=score, text=text, space=space)
         for space, winners in _WINNERS.items()
@@ -135,29 +129,4 @@ _ENTRIES: list[Published] = [
     PublishedFpn(name="fpn_r18", map=34.6, backbone="resnet18"),
     PublishedFpn(name="fpn_r34", map=37.7, backbone="resnet34"),
     PublishedFpn(name="fpn_r50", map=38.3, backbone="resnet50"),
-    *zoo_nas_fcos.ENTRIES,
-    *zoo_nas_fpn.ENTRIES,
 ]
-ZOO: dict[str, Published] = {entry.name: entry for entry in _ENTRIES}
-
-
-def published(name: str) -> Published:
-    """The entry of this name. Raises ConfigError with the nearest names where there is none."""
-    if name in ZOO:
-        return ZOO[name]
-    close = difflib.get_close_matches(name, ZOO, n=3)
-    hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(ZOO)}."
-    raise ConfigError(f"zoo has no network {name!r}. {hint}")
-
-
-def architecture_text(word: str) -> str:
-    """The text of an architecture: `word` itself, or what the published network of that name is made of.
-
-    Raises ConfigError for a name that is not known, and for a baseline.
-    """
-    if not word.isidentifier():
-        return word
-    architecture = published(word).architecture
-    if architecture is None:
-        raise ConfigError(f"zoo={word} is a baseline, where nothing was searched; name one of msnas_* or nas_*.")
-    return str(architecture)

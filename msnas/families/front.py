@@ -1,23 +1,23 @@
 """The answer of a search with several objectives: everything that nothing else beats in all of them."""
 
-from typing import Any
-
-from omegaconf import DictConfig
+import numpy as np
 
 from evolution.driver import Finalist
 from evolution.strategy import Record, Strategy
+from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
+from supernet.space import SearchSpace
 
 
-def check_objectives(config: DictConfig, space: Any, rng: Any) -> None:
+def check_objectives(strategy: Blueprint, space: SearchSpace) -> None:
     """Raise ConfigError where `strategy.minimise` names something that candidates have no number for."""
-    known = space.cost(space.sample(rng)).by_name()
-    for name in config.strategy.get("minimise", ()):
+    known = space.cost(space.sample(np.random.default_rng(0))).by_name()
+    for name in strategy.options.get("minimise", ()):
         if name not in known:
             raise ConfigError(f"strategy.minimise is a list of {', '.join(known)}, but got {name!r}.")
 
 
-def front_of(strategy: Strategy, space: Any, finalists: tuple[Finalist, ...]) -> list[Record] | None:
+def front_of(strategy: Strategy, space: SearchSpace, finalists: tuple[Finalist, ...]) -> list[Record] | None:
     """The front, highest score first, as plain values; None for a strategy with one objective.
 
     score: as the search saw it; score_again: the mean over other draws of batches, None where it was not scored again.

@@ -1,0 +1,122 @@
+"""A run's configuration: the user's words, all options that follow from them, and which may not change any more."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from msnas.config.compose import compose, continued, flatten
+from msnas.errors import ConfigError, RunError
+from msnas.files import damaged, read_json, write_json, write_text
+from msnas.runs.folder import CONFIG, ROOT, STAGES, WORDS
+
+# Which options a stage fixes: once its folder exists they may not change any more.
+OWNED: dict[str, tuple[str, ...]] = {
+    "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train", "backbone"),
+    "search": (
+        "budget",
+        "strategy",
+        "candidate",
+        "fidelity",
+        "proxy",
+        "heads",
+        "decoder",
+        "cache",
+        "baseline",
+        "asynchronous",
+    ),
+    "retrain": ("retrain", "network", "top_k"),
+}
+# Where the work is done does not change what is done.
+FREE = (
+    "data.root",
+    "data.workers",
+    "data.memory_limit",
+    "train.checkpoint_every",
+    "retrain.checkpoint_every",
+)
+_LAST = "hardware"  # the last of a configuration's parts
+
+
+def named(words: Sequence[str]) -> tuple[Path, str]:
+    """(`runs_root`, `run`) of the words; no run is "". Raises ConfigError for a run that is no name of a folder."""
+    given = {key: value for key, _, value in (word.partition("=") for word in words)}
+    name = given.get("run", "")
+    if name in (".", "..") or "/" in name:
+        raise ConfigError(
+            f"run must be the name of a folder in runs_root, but got {name!r}; runs_root=FOLDER moves it."
+        )
+    return Path(given.get("runs_root", ROOT)), name
+
+
+def composed(words: Sequence[str]) -> DictConfig:
+    """The configuration of `words`, behind the own words of the run that their `run=` names, where there is one.
+
+    An option of that run's space or strategy, such as `network.stacks`, then needs no `experiment=` beside it.
+    """
+    root, name = named(words)
+    return compose(continued(stored_words(root / name) if name else (), words))
+
+
+def save(folder: Path, config: DictConfig, words: Sequence[str]) -> None:
+    """Keep a run's configuration and the words that made it."""
+    write_json(folder / WORDS, _last_of_each(words))
+    write_text(folder / CONFIG, OmegaConf.to_yaml(config))
+
+
+def stored_words(folder: Path) -> list[str]:
+    """The user's own words, none where there is no such run."""
+    return list(read_json(folder / WORDS) or [])
+
+
+def stored_config(folder: Path) -> DictConfig:
+    """All options that a run was made with. Raises RunError where the file is damaged."""
+    path = folder / CONFIG
+    try:
+        config = OmegaConf.load(path)
+    except (YAMLError, ValueError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(config, DictConfig) or _LAST not in config:
+        raise damaged(path, f"it ends before {_LAST!r}")
+    return config
+
+
+def continued_config(folder: Path, merged: Sequence[str], words: Sequence[str]) -> DictConfig:
+    """The configuration of `merged` words, with what stages that have begun were made with.
+
+    Their own values stand even where the library's defaults have changed since. Raises RunError where `words`, the
+    last of `merged`, ask for others.
+    """
+    config, unasked, stored = compose(merged), compose(stored_words(folder)), stored_config(folder)
+    begun = _fixed(folder)
+    asked = {*differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
+    for key, (old, new) in differences(stored, config, begun).items():
+        if key in asked:
+            raise RunError(
+                f"Run {folder.name} was made with {key}={old}, but got {key}={new}; "
+                f"name a new run with run=, or leave the option out."
+            )
+        if key in flatten(config) and key in flatten(stored):
+            OmegaConf.update(config, key, old)
+    return config
+
+
+def _fixed(folder: Path) -> list[str]:
+    """The options that may not change any more: those of stages that have begun, and of the ones before."""
+    last = max((number for number, name in enumerate(STAGES, start=1) if (folder / name).exists()), default=0)
+    return [key for name in tuple(STAGES)[:last] for key in OWNED[name]]
+
+
+def _last_of_each(words: Sequence[str]) -> list[str]:
+    last = {word.partition("=")[0]: word for word in words}
+    return [word for key, word in last.items() if key not in ("run", "runs_root")]
+
+
+def differences(old: DictConfig, new: DictConfig, keys: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Leaves under `keys` whose values differ, as key -> (old, new)."""
+    before, after = flatten(old), flatten(new)
+    own = [k for k in {**before, **after} if k.partition(".")[0] in keys and k not in FREE]
+    leaves = [k for k in own if not isinstance(after.get(k, before.get(k)), DictConfig | Mapping)]
+    return {k: (before.get(k), after.get(k)) for k in leaves if before.get(k) != after.get(k)}

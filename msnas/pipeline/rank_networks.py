@@ -1,0 +1,223 @@
+"""Can the ranking be believed? Networks drawn inside the budget, scored as in the search and trained alone.
+
+Every network has a folder in `rank/`: `scores.json` grows by one recipe at a time, `seed0/` and `seed1/` are its
+stand-alone trainings, `result.json` is written last. A larger `n` keeps the networks that are there.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolution.operators import sample_new
+from evolution.strategy import Genome
+from msnas.data.check.object_sizes import collect_boxes
+from msnas.data.dataset import DetectionDataset
+from msnas.data.geometry import anchor_hits
+from msnas.data.opening import Splits
+from msnas.engine.checkpoint import differences
+from msnas.engine.devices import Hardware, computing_with, describe
+from msnas.engine.recipe import Kind, Recipe
+from msnas.errors import ConfigError, DataError, RunError, TrainingError
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.candidates import evaluator
+from msnas.families.initial_weights import network
+from msnas.files import read_json, write_json
+from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
+from msnas.pipeline.standalone_training import Entry, identity, train_entry
+from msnas.runs.folder import DONE, RESULT, TABLE, record_environment
+from msnas.seeds import derive
+from msnas.setup.open_run import OpenRun
+from msnas.setup.setup import Setup
+from supernet.cost import Cost
+from supernet.strides.architecture import Architecture, stride_levels
+
+STAGE = "rank"
+log = logging.getLogger(__name__)
+SEEDS = 2  # the first is what scores are compared with, the second is the ceiling
+KNOWN_DRAWS = 100_000  # draws in a row of known networks after which no new one is expected
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of the ranking: its number from 1, its folder, what is known of it before."""
+
+    number: int
+    folder: Path
+    genome: Genome
+    architecture: Architecture
+    cost: Cost
+
+    def read(self, name: str) -> Any:
+        """A file of its folder, {} where there is none yet."""
+        return read_json(self.folder / name) or {}
+
+
+def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
+    """The stage: reads `supernet/weights.safetensors`, leaves `rank/table.json` and a folder for each network.
+
+    command: its words, for the run's record. Returns the table.
+    """
+    setup, family = run.setup, run.setup.family
+    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily):
+        raise RunError(
+            f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "
+            "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
+        )
+    run.require("supernet")
+    networks = draw(setup, run.folder / STAGE, n=n)
+    _hold_setting(run)
+    pending = [one for one in networks if not one.read(RESULT)]
+    if pending:
+        _measure(run, family, command, pending)
+    results = [one.read(RESULT) for one in networks]
+    table = make_table(results, own=own_recipe(family), top_k=setup.top_k)
+    seconds = sum(result["seconds"] for result in results)
+    write_json(run.stage(STAGE) / TABLE, table)
+    write_json(run.stage(STAGE) / DONE, {"networks": len(results), "seconds": seconds})
+    return table
+
+
+def draw(setup: Setup, folder: Path, *, n: int) -> list[Network]:
+    """`n` different networks drawn uniformly inside the budget; a smaller `n` gives the first of them."""
+    space = setup.bounded_space
+    if n < 2:
+        raise ConfigError(f"n >= 2 must hold for a ranking, but got n={n}.")
+    rng = np.random.default_rng(derive(setup.seed, STAGE, "architectures"))
+    genomes = list(sample_new(space, n, set(), rng, max_attempts=KNOWN_DRAWS).children)
+    if len(genomes) < n:
+        raise ConfigError(f"The budget holds only {len(genomes)} networks to draw, but got n={n}; widen it.")
+    networks = []
+    for number, genome in enumerate(genomes, start=1):
+        architecture = space.decode(genome)
+        place = folder / f"{number:02d}-{identity(str(architecture))}"
+        networks.append(Network(number, place, genome, architecture, space.cost(genome)))
+    return networks
+
+
+def own_recipe(family: CandidateFamily) -> str:
+    """The recipe that the search scores with, by its name here."""
+    recipe = family.recipe
+    return "raw" if recipe.kind == "finetune" and not recipe.finetunes else recipe.kind
+
+
+def _hold_setting(run: OpenRun) -> None:
+    """Raise RunError where networks of this run were ranked under other options."""
+    setup, path = run.setup, run.stage(STAGE) / "setting.json"
+    setting = {
+        "budget": str(setup.budget),
+        "candidate": setup.candidate_options,
+        "retrain": {"factor": setup.retrain.factor, "steps": setup.retrain.steps},
+    }
+    changed = differences(read_json(path) or setting, setting)
+    if changed:
+        key, (old, new) = next(iter(changed.items()))
+        raise RunError(
+            f"The ranking of run {run.name} was made with {key}={old}, but got {key}={new}; "
+            f"give the option as it was, or delete {STAGE}/ of the run."
+        )
+    write_json(path, setting)
+
+
+def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], networks: Sequence[Network]) -> None:
+    """Everything that is not known yet of these networks: scores, trainings, then their results."""
+    setup = run.setup
+    hardware = setup.hardware.for_training()
+    splits = setup.splits()
+    if len(splits.search_val) == 0:
+        raise DataError("Networks need images to be scored on, but search_val is empty; add training images.")
+    record_environment(run, command, describe(hardware))
+    what = f"{len(networks)} networks: {len(RECIPES) + 1} scores and {SEEDS} trainings of each"
+    log.info("Run %s: ranking %s.", run.name, what)
+    with computing_with(0):  # scoring sets its own number of threads; training has that of before
+        for name in (*RECIPES, RANDOM):
+            _score(run, family, name, networks, splits)
+    for seed in range(SEEDS):
+        for one in networks:
+            _train(setup, one, seed, splits, hardware)
+    recall = anchor_recall(setup, splits.train)
+    for one in networks:
+        _write_result(one, recall(one.architecture.heads), setup.fit.base_stride)
+
+
+def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[Network], splits: Splits) -> None:
+    """The score of every network by one recipe, as the search would give it."""
+    pending = [one for one in networks if name not in one.read("scores.json")]
+    if not pending:
+        return
+    weights = None if name == RANDOM else run.weights
+    settings = run.setup.search(weights=run.weights, folder=run.folder / STAGE)
+    score = evaluator(family, settings, weights, splits, recipe=recipe_named(family, name))
+    for one in pending:
+        evaluation = score(one.genome)
+        outcome = {"score": evaluation.score[0] if evaluation.ok else None, "reason": evaluation.reason}
+        one.folder.mkdir(exist_ok=True)
+        write_json(
+            one.folder / "scores.json",
+            {**one.read("scores.json"), name: {**outcome, "seconds": evaluation.seconds}},
+        )
+        shown = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
+        log.info("network %d, %s: %s", one.number, name, shown)
+
+
+def recipe_named(family: CandidateFamily, name: str) -> Recipe:
+    """A recipe of RECIPES, or RANDOM's finetune, at the numbers of the configuration."""
+    kinds: dict[str, Kind] = {"bn": "bn", "bn+finetune": "bn+finetune"}
+    iterations = 0 if name == "raw" else family.iterations
+    return replace(family.recipe, kind=kinds.get(name, "finetune"), iterations=iterations)
+
+
+def _train(setup: Setup, one: Network, seed: int, splits: Splits, hardware: Hardware) -> None:
+    """Train it alone as `msnas retrain` would; the first seed equals that, others differ in weights and batches."""
+    folder = one.folder / f"seed{seed}"
+    if one.read(f"seed{seed}/{RESULT}"):
+        return
+    initial = derive(setup.seed, STAGE, seed) if seed else setup.seed
+    entry = Entry(
+        folder=folder.name,
+        name=f"network {one.number}, seed {seed}",
+        architecture=str(one.architecture),
+        build=partial(network, setup.family, one.architecture, splits.train.classes, seed=initial),
+        cost=one.cost,
+        one_shot=None,
+        seed=seed,
+    )
+    try:
+        train_entry(setup, entry, folder, splits, hardware)
+    except TrainingError as error:  # told in the result, so that one network does not end the ranking
+        log.info("%s failed: %s", entry.name, error)
+        write_json(folder / RESULT, {"ap": None, "reason": str(error), "seconds": 0.0})
+
+
+def _write_result(one: Network, recall: float, base_stride: int) -> None:
+    scores, trained = one.read("scores.json"), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
+    result = {
+        "architecture": str(one.architecture),
+        "genome": list(one.genome),
+        "macs": one.cost.macs,
+        "params": one.cost.params,
+        "mean_stride": float(np.mean(one.architecture.feature_strides(base_stride))),
+        "anchor_recall": recall,
+        "scores": {name: score["score"] for name, score in scores.items()},
+        "standalone": [outcome["ap"] for outcome in trained],
+        "seconds": sum(part["seconds"] for part in (*scores.values(), *trained)),
+    }
+    write_json(one.folder / RESULT, result)
+
+
+def anchor_recall(setup: Setup, dataset: DetectionDataset) -> Callable[[Sequence[int]], float]:
+    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5."""
+    data, strides = setup.data, stride_levels(setup.fit.base_stride)
+    scale = setup.fit.anchor_scale
+    boxes = collect_boxes(dataset.images, data.short_side, data.long_side).sample()
+    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
+
+    def recall(heads: Sequence[int]) -> float:
+        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
+        return float(np.logical_or.reduce(reached).mean())
+
+    return recall

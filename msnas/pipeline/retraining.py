@@ -1,0 +1,112 @@
+"""The last stage: winners, or architectures that the user names, and the baselines from scratch, by one recipe."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from msnas.engine.devices import describe
+from msnas.engine.distributed import ALONE, Group
+from msnas.families.initial_weights import fpn_baseline, network
+from msnas.files import read_json, write_json
+from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
+from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
+from msnas.runs.tables import render
+from msnas.seeds import derive
+from msnas.setup.open_run import OpenRun
+from msnas.setup.setup import Setup
+from msnas.setup.zoo import architecture_text
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An architecture to train: what it is called, and its one-shot score where a search gave it one."""
+
+    name: str
+    architecture: Any
+    one_shot: float | None = None
+
+
+def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
+    """The stage: reads `search/result.json`, leaves a model and its 12 COCO numbers for every network.
+
+    command: its words, for the run's record. Returns what there is to say in the end.
+    """
+    setup = run.setup
+    if setup.retrain.architectures is None:
+        run.require("search")
+    if run.done(STAGE) is not None:
+        return _answer(run, f"The networks of run {run.name} are retrained. ")
+    hardware = setup.hardware.for_training()
+    splits = setup.splits()
+    entries = list(_entries(run, splits.train.classes))
+    if group.writes:
+        record_environment(run, command, describe(hardware))
+    for number, entry in enumerate(entries, start=1):
+        if not (run.stage(STAGE) / entry.folder / RESULT).exists():
+            if group.writes:
+                log.info("Retraining %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
+            train_entry(setup, entry, run.stage(STAGE) / entry.folder, splits, hardware, group)
+    if group.writes:
+        _finish(run, entries)
+    return _answer(run, "")
+
+
+def _answer(run: OpenRun, begin: str) -> str:
+    table = render(read_json(run.folder / STAGE / TABLE), by_loss=run.setup.family.scored_by_loss)
+    return f"{table}\n{begin}Next: msnas report run={run.name}"
+
+
+def chosen(run: OpenRun) -> list[Choice]:
+    """The winners by rank, or the architectures that the user names."""
+    setup = run.setup
+    if setup.retrain.architectures is not None:
+        return named(setup)
+    winners = read_json(run.folder / "search" / RESULT)["finalists"][: setup.top_k]
+    parse = setup.family.parse
+    return [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
+
+
+def named(setup: Setup) -> list[Choice]:
+    """`retrain.architectures` as values. Raises ConfigError and SpaceError."""
+    choices = []
+    for number, word in enumerate(setup.retrain.architectures or (), start=1):
+        name = word if word.isidentifier() else f"architecture {number}"
+        choices.append(Choice(name, setup.family.parse(architecture_text(word))))
+    return choices
+
+
+def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
+    """What was chosen, in its order, then the baselines; each of them `retrain.seeds` times."""
+    choices = chosen(run)
+    for seed in range(run.setup.retrain.seeds):
+        yield from _entries_of_seed(choices, run.setup, classes, seed)
+
+
+def _entries_of_seed(choices: list[Choice], setup: Setup, classes: Sequence[str], seed: int) -> Iterator[Entry]:
+    family = setup.family
+    suffix = f"-seed{seed}" if seed else ""
+    initial = derive(setup.seed, STAGE, "initial weights", seed) if seed else setup.seed
+    for rank, one in enumerate(choices, start=1):
+        text = str(one.architecture)
+        build = partial(network, family, one.architecture, classes, seed=initial)
+        folder = f"{rank:02d}-{identity(text)}{suffix}"
+        yield Entry(folder, one.name, text, build, family.cost(one.architecture), one.one_shot, seed)
+    if setup.retrain.fpn:
+        build = partial(fpn_baseline, family, classes, seed=initial)
+        folder, text = f"{BASELINE}fpn{suffix}", family.baseline_name
+        yield Entry(folder, "FPN baseline", text, build, family.baseline_cost, None, seed)
+    for point in family.points(setup.budget) if setup.retrain.point else ():
+        build = partial(network, family, point.architecture, classes, seed=initial)
+        yield Entry(f"{point.folder}{suffix}", point.name, point.text, build, point.cost, None, seed)
+
+
+def _finish(run: OpenRun, entries: list[Entry]) -> None:
+    results = [read_json(run.stage(STAGE) / entry.folder / RESULT) for entry in entries]
+    table = make_table(results)
+    write_json(run.stage(STAGE) / TABLE, table)
+    seconds = sum(result["seconds"] for result in results)
+    write_json(run.stage(STAGE) / DONE, {"networks": len(table["rows"]), "seconds": seconds})

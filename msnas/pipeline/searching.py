@@ -1,0 +1,192 @@
+"""The search stage: a strategy inside the budget; every candidate briefly finetuned from the supernet, then scored.
+
+Candidates are scored on `search_val`, images that neither the supernet nor the finetune sees and that no report is
+made on.
+"""
+
+import logging
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evolution.strategy import Evaluation, Record
+from msnas.data.dataset import DetectionDataset
+from msnas.engine.devices import describe
+from msnas.errors import ConfigError, DataError
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.family import ScoredNetwork, SearchOutcome
+from msnas.families.front import lines_of
+from msnas.files import read_lines, write_json
+from msnas.pipeline.standalone_training import identity
+from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.tensorboard import Board, picture_of
+from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, record_environment
+from msnas.runs.progress import Progress, duration
+from msnas.setup.open_run import OpenRun
+
+STAGE = "search"
+log = logging.getLogger(__name__)
+
+
+def search(run: OpenRun, command: Sequence[str]) -> str:
+    """The stage: reads `supernet/weights.safetensors`, leaves `search/history.sqlite` and `search/result.json`.
+
+    command: its words, for the run's record. Returns what there is to say in the end.
+    """
+    _before(run, command)
+    setup, done = run.setup, run.done(STAGE)
+    if done is not None:
+        evaluated = f"{done['evaluated']} evaluations"
+        return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
+    hardware = setup.hardware.for_candidates()
+    splits = setup.splits()
+    if len(splits.search_val) == 0:
+        raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
+    _refuse_reported_split(splits.search_val, splits.val)
+    settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
+    setup.family.check_search(settings)
+    log.info(_size_of(run))
+    log.info(_estimate(run, len(splits.search_val)))
+    record_environment(run, command, describe(hardware))
+    folder = run.stage(STAGE)
+    with (
+        Board(folder, on=setup.tensorboard) as board,
+        _Narrator(folder / STATUS, board, expected=setup.evaluations) as narrator,
+    ):
+        outcome = setup.family.search(settings, splits, narrator)
+        if board.on:
+            board.picture(outcome.evaluated, "winner", picture_of(setup, outcome.winners[0].architecture))
+    _keep(run, outcome)
+    return _answer(run, outcome)
+
+
+def _before(run: OpenRun, command: Sequence[str]) -> None:
+    """What a search needs first: nothing, a backbone, trained now if it is not, or a supernet, which must exist."""
+    if run.done("supernet") is not None:
+        return
+    pretraining = run.setup.family_class.pretraining
+    if pretraining is None:
+        write_json(run.stage("supernet") / DONE, {"steps": 0, "seconds": 0.0})
+    elif pretraining == "supernet":
+        run.require("supernet")
+    else:
+        log.info(train_first(run, command))
+
+
+def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
+    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
+    finalists = [_winner(rank, scored) for rank, scored in enumerate(outcome.finalists, start=1)]
+    summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
+    summary["inside_budget"] = outcome.inside_budget
+    front = {} if outcome.front is None else {"front": outcome.front}
+    write_json(run.stage(STAGE) / RESULT, {"winners": winners, "finalists": finalists, **front, **summary})
+    write_json(run.stage(STAGE) / DONE, summary)
+
+
+def _answer(run: OpenRun, outcome: SearchOutcome) -> str:
+    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
+    lines = [f"{w['rank']}.  {w['architecture']}  score {w['score']:.4f}  {w['macs']:,} MACs" for w in winners]
+    lines += lines_of(outcome.front or [])
+    inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
+    took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
+    return "\n".join([*lines, f"{took}, {inside}. Next: msnas retrain run={run.name}"])
+
+
+def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:
+    finalist, architecture = scored.finalist, str(scored.architecture)
+    return {
+        "rank": rank,
+        "id": identity(architecture),
+        "genome": list(finalist.genome),
+        "architecture": architecture,
+        **scored.cost.by_name(),
+        "score": finalist.mean,
+        "standard_error": finalist.standard_error,
+        "score_at_selection": finalist.selected.score[0],
+        "scores_again": [again.score[0] for again in finalist.again],
+    }
+
+
+def _size_of(run: OpenRun) -> str:
+    setup = run.setup
+    budget, count = setup.budget, setup.bounded_space.count()
+    inside = f"with {budget}" if budget is not None else "in the space"
+    number = "An unknown number of" if count is None else f"{count:,}"
+    return f"{number} architectures {inside}; costs at {'x'.join(map(str, setup.input_size))}."
+
+
+def _estimate(run: OpenRun, images: int) -> str:
+    """How long the search will take, by the supernet's own speed.
+
+    A detection counts as a third of a training image, since it has no backward pass.
+    """
+    setup = run.setup
+    family, expected = setup.family, setup.evaluations
+    lines = read_lines(run.folder / "supernet" / METRICS)
+    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily) or not lines:
+        return f"About {expected} evaluations."
+    step = statistics.median(line["seconds"] for line in lines)
+    recipe = family.recipe
+    trained = recipe.iterations * recipe.batch if recipe.finetunes else 0
+    candidate = step / setup.schedule.batch * (trained + images / 3)
+    wall = candidate * expected / max(1, setup.hardware.workers)
+    return f"About {expected} evaluations; by the supernet's speed {duration(wall)} in all."
+
+
+class _Narrator:
+    """Says what the search does: each candidate, each generation."""
+
+    def __init__(self, status: Path, board: Board, *, expected: int) -> None:
+        self._progress = Progress(STAGE, expected, status=status)
+        self._status, self._board = status, board
+        self._done = 0
+        self._preparing: Progress | None = None
+
+    def __enter__(self) -> "_Narrator":
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(*error)
+
+    def part(self, name: str) -> None:
+        """A part of the search begins: one of several spaces."""
+        log.info("Searching %s", name)
+
+    def known(self, evaluations: int) -> None:
+        """So many evaluations of this part were finished before."""
+        self._done += evaluations
+
+    def preparation(self, label: str, done: int, of: int) -> None:
+        """So many of `of` steps of what is done before candidates can be scored."""
+        if self._preparing is None or self._preparing.label != label:
+            self._preparing = Progress(label, of, status=self._status)
+        self._preparing.update(done)
+
+    def evaluation(self, evaluation: Evaluation, number: int, of: int) -> None:
+        """One candidate is finished."""
+        self._done += 1
+        outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
+        self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
+        scored = {"ap": evaluation.score[0]} if evaluation.ok else {}
+        self._board.scalars(self._done, {**scored, **evaluation.cost, "seconds": evaluation.seconds}, part="candidate")
+
+    def generation(self, record: Record) -> None:
+        """One generation is finished and stored."""
+        self._board.scalars(record["generation"], record, part="generation")
+        if record.get("best") is not None:
+            said = f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}"
+            if "hypervolume" in record:
+                said += f", front {record['front']}, hypervolume {record['hypervolume']:.4g}"
+            log.info(said)
+
+
+def _refuse_reported_split(scored: DetectionDataset, reported: DetectionDataset) -> None:
+    """Raise ConfigError where candidates would be scored on images that the report is made on."""
+    shared = {scored.file(i) for i in range(len(scored))} & {reported.file(i) for i in range(len(reported))}
+    if shared:
+        raise ConfigError(
+            f"A search must not see the reported split, but {len(shared)} of its images, such as "
+            f"{min(shared).name}, would score candidates; give another data.val_json."
+        )

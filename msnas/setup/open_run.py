@@ -1,0 +1,126 @@
+"""The run that a command works on, and what its configuration means."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from omegaconf import DictConfig
+
+from msnas.config.compose import compose, continued
+from msnas.config.stored import OWNED, composed, continued_config, differences, named, save, stored_config, stored_words
+from msnas.errors import RunError
+from msnas.runs.folder import CONFIG, WORDS, Run, newest, next_folder
+from msnas.runs.state import Plan, State, run_state
+from msnas.setup.setup import Setup
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRun(Run):
+    """A run folder that a command works on, with what its configuration means."""
+
+    setup: Setup
+
+
+def setup_of(words: Sequence[str]) -> Setup:
+    """What `words` mean, behind those of the run that they name."""
+    return Setup(composed(words))
+
+
+def stored_setup(folder: Path) -> Setup:
+    """What a run's stored configuration means."""
+    return Setup(stored_config(folder))
+
+
+def state_of(folder: Path, now: float | None = None) -> State:
+    """What a run is doing, by its stored configuration; of a run made before families were stored, a supernet's."""
+    setup = stored_setup(folder)
+    retrain, known = setup.config.retrain, setup.config.get("family")
+    named = retrain.get("architectures")
+    plan = Plan(
+        pretrains=(setup.family_class.pretraining or "") if known else "supernet",
+        named=named is not None,
+        networks=setup.top_k if named is None else len(named),
+        others=retrain.fpn + retrain.point,
+        seeds=retrain.seeds,
+    )
+    return run_state(folder, plan, now)
+
+
+def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> OpenRun:
+    """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
+
+    stages: those whose options must be the same for a run to be taken up again.
+    """
+    config = compose(words)
+    root, name = named(words)
+    if name:
+        folder = root / name
+        if (folder / CONFIG).exists():
+            return open_existing(words, stage="supernet")
+        return _create(folder, config, words)
+    for folder in newest(root):
+        if not differences(stored_config(folder), config, [key for stage in stages for key in OWNED[stage]]):
+            return open_existing([*words, f"run={folder.name}"], stage="supernet")
+    return _create(next_folder(root, f"{config.data.name}-{config.space_name}".lower()), config, words)
+
+
+def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
+    """The run that a later stage works on: `run=NAME`, default the newest.
+
+    The run's own words stand unless `words` say otherwise; with a `stage` that is about to work on it they are kept.
+    Raises RunError where there is no such run, and where `words` change what a stage that has begun was made with.
+    """
+    folder = _existing(words)
+    merged = continued(stored_words(folder), words)
+    config = continued_config(folder, merged, words)
+    if stage is None:
+        return OpenRun(folder, setup=Setup(config))
+    before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
+    save(folder, config, merged)
+    return OpenRun(folder, before, setup=Setup(config))
+
+
+def _existing(words: Sequence[str]) -> Path:
+    root, name = named(words)
+    folders = newest(root)
+    if name:
+        folder = root / name
+        if folder not in folders:
+            names = ", ".join(f.name for f in folders[:5]) or "none"
+            raise RunError(f"There is no run {name!r} in {root}/; there are: {names}.")
+        return folder
+    if not folders:
+        raise RunError(f"There is no run in {root}/ yet; `msnas train` makes one, `msnas demo` shows all stages.")
+    return folders[0]
+
+
+def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder, config, words)
+    return OpenRun(folder, setup=Setup(config))
+
+
+class Processes(Protocol):
+    """What is asked of a data-parallel group; `msnas.engine.distributed` has the real one."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes."""
+
+    def gather(self, value: str | None, /) -> list[str | None]:
+        """The values of all processes."""
+
+
+@contextmanager
+def shared(open_run: Callable[[], OpenRun], group: Processes) -> Iterator[OpenRun]:
+    """The run that all processes of `group` work on: one opens and holds it, the others are told which it is."""
+    if group.writes:
+        run = open_run()
+        with run.locked():
+            group.gather(str(run.folder))
+            yield run
+    else:
+        folder = Path(str(group.gather(None)[0]))
+        yield OpenRun(folder, setup=stored_setup(folder))

@@ -1,0 +1,43 @@
+"""The options of single stages, as values."""
+
+from dataclasses import dataclass
+
+from msnas.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options `train.*`. steps: None: the schedule's epochs. paths: "all", or "in_budget". sampling: of all paths."""
+
+    steps: int | None
+    paths: str
+    sampling: str
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        if self.paths not in ("all", "in_budget"):
+            raise ConfigError(f"train.paths must be all or in_budget, but got {self.paths!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainOptions:
+    """Options `retrain.*`. factor: length of the schedule; steps: instead of it. architectures: named ones, or None."""
+
+    factor: float
+    steps: int | None
+    architectures: tuple[str, ...] | None
+    seeds: int
+    fpn: bool
+    point: bool
+    checkpoint_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions:
+    """Options `latency.*`. table: a file; None: the one that fits. The others are numbers of rounds and of networks."""
+
+    table: str | None
+    warmup: int
+    repetitions: int
+    calibrate: int
+    check: int

@@ -1,0 +1,255 @@
+"""Everything that a configuration means, as frozen, typed values. Below this package nobody reads a configuration."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from msnas.config.blueprint import Blueprint
+from msnas.config.compose import build
+from msnas.data.check.object_sizes import Fit
+from msnas.data.settings import DataSettings
+from msnas.engine.hardware_options import HardwareOptions
+from msnas.engine.training_options import ScheduleOptions
+from msnas.errors import ConfigError
+from msnas.families.family import Family, Sides
+from msnas.families.settings import SearchSettings
+from msnas.files import digest
+from msnas.setup.families import family_class, from_group, make_family
+from msnas.setup.latency_table import latency_of, wants_latency
+from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
+from msnas.setup.space import input_size, make_budget, make_space
+from supernet.cost import Cost
+from supernet.space import Budget, SearchSpace
+
+if TYPE_CHECKING:
+    from msnas.data.opening import Splits
+
+HALVING = "halving"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a configuration means; every value is made when it is first asked for, and raises what is wrong with it."""
+
+    config: DictConfig
+
+    @property
+    def seed(self) -> int:
+        """Of every random draw."""
+        return int(self.config.seed)
+
+    @property
+    def top_k(self) -> int:
+        """Winners that are retrained."""
+        return int(self.config.top_k)
+
+    @property
+    def space_name(self) -> str:
+        """The space as the command line calls it."""
+        return str(self.config.space_name)
+
+    @property
+    def data_name(self) -> str:
+        """The data set in a run's name."""
+        return str(self.config.data.name)
+
+    @property
+    def scale_name(self) -> str:
+        """The scale."""
+        return str(self.config.scale_name)
+
+    @property
+    def tensorboard(self) -> bool:
+        """Whether event files are written."""
+        return bool(self.config.log.tensorboard)
+
+    # What is searched
+
+    @cached_property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that costs are counted at."""
+        return input_size(self.config)
+
+    def at_default_size(self) -> "Setup":
+        """The same at the space's own input size, whatever size the data have."""
+        changed = self.config.copy()
+        changed.input = "x".join(map(str, build(self.config.space).input_size))
+        return Setup(changed)
+
+    @property
+    def space_options(self) -> dict[str, Any]:
+        """The options `space.*`, as plain values."""
+        return _plain(self.config.space)
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The search space, without a budget."""
+        return make_space(self.config, self.input_size)
+
+    @cached_property
+    def budget(self) -> Budget | None:
+        """The budget; None where there is none."""
+        return make_budget(self.config, lambda: self.baseline_cost)
+
+    @cached_property
+    def bounded_space(self) -> SearchSpace:
+        """The search space inside the budget; the space itself where there is none."""
+        return self.space if self.budget is None else self.space.within(self.budget)
+
+    @property
+    def family_class(self) -> type[Family]:
+        """The class of the family, which says what it can without any options."""
+        return family_class(str(self.config.family))
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of the space's networks."""
+        macs = self.config.budget.macs
+        return make_family(
+            self.config,
+            space=self.space,
+            detector=Blueprint.of(_plain(self.config.detector)),
+            sides=Sides(self.config.data.short_side, self.config.data.long_side),
+            budget_macs=round(macs) if isinstance(macs, int | float) else None,
+            schedule=self.schedule,
+        )
+
+    @property
+    def baseline_cost(self) -> Cost:
+        """Exact cost of the FPN baseline."""
+        return self.family.baseline_cost
+
+    @cached_property
+    def fit(self) -> Fit:
+        """The settings that decide which head and which anchors a box gets."""
+        scales = {key: self.config.detector.get(key) for key in ("anchor_scale", "base_scale")}
+        return Fit.of(self.config.data.short_side, self.config.space.get("base_stride", 4), **scales)
+
+    # Data, and where the work is done
+
+    @cached_property
+    def data(self) -> DataSettings:
+        """The data set and how it is read; masks are where the detector has a mask branch."""
+        return DataSettings.from_mapping(_plain(self.config.data), masks=self.config.detector.get("mask", False))
+
+    def splits(self) -> "Splits":
+        """The data in its splits, opened; what was clipped, dropped or split off is logged."""
+        from msnas.data.opening import open_data  # torch
+
+        return open_data(self.data, seed=self.seed)
+
+    @cached_property
+    def hardware(self) -> HardwareOptions:
+        """Device, precision, threads, workers."""
+        address = OmegaConf.select(self.config, "ray.address")
+        return from_group(HardwareOptions, {**_plain(self.config.hardware), "address": address}, name="hardware")
+
+    # What the stages are told
+
+    @cached_property
+    def schedule(self) -> ScheduleOptions:
+        """The recipe of every training."""
+        return from_group(ScheduleOptions, _plain(self.config.schedule), name="schedule")
+
+    @cached_property
+    def train(self) -> TrainOptions:
+        """Of `msnas train`."""
+        return from_group(TrainOptions, _plain(self.config.train), name="train")
+
+    @cached_property
+    def retrain(self) -> RetrainOptions:
+        """Of `msnas retrain`. Raises ConfigError where the named architectures are no list of different texts."""
+        words = self.config.retrain.architectures
+        if words is not None and (not OmegaConf.is_list(words) or not words or len(set(words)) < len(words)):
+            raise ConfigError(f"retrain.architectures must be a list of different texts or zoo names, but got {words}.")
+        return from_group(RetrainOptions, _plain(self.config.retrain), name="retrain")
+
+    @property
+    def names_architectures(self) -> bool:
+        """Whether architectures are named that are trained instead of a search's winners."""
+        return self.config.retrain.get("architectures") is not None
+
+    @cached_property
+    def latency(self) -> LatencyOptions:
+        """Of `msnas latency`."""
+        return from_group(LatencyOptions, _plain(self.config.latency), name="latency")
+
+    @cached_property
+    def strategy(self) -> Blueprint:
+        """The search strategy."""
+        return Blueprint.of(_plain(self.config.strategy))
+
+    @property
+    def candidate_options(self) -> dict[str, Any]:
+        """How a candidate is scored, as plain values."""
+        return _plain(self.config.candidate)
+
+    @cached_property
+    def rungs(self) -> tuple[float, ...]:
+        """With `fidelity=halving` the share of a candidate's iterations in each rung, else ()."""
+        if self.config.fidelity not in ("full", HALVING):
+            raise ConfigError(f"fidelity is full or halving, but got {self.config.fidelity!r}.")
+        return tuple(self.config.candidate.rungs) if self.config.fidelity == HALVING else ()
+
+    def search(self, *, weights: Path, folder: Path) -> SearchSettings:
+        """What a search is made with. weights: what `msnas train` left; folder: where it keeps its history."""
+        return SearchSettings(
+            seed=self.seed,
+            space=self.bounded_space,
+            budget=self.budget,
+            strategy=self.strategy,
+            top_k=self.top_k,
+            finalists=self.config.search.finalists,
+            replicates=self.config.search.replicates,
+            rungs=self.rungs,
+            asynchronous=self.config.asynchronous,
+            data=self.data,
+            hardware=self.hardware,
+            weights=weights,
+            folder=folder,
+            fingerprint=self._fingerprint(weights),
+        )
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations a search will ask for, about: it may find fewer children than it wants."""
+        again = int(self.config.search.finalists * self.config.search.replicates)
+        rungs = max(1, len(self.rungs))
+        strategies = self.family.evaluations(self.strategy.options)
+        return sum(_asked(dict(strategy), rungs) + again for strategy in strategies)
+
+    def _fingerprint(self, weights: Path) -> dict[str, Any]:
+        """What a history's scores depend on: another of these is another search."""
+        plain = _plain(self.config)
+        return {
+            "seed": self.seed,
+            "space": {**plain["space"], "input_size": list(self.input_size)},
+            "budget": None if self.budget is None else str(self.budget),
+            "candidate": plain["candidate"],
+            "proxy": plain.get("proxy"),
+            "strategy": plain["strategy"],
+            "threads": self.hardware.threads,
+            "supernet": digest(weights) if self.family.pretraining == "supernet" else None,
+            **({"fidelity": HALVING} if self.rungs else {}),
+            **({"latency": latency_of(self.config, self.input_size)} if wants_latency(self.config) else {}),
+        }
+
+    @property
+    def network_fingerprint(self) -> dict[str, str]:
+        """What a checkpoint of a network must have been made with, beside its schedule and seed."""
+        return {"space": str(self.config.space), "detector": str(self.config.detector)}
+
+
+def _asked(strategy: dict[str, Any], rungs: int) -> int:
+    children = strategy.get("children", 1) + strategy.get("n_random", 0)
+    searched = strategy.get("population_size", 0) + strategy.get("iterations", 0) * children
+    return int(searched * sum(0.5**rung for rung in range(rungs)))
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
