@@ -199,7 +199,6 @@ def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
     """
     values = dict(OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node)  # type: ignore[arg-type]
     target = str(values.pop("_target_", ""))
-    values.pop("_partial_", None)
     if not target.startswith(BUILDABLE):
         raise ConfigError(f"_target_ must lie inside {', '.join(BUILDABLE)}, but got {target!r}.")
     module, _, name = target.rpartition(".")
