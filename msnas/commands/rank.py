@@ -20,8 +20,8 @@ from msnas.call import Call
 from msnas.data.check.object_sizes import collect_boxes
 from msnas.data.geometry import REFERENCE_SHORT_SIDE, anchor_hits
 from msnas.data.opening import DetectionDataset, Splits
+from msnas.differences import differences
 from msnas.engine.candidate import Kind, Recipe
-from msnas.engine.checkpoint import differences
 from msnas.engine.devices import Hardware, computing_with
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.family import family_of

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from msnas.differences import flatten
 from msnas.errors import ConfigError
 
 BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
@@ -61,7 +62,7 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
     choices = [f"{key}={value}" for key, value in chosen.items() if key in known]
     values = {key: value for key, value in chosen.items() if key not in known}
     default = _hydra(choices)
-    leaves = flatten(default)
+    leaves = flatten(default, parts=True)
     for key, value in values.items():
         if key not in leaves:
             hint = _owners(key) or _nearest(key, [*leaves, *known])
@@ -135,18 +136,6 @@ def split(word: str) -> tuple[str, str]:
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise ConfigError(f"An option has the form key=value, but got {word!r}.")
     return key, value
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of a configuration by their dotted keys; lists and empty mappings are leaves."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, DictConfig | Mapping) and len(value):
-            leaves[f"{prefix}{key}"] = value
-            leaves.update(flatten(value, f"{prefix}{key}."))
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
 
 
 def _quote(value: str) -> str:

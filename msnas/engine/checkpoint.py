@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msnas.differences import differences
 from msnas.errors import RunError
 
 FORMAT = 1
@@ -64,7 +65,7 @@ def load(path: Path, *, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise RunError(f"{_name(path)} must have format {FORMAT}, but got {found}; delete it to begin anew.")
-    if changed := differences(state["fingerprint"], fingerprint):
+    if changed := differences(_plain(state["fingerprint"]), _plain(fingerprint)):
         key, (old, new) = next(iter(changed.items()))
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         came = f"was made with {key}={old}, but got {key}={new}{more}"
@@ -90,13 +91,6 @@ def restore_parts(path: Path, parts: Mapping[str, Stateful], *, fingerprint: Map
         except (RuntimeError, ValueError) as error:  # names or shapes differ
             raise RunError(f"{_name(path)} holds another {name}: {_line(error)}; name a new run.") from error
     return int(state["step"])
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Leaves of two nested mappings that differ: dotted key -> (old, new), None where one has no such key."""
-    before, after = _leaves(_plain(old)), _leaves(_plain(new))
-    keys = sorted(before.keys() | after.keys())
-    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -143,13 +137,6 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON would give it back: tuples and lists are equal, only plain types remain."""
     return dict(json.loads(json.dumps(value)))
-
-
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, inner in value.items():
-        leaves |= _leaves(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
-    return leaves
 
 
 def _name(path: Path) -> str:

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from msnas.config.compose import compose, continued, flatten
+from msnas.config.compose import compose, continued
+from msnas.differences import flatten
 from msnas.errors import ConfigError, RunError
 from msnas.files import damaged, read_json, write_json, write_text
 
