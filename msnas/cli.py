@@ -70,7 +70,7 @@ def _dispatch(words: list[str]) -> int:
     if "--help" in rest or "-h" in rest:
         from msnas.commands.help import stage_help
 
-        print(stage_help(name, COMMANDS[name]))
+        print(stage_help(name, COMMANDS[name], [word for word in rest if not word.startswith("-") and "=" in word]))
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     call = parse(name, [word for given in rest for word in _expanded(given)])

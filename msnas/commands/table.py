@@ -13,8 +13,9 @@ class Command:
     options: tuple[str, ...] = ()
 
 
-_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log")
-_SPACE = ("space", "input", "budget", "scale")
+_OWN = ("config_dir", "plugins")
+_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log", *_OWN)
+_SPACE = ("space", "input", "budget", "scale", *_OWN)
 COMMANDS: dict[str, Command] = {
     "demo": Command("msnas.commands.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
     "check": Command(
@@ -28,7 +29,19 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
+        (
+            "run",
+            "strategy",
+            "budget",
+            "candidate",
+            "fidelity",
+            "search",
+            "asynchronous",
+            "top_k",
+            "hardware",
+            "log",
+            *_OWN,
+        ),
     ),
     "retrain": Command(
         "msnas.commands.retrain",
