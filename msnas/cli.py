@@ -19,13 +19,13 @@ from evolution.errors import StrategyError
 from msnas.call import Call
 from msnas.commands.table import COMMANDS
 from msnas.errors import ConfigError, DataError, UserError
+from msnas.files import FULL
 from supernet.errors import SpaceError
 
 # What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
-_SPACE_LEFT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
 _PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
-DISK = (*_SPACE_LEFT, *_RIGHTS, *_PATHS)
+DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

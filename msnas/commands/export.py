@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import JSON, WEIGHTS, load
+from msnas.files import written
 from msnas.runs.folder import open_existing
 
 
@@ -27,12 +28,20 @@ def main(call: Call) -> int:
         raise RunError(f"Run {run.name} has no retrained winner of rank {call.config.rank}; see `msnas retrain`.")
     out = Path(call.config.out) if call.config.out else Path(f"{run.name}-rank{call.config.rank}")
     out.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS, JSON):
-        shutil.copyfile(found[0].parent / name, out / name)
+    _copy(found[0].parent, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if call.config.onnx:
         print(_as_onnx(out, run.config))
     return 0
+
+
+def _copy(model: Path, out: Path) -> None:
+    """The two files of a model to `out`; the JSON last, so that it never stands beside weights of another model."""
+    with written(out / WEIGHTS) as partial:
+        shutil.copyfile(model / WEIGHTS, partial)
+        (out / JSON).unlink(missing_ok=True)
+    with written(out / JSON) as partial:
+        shutil.copyfile(model / JSON, partial)
 
 
 def _as_onnx(out: Path, config: DictConfig) -> str:

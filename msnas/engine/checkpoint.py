@@ -1,12 +1,10 @@
 """What a training needs to go on, as one flat dict in one file; and weights alone, for the next stage.
 
-A file has its final name only when it is complete and on the disk: write beside it, fsync, rename. Nothing is
-ever unpickled (`weights_only=True`, safetensors).
+A file has its final name only when it is complete and on the disk. Nothing is ever unpickled (`weights_only=True`,
+safetensors).
 """
 
-import contextlib
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -20,6 +18,7 @@ from torch import nn
 
 from msnas.differences import differences
 from msnas.errors import RunError
+from msnas.files import written
 
 FORMAT = 1
 
@@ -117,18 +116,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` make the file under another name; whole and on the disk, it becomes `path`."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        write(partial)
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)  # the rename itself is on the disk too
-        os.close(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk says
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        with written(path) as partial:
+            write(partial)
+    except (OSError, RuntimeError, SafetensorError) as error:
         kept = "; the one before it is untouched" if path.exists() else ""
         told = f"{_name(path)} cannot be written ({_line(error)}){kept}"
         raise RunError(f"{told}. Free space or move the run.") from error
