@@ -130,8 +130,8 @@ def _hydra(overrides: list[str], places: tuple[Path, ...]) -> tuple[DictConfig, 
             config = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"The configuration cannot be composed: {_one_line(error)}") from error
-    made = config.hydra.runtime.choices
-    choices = {str(group): str(made[group]) for group in made if "/" not in group and "@" not in group}
+    made = dict(config.hydra.runtime.choices)  # the last first
+    choices = {str(group): str(made[group]) for group in reversed(made) if "/" not in group and "@" not in group}
     with open_dict(config):
         del config["hydra"]
         for group in CLASSES:
@@ -204,7 +204,7 @@ def _check_type(key: str, text: str, default: Any) -> None:
     elif isinstance(default, ListConfig):
         numbers = isinstance(value, ListConfig) and all(map(_is_number, value))
         expected = f"a list such as {default}"
-        fits = numbers if all(map(_is_number, default)) else isinstance(value, ListConfig)
+        fits = numbers if len(default) and all(map(_is_number, default)) else isinstance(value, ListConfig)
     else:
         return
     if not fits:
