@@ -21,7 +21,10 @@ def overview(stages: Mapping[str, Any]) -> str:
     width = max(map(len, stages))
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
-    lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
+    lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults and what they mean."]
+    lines += [
+        "As in hydra: --multirun (-m) for sweeps such as seed=0,1,2, --cfg job, --info defaults, --config-dir DIR."
+    ]
     lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
     lines += ["", *here(Path(compose().runs_root))]
     return "\n".join(lines)

@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
     "predict": Command(
-        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES OUT", ("score", "hardware")
+        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Command("msnas.commands.cost", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),

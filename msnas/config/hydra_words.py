@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from msnas.config.compose import OWN_FOLDER, folders, groups
 from msnas.errors import ConfigError
@@ -82,9 +83,10 @@ def _values(word: str, words: Sequence[str]) -> list[str]:
         if not override.is_sweep_override():
             return [word]
         key = override.get_key_element()
-        if isinstance(glob := override.value(), Glob):
-            return [f"{key}={name}" for name in glob.filter(groups(folders(words)).get(key, []))]
-        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+        value: Any = override.value()
+        if isinstance(value, Glob):
+            return [f"{key}={name}" for name in value.filter(groups(folders(words)).get(key, []))]
+        return [f"{key}={one}" for one in override.sweep_string_iterator()]
     except (HydraException, NotImplementedError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"A sweep's words follow hydra's grammar, but got {word!r} ({reason}); quote it.") from error
