@@ -1,5 +1,7 @@
 """The command line: `msnas STAGE [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
 
+Hydra's own flags are taken too: `--multirun`, `--cfg job`, `--info defaults`, `--config-dir DIR`.
+
 One dispatcher. A stage is a module of this package with a function `main(call: Call) -> int`; it is imported only
 when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
 result is not sound, 2 the command or the configuration is wrong, 130 interrupted.
@@ -8,31 +10,42 @@ result is not sound, 2 the command or the configuration is wrong, 130 interrupte
 import difflib
 import errno
 import importlib
+import io
 import logging
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 from evolution.errors import StrategyError
 from msnas.call import Call
 from msnas.commands.table import COMMANDS
+from msnas.config.compose import PLUGINS, composed, folders
+from msnas.config.hydra_words import explain, take_flags
 from msnas.errors import ConfigError, DataError, UserError
+from msnas.files import FULL
 from supernet.errors import SpaceError
 
 # What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
-_SPACE_LEFT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
 _PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
-DISK = (*_SPACE_LEFT, *_RIGHTS, *_PATHS)
+HELP = ("--help", "-h")
+DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage; returns the exit code (the console script passes it to the shell)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _show_anything()
     try:
-        return _dispatch(words)
+        with _terminable():
+            return _dispatch(words)
     except (UserError, SpaceError, StrategyError) as error:
         print(f"msnas: {error}", file=sys.stderr)
         return 1 if isinstance(error, DataError) else 2
@@ -51,6 +64,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _show_anything() -> None:
+    """A terminal or pipe that lacks a character gets its code: no text of ours ends in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that workers end and files are closed; a second one changes nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _dispatch(words: list[str]) -> int:
     if "--version" in words:
         from msnas import __version__
@@ -67,14 +105,48 @@ def _dispatch(words: list[str]) -> int:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"The stages are: {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no stage {name!r}. {hint}")
+    flags, rest = take_flags([word for given in rest for word in _expanded(given)])
     if "--help" in rest or "-h" in rest:
         from msnas.commands.help import stage_help
 
-        print(stage_help(name, COMMANDS[name]))
+        print(stage_help(name, COMMANDS[name], parse(name, [word for word in rest if word not in HELP]).words))
+        return 0
+    call = _trusting(parse(name, rest))
+    if flags.show:
+        print(_shown(call, flags.show))
         return 0
     _log_to_stderr()
-    call = parse(name, [word for given in rest for word in _expanded(given)])
-    return int(importlib.import_module(COMMANDS[name].module).main(call))
+    stage = importlib.import_module(COMMANDS[name].module).main
+    if flags.multirun:
+        from msnas.commands.sweep import sweep
+
+        return sweep(call, stage)
+    return int(stage(call))
+
+
+def _trusting(call: Call) -> Call:
+    """Let classes of the packages of this command line's `plugins=` be built, here and in worker processes.
+
+    Only words that were typed count, never those that a run's folder holds. `config_dir=` is a place of such packages.
+    """
+    named = [word.partition("=")[2].strip("[]") for word in call.words if word.startswith("plugins=")]
+    if not named:
+        return call
+    os.environ[PLUGINS] = ",".join(name.strip(" '\"") for name in named[-1].split(","))
+    sys.path.extend(str(place) for place in folders(call.words)[1:] if str(place) not in sys.path)
+    words = (f"plugins=[{named[-1]}]" if word.startswith("plugins=") else word for word in call.words)
+    return replace(call, words=tuple(words))
+
+
+def _shown(call: Call, what: str) -> str:
+    """The composed configuration ("job"), or the choice of every group ("defaults"), as yaml."""
+    from omegaconf import OmegaConf
+
+    from msnas.config.stored import run_config
+
+    return OmegaConf.to_yaml(
+        run_config(call.words) if what == "job" else OmegaConf.create(composed(call.words)[1])
+    ).rstrip()
 
 
 class _StderrHandler(logging.Handler):
@@ -97,7 +169,7 @@ def _expanded(word: str) -> list[str]:
     if not word.startswith("@"):
         return [word]
     try:
-        lines = Path(word[1:]).read_text(encoding="utf-8").splitlines()
+        lines = Path(word[1:]).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{word} must name a file of key=value lines, but it cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -112,6 +184,9 @@ def parse(stage: str, rest: Sequence[str]) -> Call:
     unknown = [flag for flag in flags if flag != "--json"]
     if unknown:
         raise ConfigError(f"There is no flag {unknown[0]!r}; options are written key=value. Flags: --json, --help.")
+    for word in rest:
+        if (why := explain(word)) and not os.path.exists(word):
+            raise ConfigError(why)
     plain = [word for word in rest if not word.startswith("--")]
     words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
     positionals = tuple(word for word in plain if word not in words)

@@ -1,12 +1,18 @@
 """Files of a run: read strictly, and written so that none is ever half there under its final name."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from msnas.errors import RunError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk that takes no more says
 
 
 def read_json(path: Path) -> Any:
@@ -33,16 +39,49 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write so that `path` holds the old or the new text at any instant."""
+    with written(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def written(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """A file beside `path` to write to; whole, and with `sync` on the disk, it becomes `path` at the end.
+
+    An error inside leaves `path` as it was and nothing else. What the system said, also where torch or safetensors
+    wrapped it, is an OSError whose `filename` is `path`.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with open(partial, "w") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
+        yield partial
+        if sync:
+            _sync(partial)
         partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+        if sync:
+            _sync(path.parent)  # the rename itself is on the disk too
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        fault = _system_fault(error)
+        if fault is None or (fault.errno not in FULL and fault.filename not in (None, str(partial))):
+            raise
+        raise OSError(fault.errno, fault.strerror, str(path)) from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _system_fault(error: BaseException) -> OSError | None:
+    """The system's own error in what a library raised: torch raises on top of it, safetensors quotes its number."""
+    for fault in (error, error.__context__):
+        if isinstance(fault, OSError) and fault.errno is not None:
+            return fault
+    quoted = re.search(r"Os \{ code: (\d+)", str(error))
+    return OSError(int(quoted[1]), os.strerror(int(quoted[1]))) if quoted else None
 
 
 def damaged(path: Path, why: object) -> RunError:

@@ -7,11 +7,10 @@ It is made from the stages' own tables and the configuration; to use it, for exa
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
-
 from msnas.call import Call
 from msnas.commands.table import COMMANDS
-from msnas.config.compose import compose, flatten, groups
+from msnas.config.compose import compose, groups
+from msnas.differences import flatten
 from msnas.errors import ConfigError
 
 
@@ -32,7 +31,7 @@ def option_words(options: Sequence[str], leaves: Mapping[str, Any], choices: Map
     for option in options:
         words += [f"{option}={choice}" for choice in choices.get(option, ())]
         keys = [key for key in leaves if key == option or key.startswith(f"{option}.")]
-        words += [f"{key}=" for key in keys if not isinstance(leaves[key], DictConfig) and "._" not in key]
+        words += [f"{key}=" for key in keys if "._" not in key]
     return [*dict.fromkeys(words), "--json", "--help"]
 
 

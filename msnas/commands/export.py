@@ -6,6 +6,7 @@ from pathlib import Path
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import JSON, WEIGHTS, load
+from msnas.files import written
 from msnas.runs.folder import find_run
 from msnas.setup.open_run import open_existing, setup_of
 from msnas.setup.setup import Setup
@@ -28,8 +29,7 @@ def main(call: Call) -> int:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
     out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
     out.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS, JSON):
-        shutil.copyfile(found[0].parent / name, out / name)
+    _copy(found[0].parent, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if config.onnx:
         print(_as_onnx(out, run.setup))
@@ -40,6 +40,15 @@ def _named(call: Call, name: str) -> list[str]:
     """The words that open the run of that name or path, wherever it lies."""
     folder = find_run(Path(setup_of(call.words).config.runs_root), name)
     return [f"run={folder.name}", f"runs_root={folder.parent}"]
+
+
+def _copy(model: Path, out: Path) -> None:
+    """The two files of a model to `out`; the JSON last, so that it never stands beside weights of another model."""
+    with written(out / WEIGHTS) as partial:
+        shutil.copyfile(model / WEIGHTS, partial)
+        (out / JSON).unlink(missing_ok=True)
+    with written(out / JSON) as partial:
+        shutil.copyfile(model / JSON, partial)
 
 
 def _as_onnx(out: Path, setup: Setup) -> str:

@@ -1,15 +1,21 @@
 """What `msnas` and `msnas STAGE --help` print; composed from the same yaml that a run uses."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import ListConfig
 
-from msnas.config.compose import compose, flatten, groups
+from msnas.config.comments import meanings, summary
+from msnas.config.compose import compose, composed, folders, groups
+from msnas.differences import flatten
 from msnas.runs.folder import newest
 from msnas.runs.state import state_lines
 from msnas.setup.open_run import state_of
+
+WIDTH = 120  # columns
+NAMES = 34  # columns that are enough for most options; a longer one has its meaning on the lines below
 
 
 def overview(stages: Mapping[str, Any]) -> str:
@@ -17,7 +23,10 @@ def overview(stages: Mapping[str, Any]) -> str:
     width = max(map(len, stages))
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
     lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
-    lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults."]
+    lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults and what they mean."]
+    lines += [
+        "As in hydra: --multirun (-m) for sweeps such as seed=0,1,2, --cfg job, --info defaults, --config-dir DIR."
+    ]
     lines += ["Exit codes: 0 done, 1 data or result not sound, 2 command or configuration wrong, 130 interrupted."]
     lines += ["", *_here(Path(compose().runs_root))]
     return "\n".join(lines)
@@ -34,25 +43,40 @@ def _here(root: Path) -> list[str]:
     return state_lines(state_of(folders[0]))
 
 
-def stage_help(name: str, stage: Any) -> str:
-    """One stage: its summary, its options with defaults, the choices of its groups."""
-    config = compose()
-    known = groups()
-    leaves = flatten(config)
-    lines = [
-        f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "),
-        "",
-        stage.summary,
-    ]
+def stage_help(name: str, stage: Any, words: Sequence[str] = ()) -> str:
+    """One stage: its summary, the choices of its groups, its options with their values under `words` and meanings."""
+    config, chosen = composed(words)
+    places = folders(words)
+    known, told, leaves = groups(places), meanings(places, chosen), flatten(config)
+    lines = [f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "), "", stage.summary]
     for option in stage.options:
+        own = [key for key in leaves if (key == option or key.startswith(f"{option}.")) and "._" not in key]
+        if option in known or own != [option]:
+            lines.append("")
         if option in known:
-            lines += ["", f"{option}=  one of: {', '.join(known[option])}"]
-        own = [k for k in leaves if k == option or k.startswith(f"{option}.")]
+            lines.append(f"{option}=  one of, now {chosen[option]}:")
+            for choice in known[option]:
+                lines += _entry(choice, summary(places, option, choice), indent=4)
         for key in own:
-            if not isinstance(leaves[key], DictConfig) and "._" not in key:
-                lines.append(f"  {key}={_shown(leaves[key])}")
+            lines += _entry(f"{key}={_shown(leaves[key])}", told.get(key, ""), indent=2)
     return "\n".join(lines)
 
 
+def _entry(name: str, text: str, indent: int) -> list[str]:
+    """`name` and, in a column of its own, what it means; wrapped."""
+    column = indent + NAMES + 2
+    first = f"{' ' * indent}{name}"
+    if not text:
+        return [first]
+    lines = textwrap.wrap(text, WIDTH - column, break_on_hyphens=False, break_long_words=False)
+    padded = [f"{' ' * column}{line}" for line in lines]
+    if len(first) > column - 2:
+        return [first, *padded]
+    return [f"{first:<{column}}{lines[0]}", *padded[1:]]
+
+
 def _shown(value: Any) -> str:
+    """The value as it can be typed."""
+    if isinstance(value, ListConfig):
+        return f"[{','.join(map(_shown, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

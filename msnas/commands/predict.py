@@ -1,9 +1,14 @@
-"""`msnas predict MODEL IMAGES OUT`: a saved detector over a folder of images; boxes drawn, and as one JSON beside."""
+"""`msnas predict MODEL IMAGES... OUT`: a saved detector over images and folders; boxes drawn, and as one JSON beside.
+
+An OUT that ends in `.json` is a COCO results file instead, without pictures.
+"""
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +23,7 @@ from msnas.drawings.detections import draw_detections
 from msnas.engine.devices import Hardware, to_device
 from msnas.errors import ConfigError
 from msnas.export.model_file import load
-from msnas.files import write_json
+from msnas.files import write_json, written
 from msnas.runs.progress import Progress
 from msnas.setup.open_run import setup_of
 
@@ -27,68 +32,118 @@ _KEPT = (".jpg", ".jpeg", ".png")  # a picture of another format is drawn as PNG
 Record = dict[str, Any]
 
 
+class Found(NamedTuple):
+    """An image, what it is called in the answer, and the name of its picture below OUT."""
+
+    path: Path
+    name: str
+    picture: str
+
+
 def main(call: Call) -> int:
     """Detect, draw, list; 0 also where some images cannot be read (they are listed), 1 where none can."""
-    if len(call.positionals) != 3:
-        raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES OUT.")
+    if len(call.positionals) < 3:
+        raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES... OUT.")
+    name, *sources, out = call.positionals
     setup = setup_of(call.words)
-    score, source, out = setup.config.score, Path(call.positionals[1]), Path(call.positionals[2])
+    score = setup.config.score
     if isinstance(score, bool) or not 0 <= score <= 1:
         raise ConfigError(f"score must be from 0 to 1, but got {score!r}.")
-    model = load(call.positionals[0])
-    root, files = _images(source, out)
+    model = load(name)
+    found, skipped = _images([Path(source) for source in sources], Path(out))
     hardware = setup.hardware.for_training()
     hardware.place(model)
-    answer = _predict(model, root, files, out, score=score, hardware=hardware)
-    write_json(out / DETECTIONS, answer)
-    print(json.dumps(answer) if call.json else _text(answer, out))
+    answer = _predict(model, found, Path(out), score=score, hardware=hardware) | {"skipped": skipped}
+    if Path(out).suffix == ".json":
+        content: Any = coco_results(answer)
+        write_json(Path(out), content)
+    else:
+        content = answer
+        write_json(Path(out) / DETECTIONS, content)
+    print(json.dumps(content) if call.json else _text(answer, Path(out)))
     for fault in answer["unreadable"]:
         print(f"{fault['file']}: {fault['reason']}", file=sys.stderr)
     return 0 if answer["images"] else 1
 
 
-def _images(source: Path, out: Path) -> tuple[Path, list[Path]]:
-    """(root, files): every file below `source` with the suffix of an image; hidden files and `out` are left out."""
+def coco_results(answer: dict[str, Any]) -> list[Record]:
+    """The detections as a COCO results file lists them; `image_id` counts the images from 1, `file_name` names them."""
+    return [
+        {"image_id": number, "file_name": image["file"], **detection}
+        for number, image in enumerate(answer["images"], start=1)
+        for detection in image["detections"]
+    ]
+
+
+def _images(sources: Sequence[Path], out: Path) -> tuple[list[Found], int]:
+    """Every file of `sources` and below them with the suffix of an image, and how many others there were.
+
+    Hidden files and `out` are left out. With several sources a folder's name stands before those of its images.
+    """
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    named: dict[Path, str] = {}
+    skipped = 0
+    for source in sources:
+        for path, name in _files(source, out, alone=len(sources) == 1):
+            if path.suffix.lower() in known:
+                named.setdefault(path, name)
+            else:
+                skipped += 1
+    if not named:
+        places = ", ".join(map(str, sources))
+        raise ConfigError(f"{places} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
+    pictures = _pictures(named)
+    return [Found(path, name, pictures[path]) for path, name in named.items()], skipped
+
+
+def _files(source: Path, out: Path, *, alone: bool) -> list[tuple[Path, str]]:
     if not source.exists():
         raise ConfigError(f"The images must be a folder or a file, but {source} does not exist.")
     root = source.parent if source.is_file() else source
     if out.resolve() == root.resolve():
         raise ConfigError(f"The pictures must go to another folder than the images', but both are {out}.")
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    found = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    files = [
-        path
-        for path in found
-        if path.suffix.lower() in known
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    before = Path() if alone or source.is_file() else Path(source.resolve().name)
+    return [
+        (path, str(before / path.relative_to(root)))
+        for path in files
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
         and not path.resolve().is_relative_to(out.resolve())
     ]
-    if not files:
-        raise ConfigError(f"{source} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
-    return root, files
 
 
-def _predict(
-    model: Any, root: Path, files: list[Path], out: Path, *, score: float, hardware: Hardware
-) -> dict[str, Any]:
-    """Detections of every readable image; its picture goes to the same place below `out`."""
+def _pictures(named: Mapping[Path, str]) -> dict[Path, str]:
+    """A name of its own for each picture: the image's where that format is kept, else with `.png` behind it."""
+    taken: set[str] = set()
+    pictures: dict[Path, str] = {}
+    for path in sorted(named, key=lambda path: path.suffix.lower() not in _KEPT):  # kept names first
+        name = named[path] if path.suffix.lower() in _KEPT else f"{named[path]}.png"
+        free = (f"{Path(name).with_suffix('')}.{number}{Path(name).suffix}" for number in count(2))
+        pictures[path] = name if name not in taken else next(other for other in free if other not in taken)
+        taken.add(pictures[path])
+    return pictures
+
+
+def _predict(model: Any, found: Sequence[Found], out: Path, *, score: float, hardware: Hardware) -> dict[str, Any]:
+    """Detections of every readable image; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
-    with Progress("predict", len(files)) as progress:
-        for number, path in enumerate(files, start=1):
-            name = str(path.relative_to(root))
+    draws = out.suffix != ".json"
+    with Progress("predict", len(found)) as progress:
+        for number, image in enumerate(found, start=1):
             try:
-                pixels = read_upright(path)
+                pixels = read_upright(image.path)
             except ImageError as error:
-                unreadable.append({"file": name, "reason": str(error)})
+                unreadable.append({"file": image.name, "reason": str(error)})
             else:
-                found = detect(model, pixels, score=score, hardware=hardware)
-                picture = name if path.suffix.lower() in _KEPT else f"{name}.png"
-                _save(draw_detections(pixels, found, list(model.meta["classes"])), out / picture)
-                record = {"file": name, "picture": picture, "width": pixels.shape[1], "height": pixels.shape[0]}
-                images.append({**record, "detections": _records(found, model.meta)})
+                objects = detect(model, pixels, score=score, hardware=hardware)
+                record = {"file": image.name, "width": pixels.shape[1], "height": pixels.shape[0]}
+                if draws:
+                    _save(draw_detections(pixels, objects, list(model.meta["classes"])), out / image.picture)
+                    record["picture"] = image.picture
+                images.append({**record, "detections": _records(objects, model.meta)})
             progress.update(number)
-    out.mkdir(parents=True, exist_ok=True)
+    (out if draws else out.parent).mkdir(parents=True, exist_ok=True)
     return {"score": score, "images": images, "unreadable": unreadable}
 
 
@@ -107,7 +162,8 @@ def detect(model: Any, pixels: NDArray[np.uint8], *, score: float, hardware: Har
 
 def _save(picture: NDArray[np.uint8], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, quality=92)
+    with written(path, sync=False) as partial:
+        Image.fromarray(picture).save(partial, format=Image.registered_extensions()[path.suffix.lower()], quality=92)
 
 
 def _records(found: dict[str, Tensor], meta: dict[str, Any]) -> list[Record]:
@@ -128,7 +184,9 @@ def _records(found: dict[str, Tensor], meta: dict[str, Any]) -> list[Record]:
 
 
 def _text(answer: dict[str, Any], out: Path) -> str:
-    images, broken = answer["images"], len(answer["unreadable"])
+    images, broken, skipped = answer["images"], len(answer["unreadable"]), answer["skipped"]
     objects = sum(len(image["detections"]) for image in images)
     left_out = f"; {broken} could not be read" if broken else ""
-    return f"{objects} objects in {len(images)} images{left_out}. Pictures and {DETECTIONS} are in {out}."
+    left_out += f"; {skipped} of other kinds left out" if skipped else ""
+    where = f"COCO results are in {out}" if out.suffix == ".json" else f"Pictures and {DETECTIONS} are in {out}"
+    return f"{objects} objects in {len(images)} images{left_out}. {where}."

@@ -13,8 +13,9 @@ class Command:
     options: tuple[str, ...] = ()
 
 
-_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log")
-_SPACE = ("space", "input", "budget", "scale")
+_OWN = ("config_dir", "plugins")
+_TRAINING = ("seed", "run", "space", "data", "detector", "schedule", "scale", "hardware", "experiment", "log", *_OWN)
+_SPACE = ("space", "input", "budget", "scale", *_OWN)
 COMMANDS: dict[str, Command] = {
     "demo": Command("msnas.commands.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
     "check": Command(
@@ -28,7 +29,19 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
+        (
+            "run",
+            "strategy",
+            "budget",
+            "candidate",
+            "fidelity",
+            "search",
+            "asynchronous",
+            "top_k",
+            "hardware",
+            "log",
+            *_OWN,
+        ),
     ),
     "retrain": Command(
         "msnas.commands.retrain",
@@ -47,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
     "predict": Command(
-        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES OUT", ("score", "hardware")
+        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Command("msnas.commands.cost", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),

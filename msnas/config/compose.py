@@ -1,12 +1,14 @@
 """The configuration of a run: hydra's `conf/` tree, the user's `key=value` words, and objects built from both.
 
 Hydra composes; what this file adds is a command line that takes any value as it is typed (hydra's grammar rejects
-commas, bars and blanks), answers a misspelt word with the nearest real one, and builds classes of our own packages
-only: a config cannot name arbitrary code.
+commas, bars and blanks), answers a misspelt word with the nearest real one, and a folder of the user's own yaml files
+(`config_dir=`). It builds classes of our own packages only, and of those that the command line lists in `plugins=`:
+a config cannot name arbitrary code.
 """
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -15,8 +17,11 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from msnas.config.comments import choice_file
+from msnas.differences import flatten
 from msnas.errors import ConfigError
 
+PLUGINS = "MSNAS_PLUGINS"  # packages that the command line trusts, separated by commas; worker processes inherit it
 BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
 # Groups whose options are a class's arguments. What a scale or an experiment says there of an option that the chosen
 # class has not, such as Algorithm 1's `n_random` of NSGA-II, does not apply.
@@ -28,6 +33,7 @@ LOWEST = {
     "space.base_stride": 1,
     **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
 }
+OWN_FOLDER = "config_dir"
 _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
 
 
@@ -37,11 +43,37 @@ def conf_folder() -> Path:
     return next(folder for folder in (package / "conf", package.parent / "conf") if (folder / "config.yaml").exists())
 
 
-def groups() -> dict[str, list[str]]:
-    """Every configuration group with its choices, such as `space: [msnas_r18, ...]`."""
-    root = conf_folder()
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and any(p.glob("*.yaml")))
-    return {folder.name: sorted(p.stem for p in folder.glob("*.yaml")) for folder in folders}
+def folders(words: Sequence[str] = ()) -> tuple[Path, ...]:
+    """Where the groups of these words are looked up: the library's `conf/`, then the user's own `config_dir=`.
+
+    Raises ConfigError where the user's is no folder.
+    """
+    given = [word.partition("=")[2] for word in words if word.startswith(f"{OWN_FOLDER}=")]
+    if not given or given[-1] in ("", "null"):
+        return (conf_folder(),)
+    own = Path(given[-1]).expanduser().resolve()
+    if not own.is_dir():
+        raise ConfigError(f"{OWN_FOLDER} must be a folder with yaml files such as space/NAME.yaml, but {own} is none.")
+    return (conf_folder(), own)
+
+
+def groups(places: Sequence[Path] = ()) -> dict[str, list[str]]:
+    """Every configuration group with its choices, such as `space: [msnas_r18, ...]`; of `conf/` or of `places`.
+
+    Raises ConfigError where two places have a choice of the same name.
+    """
+    library, *own = places or (conf_folder(),)
+    known = {folder.name: set(_choices(folder)) for folder in sorted(library.iterdir()) if _choices(folder)}
+    for place in own:
+        for group, choices in known.items():
+            if both := choices.intersection(_choices(place / group)):
+                raise ConfigError(f"{place}/{group}/{min(both)}.yaml must have another name: the library has that one.")
+            choices.update(_choices(place / group))
+    return {group: sorted(choices) for group, choices in known.items()}
+
+
+def _choices(folder: Path) -> list[str]:
+    return [path.stem for path in folder.glob("*.yaml")]
 
 
 def compose(words: Sequence[str] = ()) -> DictConfig:
@@ -50,24 +82,30 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
     Raises ConfigError for a word that is no `key=value`, for an unknown key or choice (with the nearest real one),
     for a value of another type than the default's and for a number below the LOWEST.
     """
-    known = groups()
+    return composed(words)[0]
+
+
+def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
+    """`compose`, and the choice of every group in the order in which they are composed."""
+    places = folders(words)
+    known = groups(places)
     chosen: dict[str, str] = {}
     for word in words:
         key, value = split(word)
         if key in known and value not in known[key]:
-            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{_nearest(value, known[key])}")
+            raise ConfigError(f"{key}={value} is none of: {', '.join(known[key])}.{nearest(value, known[key])}")
         chosen.pop(key, None)
         chosen[key] = value
-    choices = [f"{key}={value}" for key, value in chosen.items() if key in known]
+    picked = [f"{key}={value}" for key, value in chosen.items() if key in known]
     values = {key: value for key, value in chosen.items() if key not in known}
-    default = _hydra(choices)
-    leaves = flatten(default)
+    default, choices = _hydra(picked, places)
+    leaves = flatten(default, parts=True)
     for key, value in values.items():
         if key not in leaves:
-            hint = _owners(key) or _nearest(key, [*leaves, *known])
+            hint = _owners(key, places) or nearest(key, [*leaves, *known])
             raise ConfigError(f"There is no option {key!r}.{hint}")
         _check_type(key, value, leaves[key])
-    config = _hydra([*choices, *(f"{key}={_quote(value)}" for key, value in values.items())])
+    config, _ = _hydra([*picked, *(f"{key}={_quote(value)}" for key, value in values.items())], places)
     try:
         OmegaConf.resolve(config)
     except Exception as error:  # omegaconf's own error family has no common public base
@@ -76,56 +114,62 @@ def compose(words: Sequence[str] = ()) -> DictConfig:
         value = OmegaConf.select(config, key)
         if isinstance(value, int | float) and value < low:
             raise ConfigError(f"{key} must be at least {low}, but got {value}.")
-    return config
+    return config, choices
 
 
-def _hydra(overrides: list[str]) -> DictConfig:
+def _hydra(overrides: list[str], places: tuple[Path, ...]) -> tuple[DictConfig, dict[str, str]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    if own := [_quote(f"file://{place}") for place in places[1:]]:
+        overrides = [f"hydra.searchpath=[{','.join(own)}]", *overrides]
     try:
-        with initialize_config_dir(str(conf_folder()), version_base=None):
+        with initialize_config_dir(str(places[0]), version_base=None):
             config = hydra_compose("config", overrides=overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"The configuration cannot be composed: {_one_line(error)}") from error
-    choices = config.hydra.runtime.choices
+    made = dict(config.hydra.runtime.choices)  # the last first
+    choices = {str(group): str(made[group]) for group in reversed(made) if "/" not in group and "@" not in group}
     with open_dict(config):
         del config["hydra"]
         for group in CLASSES:
-            for key in set(config[group]) - _own_options(group, choices[group]):
+            for key in set(config[group]) - _own_options(places, group, choices[group]):
                 del config[group][key]
-    return config
+    return config, choices
 
 
 @cache
-def _own_options(group: str, choice: str) -> frozenset[str]:
+def _own_options(places: tuple[Path, ...], group: str, choice: str) -> frozenset[str]:
     """The options of a choice's own yaml and of those that it builds on."""
-    content = OmegaConf.load(conf_folder() / group / f"{choice}.yaml")
+    content = OmegaConf.load(choice_file(places, group, choice))
     assert isinstance(content, DictConfig)
     bases = [name for name in content.pop("defaults", []) if name != "_self_"]
     own = content.get(group, content)  # a space's yaml says more than the space
-    return frozenset(own).union(*(_own_options(group, name) for name in bases))
+    return frozenset(own).union(*(_own_options(places, group, name) for name in bases))
 
 
 def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
     """`words`, then `later` ones; options of a class end where a later word chooses one that has not got them."""
-    chosen = dict(map(split, later))
+    places = folders([*words, *later])
+    chosen, known = dict(map(split, later)), groups(places)
 
     def lasts(word: str) -> bool:
         group, _, option = word.partition("=")[0].partition(".")
         new = chosen.get(group) if group in CLASSES else None
-        return not option or new not in groups().get(group, ()) or option.partition(".")[0] in _own_options(group, new)
+        if not option or new not in known.get(group, ()):
+            return True
+        return option.partition(".")[0] in _own_options(places, group, new)
 
     return [*filter(lasts, words), *later]
 
 
-def _owners(key: str) -> str:
+def _owners(key: str, places: tuple[Path, ...]) -> str:
     """A sentence that names the other classes of the group that do have the option, "" where there is none."""
     group, _, option = key.partition(".")
-    choices = groups()[group] if group in CLASSES else ()
-    owners = [choice for choice in choices if option in _own_options(group, choice)]
+    choices = groups(places)[group] if group in CLASSES else ()
+    owners = [choice for choice in choices if option in _own_options(places, group, choice)]
     return f" It belongs to {group}={', '.join(owners)}." if owners else ""
 
 
@@ -135,18 +179,6 @@ def split(word: str) -> tuple[str, str]:
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise ConfigError(f"An option has the form key=value, but got {word!r}.")
     return key, value
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of a configuration by their dotted keys; lists and empty mappings are leaves."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, DictConfig | Mapping) and len(value):
-            leaves[f"{prefix}{key}"] = value
-            leaves.update(flatten(value, f"{prefix}{key}."))
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
 
 
 def _quote(value: str) -> str:
@@ -172,7 +204,7 @@ def _check_type(key: str, text: str, default: Any) -> None:
     elif isinstance(default, ListConfig):
         numbers = isinstance(value, ListConfig) and all(map(_is_number, value))
         expected = f"a list such as {default}"
-        fits = numbers if all(map(_is_number, default)) else isinstance(value, ListConfig)
+        fits = numbers if len(default) and all(map(_is_number, default)) else isinstance(value, ListConfig)
     else:
         return
     if not fits:
@@ -183,8 +215,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence with the known word that is nearest to `word`, by its own name or by its last part; or ""."""
+    names = list(known)
+    last = {name.rpartition(".")[2]: name for name in reversed(names)}
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if not close and (tail := difflib.get_close_matches(word.rpartition(".")[2], last, n=1, cutoff=0.75)):
+        close = [last[tail[0]]]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
@@ -195,13 +232,14 @@ def _one_line(error: Exception) -> str:
 def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
     """The object that `_target_` names, from the node's values and `arguments` (which win).
 
-    Only classes and functions of this library and of `torch.optim` can be named.
+    Only classes and functions of this library, of `torch.optim` and of packages listed in `plugins=` can be named.
     """
     values = dict(OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node)  # type: ignore[arg-type]
     target = str(values.pop("_target_", ""))
-    values.pop("_partial_", None)
-    if not target.startswith(BUILDABLE):
-        raise ConfigError(f"_target_ must lie inside {', '.join(BUILDABLE)}, but got {target!r}.")
+    trusted = (*BUILDABLE, *(f"{name}." for name in os.environ.get(PLUGINS, "").split(",") if name))
+    if not target.startswith(trusted):
+        places = ", ".join(trusted)
+        raise ConfigError(f"_target_ must lie inside {places} or a package of plugins=, but got {target!r}.")
     module, _, name = target.rpartition(".")
     try:
         factory = getattr(importlib.import_module(module), name)

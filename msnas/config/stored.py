@@ -1,13 +1,15 @@
 """A run's configuration: the user's words, all options that follow from them, and which may not change any more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from msnas.config.compose import compose, continued, flatten
+from msnas.config.compose import compose, continued
+from msnas.differences import differences as differing
+from msnas.differences import flatten
 from msnas.errors import ConfigError, RunError
 from msnas.files import damaged, read_json, write_json, write_text
 from msnas.runs.folder import CONFIG, ROOT, STAGES, WORDS
@@ -51,7 +53,7 @@ def named(words: Sequence[str]) -> tuple[Path, str]:
     return Path(given.get("runs_root", ROOT)), name
 
 
-def composed(words: Sequence[str]) -> DictConfig:
+def run_config(words: Sequence[str]) -> DictConfig:
     """The configuration of `words`, behind the own words of the run that their `run=` names, where there is one.
 
     An option of that run's space or strategy, such as `network.stacks`, then needs no `experiment=` beside it.
@@ -115,8 +117,5 @@ def _last_of_each(words: Sequence[str]) -> list[str]:
 
 
 def differences(old: DictConfig, new: DictConfig, keys: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """Leaves under `keys` whose values differ, as key -> (old, new)."""
-    before, after = flatten(old), flatten(new)
-    own = [k for k in {**before, **after} if k.partition(".")[0] in keys and k not in FREE]
-    leaves = [k for k in own if not isinstance(after.get(k, before.get(k)), DictConfig | Mapping)]
-    return {k: (before.get(k), after.get(k)) for k in leaves if before.get(k) != after.get(k)}
+    """Leaves under `keys` whose values differ, as key -> (old, new); where the work is done makes no difference."""
+    return {key: values for key, values in differing(old, new, keys).items() if key not in FREE}

@@ -8,11 +8,8 @@ so the evaluation runs on ids of its own (1, 2, 3, ...), and ids of any size and
 import contextlib
 import importlib.util
 import io
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -84,13 +81,6 @@ def evaluate(
         id_: _mean(precision[:, :, place - 1, 0, 2]) for id_, place in classes.items()
     }  # fmt: skip
     return CocoScores(_numbers(precision, recall, ious), per_class)
-
-
-def write_results(path: Path, detections: Iterable[dict[str, Any]]) -> None:
-    """Write detections as a COCO results file, at full precision; the file appears when it is complete."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(list(detections)))
-    partial.replace(path)
 
 
 def _numbers(precision: NDArray[Any], recall: NDArray[Any], ious: NDArray[Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from msnas.drawings import palette
 from msnas.drawings.curves import Curve, Point
 from msnas.drawings.stride_rows import FONTS, require_matplotlib
 from msnas.errors import ConfigError
+from msnas.files import written
 
 
 @contextmanager
@@ -24,7 +25,8 @@ def picture(path: Path, width: float, height: float) -> Iterator["Canvas"]:
         canvas = Canvas(width, height)
         yield canvas
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        canvas.figure.savefig(path, dpi=200, metadata=metadata, facecolor=palette.PAPER)
+        with written(path) as partial:
+            canvas.figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
 
 
 class Canvas:

@@ -13,6 +13,7 @@ from typing import Any
 from msnas.drawings import palette
 from msnas.drawings.stride_rows import FONTS, require_matplotlib
 from msnas.errors import ConfigError
+from msnas.files import written
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 LANE, PITCH = 0.95, 1.55  # inches: height of a level's lane, width of a cell's column
@@ -75,7 +76,8 @@ def draw_plans(pyramids: Sequence[TitledPlan], path: Path) -> None:
     with matplotlib.rc_context({**FONTS, "svg.hashsalt": "msnas"}):
         figure = _stacked([_Picture(one) for one in pyramids])
         metadata = {"Date": None} if path.suffix == ".svg" else None  # the same plan gives the same bytes
-        figure.savefig(path, dpi=200, metadata=metadata, facecolor=palette.PAPER)
+        with written(path) as partial:
+            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
 
 
 def _stacked(pictures: Sequence["_Picture"]) -> Any:

@@ -13,6 +13,7 @@ from msnas.drawings import palette
 from msnas.drawings.diagram import STEM, Diagram, Head, Node
 from msnas.drawings.palette import TIMES
 from msnas.errors import ConfigError
+from msnas.files import written
 
 LANE, PITCH = 0.66, 0.6  # inches: height of a stride's lane, width of a block's column
 LEFT, RIGHT, TOP = 1.05, 2.75, 0.72
@@ -41,7 +42,8 @@ def draw_diagrams(diagrams: Sequence[Diagram], path: Path) -> None:
         figure = _figure(diagrams)
         # No date, so that the same architecture gives the same bytes.
         metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=200, metadata=metadata, facecolor=palette.PAPER)
+        with written(path) as partial:
+            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
 
 
 def _figure(diagrams: Sequence[Diagram]) -> Any:

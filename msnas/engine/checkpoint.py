@@ -1,12 +1,10 @@
 """What a training needs to go on, as one flat dict in one file; and weights alone, for the next stage.
 
-A file has its final name only when it is complete and on the disk: write beside it, fsync, rename. Nothing is
-ever unpickled (`weights_only=True`, safetensors).
+A file has its final name only when it is complete and on the disk. Nothing is ever unpickled (`weights_only=True`,
+safetensors).
 """
 
-import contextlib
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msnas.differences import differences
 from msnas.errors import RunError
+from msnas.files import written
 
 FORMAT = 1
 
@@ -64,7 +64,7 @@ def load(path: Path, *, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else None
         raise RunError(f"{_name(path)} must have format {FORMAT}, but got {found}; delete it to begin anew.")
-    if changed := differences(state["fingerprint"], fingerprint):
+    if changed := differences(_plain(state["fingerprint"]), _plain(fingerprint)):
         key, (old, new) = next(iter(changed.items()))
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         came = f"was made with {key}={old}, but got {key}={new}{more}"
@@ -92,13 +92,6 @@ def restore_parts(path: Path, parts: Mapping[str, Stateful], *, fingerprint: Map
     return int(state["step"])
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Leaves of two nested mappings that differ: dotted key -> (old, new), None where one has no such key."""
-    before, after = _leaves(_plain(old)), _leaves(_plain(new))
-    keys = sorted(before.keys() | after.keys())
-    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
-
-
 def save_weights(path: Path, model: nn.Module) -> None:
     """All parameters and buffers of `model` as safetensors; errors as `save`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -123,18 +116,10 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` make the file under another name; whole and on the disk, it becomes `path`."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        write(partial)
-        with open(partial, "rb+") as handle:
-            os.fsync(handle.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)  # the rename itself is on the disk too
-        os.close(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk says
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        with written(path) as partial:
+            write(partial)
+    except (OSError, RuntimeError, SafetensorError) as error:
         kept = "; the one before it is untouched" if path.exists() else ""
         told = f"{_name(path)} cannot be written ({_line(error)}){kept}"
         raise RunError(f"{told}. Free space or move the run.") from error
@@ -143,13 +128,6 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON would give it back: tuples and lists are equal, only plain types remain."""
     return dict(json.loads(json.dumps(value)))
-
-
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, inner in value.items():
-        leaves |= _leaves(inner, f"{prefix}{key}.") if isinstance(inner, dict) else {f"{prefix}{key}": inner}
-    return leaves
 
 
 def _name(path: Path) -> str:

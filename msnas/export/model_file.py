@@ -6,7 +6,6 @@ Nothing in either file is code: weights are plain numbers, and only networks of 
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import nn
 
 from msnas.detectors.transform import IMAGE_MEAN, IMAGE_STD
 from msnas.errors import ModelError
+from msnas.files import write_text, written
 
 FORMAT, VERSION = "msnas-model", 1
 JSON, WEIGHTS = "model.json", "model.safetensors"
@@ -47,11 +47,10 @@ def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-    partial = folder / f".{WEIGHTS}.partial"
-    save_file(weights, partial)
-    digest = _digest(partial)
-    (folder / JSON).unlink(missing_ok=True)  # a JSON never stands beside weights of another model
-    partial.replace(folder / WEIGHTS)
+    with written(folder / WEIGHTS) as partial:
+        save_file(weights, partial)
+        digest = _digest(partial)
+        (folder / JSON).unlink(missing_ok=True)  # a JSON never stands beside weights of another model
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -61,7 +60,7 @@ def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
         "weights_sha256": digest,
         "meta": dict(meta),
     }
-    _write(folder / JSON, json.dumps(content, indent=1, allow_nan=False))
+    write_text(folder / JSON, json.dumps(content, indent=1, allow_nan=False))
     return folder / JSON
 
 
@@ -143,12 +142,3 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -31,6 +31,7 @@ from msnas.detectors.retinanet import RetinaNet
 from msnas.detectors.transform import IMAGE_MEAN
 from msnas.errors import ConfigError, DataError, ModelError
 from msnas.export.onnx_check import Agreement, compare, in_onnxruntime, in_torch
+from msnas.files import written
 
 FILE = "model.onnx"
 DETECTORS = (FasterRCNN, RetinaNet, FCOS)
@@ -72,14 +73,10 @@ def export_onnx(detector: Any, settings: DataSettings, path: Path) -> Exported:
     size = _common_size(part.images, *rule, detector.encoder.divisor)
     images = [_canvas(part, image, rule, size) for image in _chosen(part.images, rule, size)]
     single = _Single(detector).eval()
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with written(path) as partial:
         _write(single, size, partial)
         expected = [in_torch(single, image) for image in images]
         checked = compare(detector, expected, list(in_onnxruntime(partial, images)))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Exported(path, size, checked)
 
 

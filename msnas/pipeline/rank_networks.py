@@ -19,7 +19,7 @@ from msnas.data.check.object_sizes import collect_boxes
 from msnas.data.dataset import DetectionDataset
 from msnas.data.geometry import anchor_hits
 from msnas.data.opening import Splits
-from msnas.engine.checkpoint import differences
+from msnas.differences import differences
 from msnas.engine.devices import Hardware, computing_with, describe
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from msnas.files import written
+
 LINE_EVERY = 15.0  # seconds between plain lines where the output is no terminal
 STATUS_EVERY = 2.0  # seconds between writes of status.json
 
@@ -68,12 +70,11 @@ class Progress:
 
     def _write_status(self, done: int, rate: float, left: float) -> None:
         assert self.status is not None
-        partial = self.status.with_name(f".{self.status.name}.partial")
         content = {"stage": self.label, "done": done, "total": self.total, "rate": rate, "pid": os.getpid()}
         content |= {"began": time.time() - (time.monotonic() - self._began), "updated": time.time()}
         content["left"] = None if left != left else left
-        partial.write_text(json.dumps(content))
-        partial.replace(self.status)
+        with written(self.status, sync=False) as partial:
+            partial.write_text(json.dumps(content))
 
 
 def rate_text(rate: float) -> str:

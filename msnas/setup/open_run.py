@@ -9,7 +9,16 @@ from typing import Protocol
 from omegaconf import DictConfig
 
 from msnas.config.compose import compose, continued
-from msnas.config.stored import OWNED, composed, continued_config, differences, named, save, stored_config, stored_words
+from msnas.config.stored import (
+    OWNED,
+    continued_config,
+    differences,
+    named,
+    run_config,
+    save,
+    stored_config,
+    stored_words,
+)
 from msnas.errors import RunError
 from msnas.runs.folder import CONFIG, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
@@ -25,7 +34,7 @@ class OpenRun(Run):
 
 def setup_of(words: Sequence[str]) -> Setup:
     """What `words` mean, behind those of the run that they name."""
-    return Setup(composed(words))
+    return Setup(run_config(words))
 
 
 def stored_setup(folder: Path) -> Setup:

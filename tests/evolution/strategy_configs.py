@@ -14,7 +14,6 @@ CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"
 def factory(config: Path) -> Callable[..., Any]:
     """The class of a config with the config's own values bound."""
     values = _values(config)
-    assert values.pop("_partial_") is True
     module, _, name = values.pop("_target_").rpartition(".")
     return partial(getattr(importlib.import_module(module), name), **values)
 

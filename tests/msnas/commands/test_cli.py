@@ -1,10 +1,17 @@
 """The dispatcher: what a user types is answered, and an error is one line with exit code 2."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from msnas.cli import main, parse
 from msnas.commands.table import COMMANDS
 from msnas.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_without_arguments_the_stages_are_shown(capsys):
@@ -25,6 +32,10 @@ def test_every_stage_has_help_with_its_options(stage, capsys):
         (["serch"], "Did you mean 'search'"),
         (["search", "--fast"], "There is no flag '--fast'"),
         (["search", "fast"], "key=value options only"),
+        (["search", "+seed=1"], "new ones come from a yaml file"),
+        (["search", "~seed"], "null is a value"),
+        (["search", "--cfg", "all"], "--cfg takes job, but got all"),
+        (["export", "conf=0.5"], "There is no option 'conf'.\n"),
         (["cost", "1,2|4", "space=msnas_r81"], "msnas_r18"),
     ],
 )
@@ -74,3 +85,61 @@ def test_a_stage_without_positionals_refuses_them():
 def test_the_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("msnas ")
+
+
+def test_a_file_of_options_may_begin_with_a_byte_order_mark(tmp_path, capsys):
+    (tmp_path / "options").write_text("space=msnas_7\n", encoding="utf-8-sig")
+    assert main(["cost", f"@{tmp_path}/options", "--info", "defaults"]) == 0
+    assert "space: msnas_7" in capsys.readouterr().out
+
+
+def test_cfg_job_prints_the_composed_configuration(capsys):
+    assert main(["train", "--cfg", "job", "seed=7"]) == 0
+    assert capsys.readouterr().out.startswith("seed: 7\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_text_that_a_terminal_cannot_show_is_no_traceback(encoding):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    words = [sys.executable, "-m", "msnas.cli", "cost", "海=1"]
+    done = subprocess.run(words, capture_output=True, env=environment, cwd=ROOT, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+    assert b"\\u6d77" in done.stderr
+
+
+TERMINATED = """
+import os, sys, signal, threading, time
+sys.path.insert(0, {engine!r})
+from functools import partial
+from pathlib import Path
+import light_evaluator
+from evolution.driver import Job
+from msnas import cli
+from msnas.engine.workers import evaluating
+
+def search(words):
+    with evaluating(partial(light_evaluator.build_slow, Path({out!r})), workers=2) as many:
+        list(many([Job((1,), 0), Job((2,), 0)]))
+
+def terminate():
+    while len(os.listdir({out!r})) < 2:
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    cli._dispatch = search
+    threading.Thread(target=terminate, daemon=True).start()
+    sys.exit(cli.main(["search"]))
+"""
+
+
+def test_sigterm_ends_a_search_with_workers_as_ctrl_c_does(tmp_path):
+    (tmp_path / "out").mkdir()
+    script = tmp_path / "search.py"
+    script.write_text(TERMINATED.format(engine=str(ROOT / "tests/msnas/engine"), out=str(tmp_path / "out")))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "msnas: Interrupted. Go on with: msnas search\n")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in os.listdir(tmp_path / "out"))

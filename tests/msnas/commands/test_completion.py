@@ -9,7 +9,8 @@ import pytest
 from msnas.cli import main
 from msnas.commands.completion import option_words
 from msnas.commands.table import COMMANDS
-from msnas.config.compose import compose, flatten, groups
+from msnas.config.compose import compose, groups
+from msnas.differences import flatten
 
 
 @pytest.fixture(scope="module")

@@ -96,3 +96,33 @@ def test_a_folder_without_images_is_one_line(model, tmp_path, capsys):
 def test_where_no_image_can_be_read_the_exit_code_is_1(model, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     assert main(["predict", str(model), str(tmp_path), str(tmp_path / "out"), "hardware.train_threads=1"]) == 1
+
+
+def names_of(model, out, *sources):
+    assert main(["predict", str(model), *map(str, sources), str(out), "hardware.train_threads=1"]) == 0
+    return [image["picture"] for image in json.loads((out / "detections.json").read_text())["images"]]
+
+
+def test_two_images_never_share_a_picture(model, tmp_path):
+    for name in ("c.webp", "c.webp.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert names_of(model, tmp_path / "out", tmp_path) == ["c.webp.2.png", "c.webp.png"]
+
+
+def test_several_files_and_folders_go_into_one_answer(model, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / folder / "x.png")
+    sources = (tmp_path / "a", tmp_path / "b", tmp_path / "a" / "x.png")
+    assert names_of(model, tmp_path / "out", *sources) == [str(Path(f) / "x.png") for f in ("a", "b")]
+
+
+def test_an_out_that_ends_in_json_is_a_coco_results_file(model, tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    (tmp_path / "notes.txt").touch()
+    out = tmp_path / "out.json"
+    assert main(["predict", str(model), str(tmp_path), str(out), "score=0.1", "hardware.train_threads=1"]) == 0
+    assert "1 of other kinds left out. COCO results are in" in capsys.readouterr().out
+    results = json.loads(out.read_text())
+    assert {(item["image_id"], item["file_name"], len(item["bbox"])) for item in results} == {(1, "a.png", 4)}

@@ -7,7 +7,8 @@ from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from msnas.config import compose as config
-from msnas.config.compose import build, compose, flatten, groups
+from msnas.config.compose import build, compose, groups
+from msnas.differences import flatten
 from msnas.errors import ConfigError
 
 EXPERIMENTS = groups()["experiment"]

@@ -14,7 +14,7 @@ from coco_folders import CocoFolder, real_data
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from msnas.data.coco_eval import NAMES, evaluate, write_results
+from msnas.data.coco_eval import NAMES, evaluate
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
 
@@ -152,12 +152,3 @@ def test_scoring_small_data_takes_a_fraction_of_a_second():
     began = time.perf_counter()
     evaluate(truth, found)
     assert time.perf_counter() - began < 1
-
-
-def test_written_results_load_in_pycocotools(truth: Any, tmp_path: Path):
-    found = _noisy(truth)
-    write_results(tmp_path / "detections.json", found)
-    with contextlib.redirect_stdout(io.StringIO()):
-        loaded = truth.loadRes(str(tmp_path / "detections.json"))
-    assert [item["bbox"] for item in loaded.dataset["annotations"]] == [item["bbox"] for item in found]
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["detections.json"]

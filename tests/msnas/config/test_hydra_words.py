@@ -1,0 +1,97 @@
+"""What hydra's users type: sweeps, a folder of their own yaml files, classes of their own."""
+
+import sys
+
+import pytest
+
+from msnas.cli import main
+from msnas.config.compose import PLUGINS, build, compose
+from msnas.config.hydra_words import combinations
+from msnas.errors import ConfigError
+
+STRATEGY = """
+from evolution.random_search import RandomSearch
+
+class Lucky(RandomSearch):
+    pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's folder: a space, an experiment, and a strategy whose class is the user's."""
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space/mine.yaml").write_text(
+        "# @package _global_\ndefaults: [msnas_7, _self_]\nspace_name: mine\nspace:\n  depth: 8\n"
+    )
+    (tmp_path / "strategy").mkdir()
+    (tmp_path / "strategy/lucky.yaml").write_text(
+        "# Mine.\n_target_: lucky_search.Lucky\npopulation_size: 2\nchildren: 2\niterations: 1\n"
+    )
+    (tmp_path / "lucky_search.py").write_text(STRATEGY)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv(PLUGINS, "")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["seed=0,1", "top_k=2"], [["seed=0", "top_k=2"], ["seed=1", "top_k=2"]]),
+        (["seed=range(0,2)"], [["seed=0"], ["seed=1"]]),
+        (["space=choice(msnas_7,msnas_r18)"], [["space=msnas_7"], ["space=msnas_r18"]]),
+        (["space=glob(msnas_r*)"], [["space=msnas_r18"], ["space=msnas_r34"], ["space=msnas_r50"]]),
+        (["space.heads=[4,8],[8,16]"], [["space.heads=[4,8]"], ["space.heads=[8,16]"]]),
+        (["seed=0,1", "top_k=1,2"], [[f"seed={s}", f"top_k={k}"] for s in (0, 1) for k in (1, 2)]),
+    ],
+)
+def test_a_sweep_has_hydras_combinations_in_hydras_order(words, expected):
+    assert combinations(words) == expected
+
+
+def test_an_interval_has_no_values_to_try():
+    with pytest.raises(ConfigError, match="hydra's grammar"):
+        combinations(["schedule.lr=interval(0,1)"])
+
+
+def test_a_sweep_ends_with_a_table_and_the_worst_exit_code(capsys):
+    assert main(["space", "-m", "space=msnas_7", "input=128x128", "budget.macs=none,1"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("---") == 2
+    assert [line.split()[:2] for line in printed.out.splitlines() if line[:1] in "12"] == [
+        ["1", "budget.macs=none"],
+        ["2", "budget.macs=1"],
+    ]
+
+
+def test_a_wrong_word_of_a_sweep_ends_it_before_the_first_job(capsys):
+    assert main(["space", "--multirun", "space=msnas_7,msnas_8"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_space_of_the_users_own_folder_is_a_choice(own):
+    assert compose([f"config_dir={own}", "space=mine"]).space.depth == 8
+
+
+def test_a_name_that_the_library_has_is_refused(own):
+    (own / "space/msnas_7.yaml").write_text("")
+    with pytest.raises(ConfigError, match="another name"):
+        compose([f"config_dir={own}"])
+
+
+def test_config_dir_that_is_no_folder_is_one_line(capsys):
+    assert main(["space", "--config-dir", "/nowhere"]) == 2
+    assert "/nowhere is none" in capsys.readouterr().err
+
+
+def test_a_class_of_a_package_in_plugins_is_built(own):
+    words = ["cost", "--config-dir", str(own), "strategy=lucky", "plugins=lucky_search", "--cfg", "job"]
+    assert main(words) == 0
+    node = compose([f"config_dir={own}", "strategy=lucky"]).strategy
+    assert type(build(node, space=None, seed=0)).__name__ == "Lucky"
+
+
+def test_a_class_of_a_package_that_the_command_line_does_not_name_is_refused(own):
+    node = compose([f"config_dir={own}", "strategy=lucky", "plugins=[lucky_search]"]).strategy
+    with pytest.raises(ConfigError, match=r"package of plugins="):
+        build(node, space=None, seed=0)
