@@ -1,11 +1,11 @@
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_text import Text
 from synthetic_run import make_run
 
 from evolution.history import History
@@ -15,26 +15,6 @@ from msnas.report import page as page_module
 from msnas.report.page import report
 
 Embedded = Callable[[Path], Any]
-
-
-class Text(HTMLParser):
-    """The words of a page, tags, scripts and styles left out."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self._hidden, self.words = 0, ""
-        self.feed(page.read_text())
-        self.words = re.sub(r"\s+", " ", self.words)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self._hidden += tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.words += data
 
 
 def test_every_evaluation_is_on_the_page_at_full_precision(run: Path, page: Path, embedded: Embedded) -> None:
