@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.drawings import palette
+from msnas.pipeline.rank_table import notes
 from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import DONE, Record
@@ -47,6 +48,8 @@ def run_context(data: Record) -> Record:
         "operators": _operators(data),
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
         "inside": _inside(data),
+        "image_errors": any(row.get("image_error") is not None for row in data["winners"]),
+        "rank_notes": notes(data["rank"]) if data["rank"] else [],
         "tau": _tau(data["tau"], "reward" if data["score"]["is_loss"] else "one-shot"),
         "supernet_curve": any(c["name"] == "supernet" for c in data["curves"]),
         "retrain_curves": any(c["name"] != "supernet" for c in data["curves"]),
@@ -114,9 +117,7 @@ def _is_searched(network: Record) -> bool:
 
 
 def _over_seeds(network: Record) -> str:
-    if network["se"] is None:
-        return ""
-    return f" ± {ap(network['se'])} (standard error over {network['seeds']} trainings)"
+    return f" (mean of {network['seeds']} trainings)" if network["seeds"] > 1 else ""
 
 
 def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card]:

@@ -10,7 +10,7 @@ from synthetic_run import make_run
 
 from evolution.history import History
 from msnas.errors import ConfigError, RunError
-from msnas.files import read_json
+from msnas.files import read_json, write_json
 from msnas.report import page as page_module
 from msnas.report.page import report
 
@@ -187,6 +187,13 @@ def test_the_ranking_is_on_the_page_as_the_run_has_it(run: Path, page: Path, emb
         assert f"{low} … {high}" in words
 
 
+def test_the_ranking_has_its_bound_and_its_verdict_within_the_same_heads(run: Path, page: Path) -> None:
+    table, words = read_json(run / "rank" / "table.json"), Text(page).words
+    assert f"A perfect score's tau would be about {table['bound']:.2f}" in words
+    assert "Within the same heads: the search's score (finetune)" in words
+    assert "half the schedule against the full one" in words
+
+
 def test_a_run_without_a_ranking_says_nothing_of_one(tmp_path: Path) -> None:
     assert "ranking be believed" not in Text(report([make_run(tmp_path, upto="search")])).words
 
@@ -199,3 +206,15 @@ def test_each_winner_has_its_score_when_selected_again_and_after_retraining(
         embedded(page)["runs"][0]["winners"], read_json(run / "search" / "result.json")["winners"], strict=True
     ):
         assert found == {**winner, "retrained": trained[winner["architecture"]]}
+
+
+def test_an_error_over_images_stands_beside_the_one_over_batches(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, upto="search")
+    assert "what other images would give is not in it" in Text(report([folder])).words
+    path = folder / "search" / "result.json"
+    result = read_json(path)
+    winners = [{**winner, "image_error": 0.0137} for winner in result["winners"]]
+    write_json(path, {**result, "winners": winners})
+    words = Text(report([folder])).words
+    assert "1.37" in words
+    assert "on images that the generations did not see" in words
