@@ -62,6 +62,29 @@ def test_choice_counts_add_up_to_the_survivors(page: Path, embedded: Embedded) -
         assert [sum(counts) for counts in gene["counts"]] == survivors
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of random search, which keeps nobody."""
+    return make_run(tmp_path_factory.mktemp("runs"), "drawn", upto="search", words=["strategy=random"])
+
+
+def test_where_nobody_survives_the_mean_is_of_each_generation(drawn: Path, embedded: Embedded) -> None:
+    shown = embedded(report([drawn]))["runs"][0]
+    rows = shown["best_so_far"]
+    for row in rows:
+        aps = [e["ap"] for e in shown["evaluations"] if e["generation"] == row["generation"] and e["ap"] is not None]
+        assert (row["mean"], row["survivors"]) == (pytest.approx(sum(aps) / len(aps)), len(aps))
+    assert [row["best"] for row in rows] == sorted(row["best"] for row in rows)
+    assert rows[-1]["best"] == max(e["ap"] for e in shown["evaluations"] if e["ap"] is not None)
+
+
+def test_where_nobody_survives_the_page_says_so(drawn: Path, page: Path) -> None:
+    words = Text(report([drawn])).words
+    assert "this strategy keeps no survivors" in words
+    assert "What survived" not in words
+    assert "What survived" in Text(page).words
+
+
 def test_nothing_is_both_cheaper_and_better_than_the_front(page: Path, embedded: Embedded) -> None:
     scored = [e for e in embedded(page)["runs"][0]["evaluations"] if e["ap"] is not None]
     front = [e for e in scored if e["front"]]
@@ -215,6 +238,4 @@ def test_an_error_over_images_stands_beside_the_one_over_batches(tmp_path: Path)
     result = read_json(path)
     winners = [{**winner, "image_error": 0.0137} for winner in result["winners"]]
     write_json(path, {**result, "winners": winners})
-    words = Text(report([folder])).words
-    assert "1.37" in words
-    assert "on images that the generations did not see" in words
+    assert "1.37" in Text(report([folder])).words
