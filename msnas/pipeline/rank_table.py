@@ -67,6 +67,7 @@ def make_table(results: Sequence[Mapping[str, Any]], *, own: str, top_k: int) ->
     verdict = _verdict(own, columns, truth, by_name, everything)
     if alike:
         verdict["within"] = _verdict(own, columns, truth, {n: row["within"] for n, row in by_name.items()}, alike)
+    reliability = by_name.get(RELIABILITY, {})
     return {
         "networks": len(results),
         "trained": len(known),
@@ -74,7 +75,8 @@ def make_table(results: Sequence[Mapping[str, Any]], *, own: str, top_k: int) ->
         "top_k": top_k,
         "own": own,
         "rows": rows,
-        "bound": tau_bound(by_name.get(RELIABILITY, {}).get("tau"), len(trainings)),
+        "bound": tau_bound(reliability.get("tau"), len(trainings)),
+        "bound_within": tau_bound(reliability.get("within", {}).get("tau"), len(trainings)),
         "best_ap": max(known, default=None),
         "regret_of_chance": _regret_of_chance(known, top_k),
         "verdict": verdict,
@@ -196,8 +198,8 @@ def render(table: Mapping[str, Any], width: int = 120) -> str:
     grid = Table(box=None, header_style="bold", pad_edge=False)
     grid.add_column("score")
     within = any("within" in row for row in table["rows"])
-    titles = ["Kendall's tau-b", f"{LEVEL:.0%} interval", "networks", f"regret of top {table['top_k']}, AP"]
-    for title in (*titles, *(["tau within the same heads"] if within else [])):
+    titles = ["tau-b", f"{LEVEL:.0%} interval", "networks", f"regret of top {table['top_k']}, AP"]
+    for title in (*titles, *(["tau within heads"] if within else [])):
         grid.add_column(title, justify="right")
     for row in table["rows"]:
         cells = *_tau_cells(row), str(row["points"]), percent(row["regret"])
@@ -212,15 +214,16 @@ def render(table: Mapping[str, Any], width: int = 120) -> str:
 
 def notes(table: Mapping[str, Any]) -> list[str]:
     """What the table amounts to, in sentences: the bound, and the verdict in all and within the same heads."""
-    told = []
-    if table.get("bound") is not None:
-        told.append(
-            f"A perfect score's tau would be about {table['bound']:.2f}: the AP is the mean of {table['trainings']} "
-            "trainings, which are as noisy as their reliability says (Spearman's attenuation)."
-        )
-    told.append(table["verdict"]["text"])
+    told = [table["verdict"]["text"]]
     if "within" in table["verdict"]:
         told.append(f"Within the same heads: {_uncapital(table['verdict']['within']['text'])}")
+    if table.get("bound") is not None:
+        within = table.get("bound_within")
+        told.append(
+            f"A perfect score's tau would be about {table['bound']:.2f}"
+            f"{'' if within is None else f', within the same heads {within:.2f}'}: the AP is the mean of "
+            f"{table['trainings']} trainings, as noisy as their reliability says (Spearman's attenuation)."
+        )
     return told
 
 

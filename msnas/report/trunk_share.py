@@ -13,7 +13,7 @@ def residuals_sentence(networks: Sequence[Record]) -> str:
     winner = next((row for row in networks if not row["baseline"]), None)
     fpn = next((row for row in networks if row["fpn"]), None)
     parts = [_carried(row) for row in (winner, fpn) if row and row.get("ap_without_residuals") is not None]
-    return f"Without its residual branches: {'; '.join(parts)}." if parts else ""
+    return f"By removing the residual branches: {'; '.join(parts)}." if parts else ""
 
 
 def _carried(row: Record) -> str:

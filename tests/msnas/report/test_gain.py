@@ -60,4 +60,6 @@ def test_networks_without_roles_have_no_parts() -> None:
 
 def test_a_trunk_that_works_needs_no_advice() -> None:
     row = {"name": "winner 1", "ap": 0.5, "ap_without_residuals": 0.1, "baseline": False, "fpn": False}
-    assert residuals_sentence([row]) == "Without its residual branches: the trunk of winner 1 carries 40.0 of 50.0 AP."
+    assert (
+        residuals_sentence([row]) == "By removing the residual branches: the trunk of winner 1 carries 40.0 of 50.0 AP."
+    )
