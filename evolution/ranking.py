@@ -1,7 +1,7 @@
 """How well one ranking agrees with another."""
 
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Callable, Sequence
+from math import asin, comb, pi, sin, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,49 @@ def _order(values: npt.ArrayLike) -> npt.NDArray[np.int8]:
 
 def tau_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
     """The bootstrap's percentile interval of tau over pairs; None where there are too few or all are tied."""
-    if len(first) < FEWEST:
+    return bootstrap([range(len(first))], lambda rows: grouped_tau(first, second, rows))
+
+
+def grouped_tau(first: Sequence[float], second: Sequence[float], groups: Sequence[Sequence[int]]) -> float | None:
+    """Mean of Kendall's tau within groups of indices, each weighted by its number of pairs; None where none is known.
+
+    With one group of all indices it is Kendall's tau.
+    """
+    taus = [(kendall_tau([first[i] for i in rows], [second[i] for i in rows]), comb(len(rows), 2)) for rows in groups]
+    known = [(tau, pairs) for tau, pairs in taus if tau is not None]
+    return sum(tau * pairs for tau, pairs in known) / sum(pairs for _, pairs in known) if known else None
+
+
+def bootstrap(
+    groups: Sequence[Sequence[int]], statistic: Callable[[Sequence[Sequence[int]]], float | None]
+) -> tuple[float, float] | None:
+    """The percentile interval of a statistic of groups of indices, when each group is drawn again from itself.
+
+    None where all groups together are too small, or the statistic is unknown of most draws.
+    """
+    if sum(map(len, groups)) < FEWEST:
         return None
     rng = np.random.default_rng(0)  # the same run gives the same page
-    drawn = [rng.integers(0, len(first), len(first)).tolist() for _ in range(RESAMPLES)]
-    taus = [kendall_tau([first[i] for i in rows], [second[i] for i in rows]) for rows in drawn]
-    known = [tau for tau in taus if tau is not None]
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = [[rows[i] for i in rng.integers(0, len(rows), len(rows)).tolist()] for rows in groups]
+        values.append(statistic(drawn))
+    known = [value for value in values if value is not None]
     if len(known) < RESAMPLES / 2:
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def tau_bound(reliability: float | None, trainings: int) -> float | None:
+    """The tau that a perfect score can expect against the mean of `trainings` noisy ones; None at reliability <= 0.
+
+    reliability: tau between two trainings. Tau as a correlation r = sin(pi tau / 2) (Greiner 1909), reliability of
+    the mean by Spearman-Brown (1910), its square root the bound (Spearman's attenuation, 1904), and back: exact for
+    normal values, else an approximation.
+    """
+    if reliability is None or reliability <= 0:
+        return None
+    r = sin(pi * reliability / 2)
+    of_mean = trainings * r / (1 + (trainings - 1) * r)
+    return 2 / pi * asin(sqrt(of_mean))

@@ -198,6 +198,7 @@ def _write_result(one: Network, recall: float, base_stride: int) -> None:
     result = {
         "architecture": str(one.architecture),
         "genome": list(one.genome),
+        "heads": str(one.architecture).partition("|")[2],
         "macs": one.cost.macs,
         "params": one.cost.params,
         "mean_stride": float(np.mean(one.architecture.feature_strides(base_stride))),

@@ -1,18 +1,20 @@
-"""What a ranking is worth: Kendall's tau of each score against stand-alone AP, beside controls and the ceiling.
+"""What a ranking is worth: Kendall's tau of each score against stand-alone AP, beside controls and a bound.
 
-MSNAS, Table 4, with intervals: twenty-odd networks leave much to chance, and the table says how much.
+MSNAS, Table 4, with intervals: twenty-odd networks leave much to chance, and the table says how much. The AP of a
+network is the mean of its trainings; how well two trainings agree, the reliability, bounds what any score can reach.
 """
 
 import io
-from collections.abc import Mapping, Sequence
-from math import comb
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import comb, isnan, nan
+from statistics import fmean
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from evolution.ranking import LEVEL, RESAMPLES, kendall_tau, tau_interval
+from evolution.ranking import LEVEL, bootstrap, grouped_tau, tau_bound
 from msnas.runs.tables import percent
 
 RECIPES = {
@@ -29,44 +31,111 @@ CONTROLS = {
     "fineness": "mean stride, finest first",
     RANDOM: "the same finetune from random weights",
 }
-CEILING = "standalone"
+RELIABILITY = "standalone"
+HALF = "half"
+OTHERS = {
+    RELIABILITY: "reliability: one training against another seed's",
+    HALF: "half the schedule against the full one",
+}
 ENOUGH = 16  # networks below which there is no verdict
+ALIKE = 4  # networks with the same heads below which they are no group
 
 Row = dict[str, Any]
+Column = Sequence[float]  # by network, nan where nothing is known
+Groups = Sequence[Sequence[int]]
 
 
 def make_table(results: Sequence[Mapping[str, Any]], *, own: str, top_k: int) -> dict[str, Any]:
-    """One row a score: tau against the first stand-alone AP, its interval, regret of its best `top_k`.
+    """One row a score: tau against stand-alone AP in all and within the same heads, intervals, regret of `top_k`.
 
     results: of each network `scores` (by recipe and RANDOM), `standalone` (AP by seed), `macs`, `params`,
-    `anchor_recall`, `mean_stride`; None for what failed. own: the recipe of the search, which the verdict is on.
+    `anchor_recall`, `mean_stride`, and where they are known `standalone_half` (AP by seed after half the schedule) and
+    `heads` (text); None for what failed. own: the recipe of the search, which the verdict is on.
     """
-    columns = {name: [result["scores"][name] for result in results] for name in (*RECIPES, RANDOM)}
-    columns |= {name: [result[name] for result in results] for name in ("macs", "params", "anchor_recall")}
-    columns["fineness"] = [-result["mean_stride"] for result in results]
-    truth, columns[CEILING] = ([result["standalone"][seed] for result in results] for seed in (0, 1))
-    known = [ap for ap in truth if ap is not None]
-    rows = [_row(name, _kind(name), columns[name], truth, top_k) for name in (*RECIPES, *CONTROLS, CEILING)]
-    table = {"networks": len(results), "trained": len(known), "top_k": top_k, "own": own, "rows": rows}
-    table["best_ap"] = max(known, default=None)
-    table["regret_of_chance"] = _regret_of_chance(known, top_k)
-    return table | {"verdict": _verdict(own, columns, truth, {row["name"]: row for row in rows})}
+    columns = _columns(results)
+    trainings = [_column(seed) for seed in zip(*(result["standalone"] for result in results), strict=True)]
+    truth = _column(_mean(result["standalone"]) for result in results)
+    compared = {name: [(column, truth)] for name, column in columns.items()}
+    compared[RELIABILITY] = [(second, first) for first, second in combinations(trainings, 2)]
+    halves = _column(_mean(result.get("standalone_half") or ()) for result in results)
+    if not all(map(isnan, halves)):
+        compared[HALF] = [(halves, truth)]
+    everything, alike = [range(len(results))], _same_heads(results)
+    rows = [_row(name, pairs, everything, alike, top_k) for name, pairs in compared.items() if pairs]
+    by_name = {row["name"]: row for row in rows}
+    known = [ap for ap in truth if not isnan(ap)]
+    verdict = _verdict(own, columns, truth, by_name, everything)
+    if alike:
+        verdict["within"] = _verdict(own, columns, truth, {n: row["within"] for n, row in by_name.items()}, alike)
+    reliability = by_name.get(RELIABILITY, {})
+    return {
+        "networks": len(results),
+        "trained": len(known),
+        "trainings": len(trainings),
+        "top_k": top_k,
+        "own": own,
+        "rows": rows,
+        "bound": tau_bound(reliability.get("tau"), len(trainings)),
+        "bound_within": tau_bound(reliability.get("within", {}).get("tau"), len(trainings)),
+        "best_ap": max(known, default=None),
+        "regret_of_chance": _regret_of_chance(known, top_k),
+        "verdict": verdict,
+    }
 
 
-def _kind(name: str) -> str:
-    return "recipe" if name in RECIPES else "control" if name in CONTROLS else "ceiling"
+def _columns(results: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    columns = {name: _column(result["scores"][name] for result in results) for name in RECIPES}
+    columns |= {name: _column(result[name] for result in results) for name in ("macs", "params", "anchor_recall")}
+    columns["fineness"] = _column(-result["mean_stride"] for result in results)
+    columns[RANDOM] = _column(result["scores"][RANDOM] for result in results)
+    return columns
 
 
-def _row(name: str, kind: str, values: Sequence[float | None], truth: Sequence[float | None], top_k: int) -> Row:
-    first, second = _pairs(values, truth)
-    row = {"name": name, "kind": kind, "points": len(first), "tau": kendall_tau(first, second)}
-    return row | {"interval": tau_interval(first, second), "regret": _regret(first, second, top_k)}
+def _column(values: Iterable[float | None]) -> Column:
+    return [nan if value is None else float(value) for value in values]
 
 
-def _pairs(*columns: Sequence[float | None]) -> list[list[float]]:
-    """The columns without the networks that one of them says nothing of."""
-    rows = [row for row in zip(*columns, strict=True) if None not in row]
-    return [[float(row[i]) for row in rows] for i in range(len(columns))]
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of the trainings that did not fail."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _same_heads(results: Sequence[Mapping[str, Any]]) -> Groups:
+    """The groups of at least ALIKE networks with the same heads; [] where the heads are not told."""
+    groups: dict[str, list[int]] = {}
+    for index, result in enumerate(results):
+        if result.get("heads"):
+            groups.setdefault(result["heads"], []).append(index)
+    return [group for group in groups.values() if len(group) >= ALIKE]
+
+
+def _row(name: str, pairs: Sequence[tuple[Column, Column]], everything: Groups, alike: Groups, top_k: int) -> Row:
+    """`within` is the mean tau within groups of the same heads, where there are any."""
+    kind = "recipe" if name in RECIPES else "control" if name in CONTROLS else "reliability"
+    row = {"name": name, "kind": HALF if name == HALF else kind, **_agreement(pairs, everything)}
+    values, truth = pairs[0]
+    rows = _known(everything, values, truth)[0]
+    row["regret"] = _regret([values[i] for i in rows], [truth[i] for i in rows], top_k)
+    return row | ({"within": _agreement(pairs, alike, fewest=ALIKE)} if alike else {})
+
+
+def _agreement(pairs: Sequence[tuple[Column, Column]], groups: Groups, fewest: int = 0) -> Row:
+    """The mean tau within groups, of several pairs of columns the mean, with its bootstrap interval."""
+    known = [rows for rows in _known(groups, *(column for pair in pairs for column in pair)) if len(rows) >= fewest]
+
+    def statistic(drawn: Groups) -> float | None:
+        taus = [grouped_tau(first, second, drawn) for first, second in pairs]
+        found = [tau for tau in taus if tau is not None]
+        return fmean(found) if found else None
+
+    cell = {"points": sum(map(len, known)), "tau": statistic(known), "interval": bootstrap(known, statistic)}
+    return cell | ({"groups": len(known)} if fewest else {})
+
+
+def _known(groups: Groups, *columns: Column) -> list[list[int]]:
+    """The groups without the networks that one of the columns says nothing of."""
+    return [[i for i in rows if not any(isnan(column[i]) for column in columns)] for rows in groups]
 
 
 def _regret(values: Sequence[float], truth: Sequence[float], top_k: int) -> float | None:
@@ -87,70 +156,86 @@ def _regret_of_chance(truth: Sequence[float], top_k: int) -> float | None:
 
 
 def _verdict(
-    own: str, columns: Mapping[str, Sequence[float | None]], truth: Sequence[float | None], rows: Mapping[str, Row]
+    own: str, columns: Mapping[str, Column], truth: Column, cells: Mapping[str, Row], groups: Groups
 ) -> dict[str, Any]:
     """Whether the search's score ranks at all, and better than the control that agrees most with the AP."""
-    row = rows[own]
-    if row["points"] < ENOUGH:
+    cell = cells[own]
+    if cell["points"] < ENOUGH:
         return {
             "given": False,
-            "text": f"No verdict: {row['points']} networks are too few, {ENOUGH} or more are needed.",
+            "text": f"No verdict: {cell['points']} networks are too few, {ENOUGH} or more are needed.",
         }
-    if row["tau"] is None or row["interval"] is None:
+    if cell["tau"] is None or cell["interval"] is None:
         return {"given": False, "text": f"No verdict: too many networks have the same score ({own}) or the same AP."}
-    ranks = row["interval"][0] > 0
-    told = f"The search's score ({own}) {'ranks' if ranks else 'cannot be told from chance'}: {_tau_text(row)}"
+    ranks = cell["interval"][0] > 0
+    told = f"The search's score ({own}) {'ranks' if ranks else 'cannot be told from chance'}: {_tau_text(cell)}"
     verdict = {"given": True, "ranks": ranks, "text": f"{told}."}
-    controls = [rows[name] for name in CONTROLS if rows[name]["tau"] is not None]
+    controls = [name for name in CONTROLS if cells[name]["tau"] is not None]
     if not controls:
         return verdict
-    best = max(controls, key=lambda control: abs(control["tau"]))
-    gain = _gain_interval(*_pairs(columns[own], columns[best["name"]], truth))
+    best = max(controls, key=lambda name: abs(cells[name]["tau"]))
+    known = _known(groups, columns[own], columns[best], truth)
+    gain = _gain_interval(columns[own], columns[best], truth, known)
     beats = gain is not None and gain[0] > 0
     against = "it beats the best control" if beats else "it cannot be told from the best control"
-    text = f"{told}; {against}, {CONTROLS[best['name']]} ({best['tau']:.2f})."
-    return verdict | {"control": best["name"], "gain": gain, "beats_controls": beats, "text": text}
+    text = f"{told}; {against}, {CONTROLS[best]} ({cells[best]['tau']:.2f})."
+    return verdict | {"control": best, "gain": gain, "beats_controls": beats, "text": text}
 
 
-def _gain_interval(
-    own: Sequence[float], control: Sequence[float], truth: Sequence[float]
-) -> tuple[float, float] | None:
+def _gain_interval(own: Column, control: Column, truth: Column, groups: Groups) -> tuple[float, float] | None:
     """The bootstrap's interval of tau(own) - |tau(control)|, both over the same networks."""
-    direction = np.sign(kendall_tau(control, truth) or 1)
-    rng = np.random.default_rng(0)
-    gains = []
-    for rows in rng.integers(0, len(truth), (RESAMPLES, len(truth))).tolist():
-        ap = [truth[i] for i in rows]
-        ours, theirs = kendall_tau([own[i] for i in rows], ap), kendall_tau([control[i] for i in rows], ap)
-        if ours is not None and theirs is not None:
-            gains.append(ours - direction * theirs)
-    if len(gains) < RESAMPLES / 2:
-        return None
-    low, high = np.quantile(gains, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    direction = 1 if (grouped_tau(control, truth, groups) or 1) > 0 else -1
+
+    def gain(drawn: Groups) -> float | None:
+        ours, theirs = grouped_tau(own, truth, drawn), grouped_tau(control, truth, drawn)
+        return None if ours is None or theirs is None else ours - direction * theirs
+
+    return bootstrap(groups, gain)
 
 
 def render(table: Mapping[str, Any], width: int = 120) -> str:
     """The table for the terminal, with the verdict below."""
     grid = Table(box=None, header_style="bold", pad_edge=False)
     grid.add_column("score")
-    for title in ("Kendall's tau-b", f"{LEVEL:.0%} interval", "networks", f"regret of top {table['top_k']}, AP"):
+    within = any("within" in row for row in table["rows"])
+    titles = ["tau-b", f"{LEVEL:.0%} interval", "networks", f"regret of top {table['top_k']}, AP"]
+    for title in (*titles, *(["tau within heads"] if within else [])):
         grid.add_column(title, justify="right")
     for row in table["rows"]:
-        grid.add_row(label(row), *_tau_cells(row), str(row["points"]), percent(row["regret"]))
+        cells = *_tau_cells(row), str(row["points"]), percent(row["regret"])
+        grid.add_row(label(row), *cells, *([_within_cell(row["within"])] if within else []))
     grid.add_row("drawn by chance", "0.00", "", "", percent(table["regret_of_chance"]))
     console = Console(file=io.StringIO(), width=width)
     console.print(grid)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     best = f"Best stand-alone AP of {table['trained']} trained networks: {percent(table['best_ap'])}."
-    return f"{text}{best}\n{table['verdict']['text']}"
+    return "\n".join([text + best, *notes(table)])
+
+
+def notes(table: Mapping[str, Any]) -> list[str]:
+    """What the table amounts to, in sentences: the bound, and the verdict in all and within the same heads."""
+    told = [table["verdict"]["text"]]
+    if "within" in table["verdict"]:
+        told.append(f"Within the same heads: {_uncapital(table['verdict']['within']['text'])}")
+    if table.get("bound") is not None:
+        within = table.get("bound_within")
+        told.append(
+            f"A perfect score's tau would be about {table['bound']:.2f}"
+            f"{'' if within is None else f', within the same heads {within:.2f}'}: the AP is the mean of "
+            f"{table['trainings']} trainings, as noisy as their reliability says (Spearman's attenuation)."
+        )
+    return told
+
+
+def _uncapital(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
 def label(row: Row) -> str:
     """What a row of the table is called."""
     if row["kind"] == "recipe":
         return f"{row['name']}: {RECIPES[row['name']]}"
-    return f"control: {CONTROLS[row['name']]}" if row["kind"] == "control" else "ceiling: trained with another seed"
+    return f"control: {CONTROLS[row['name']]}" if row["kind"] == "control" else OTHERS[row["name"]]
 
 
 def _tau_cells(row: Row) -> tuple[str, str]:
@@ -161,6 +246,12 @@ def _tau_cells(row: Row) -> tuple[str, str]:
     )
 
 
+def _within_cell(cell: Row) -> str:
+    tau, interval = _tau_cells(cell)
+    return "-" if cell["tau"] is None else f"{tau} ({interval})"
+
+
 def _tau_text(row: Row) -> str:
     tau, interval = _tau_cells(row)
-    return f"tau {tau} ({interval}) over {row['points']} networks"
+    groups = f" in {row['groups']} groups" if row.get("groups", 1) > 1 else ""
+    return f"tau {tau} ({interval}) over {row['points']} networks{groups}"

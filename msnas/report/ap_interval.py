@@ -1,32 +1,19 @@
-"""How sure an AP is: the bootstrap over held-out images, with pycocotools' own matches.
-
-Images are drawn with replacement; both models are scored on the same draws, so that their difference is
-paired. What another training seed would change is not in it.
-"""
+"""How sure an AP is: detections matched once by pycocotools, then scored on draws of the held-out images."""
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
-LEVEL = 0.95
+from msnas.report.gain import gain_parts
+from msnas.report.paired_draws import Array, Interval, PairedDraws
+
+Results = list[dict[str, Any]]
 MOST, FEWEST, WORK = 500, 100, 2e7  # draws: fewer where there are many detections (draws x detections)
 MAX_DETECTIONS = 100
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its standard error and its percentile interval over draws."""
-
-    value: float
-    se: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class ImageScores:
     truth: pycocotools' COCO. results: COCO results, at least one.
     """
 
-    def __init__(self, truth: Any, results: list[dict[str, Any]]) -> None:
+    def __init__(self, truth: Any, results: Results) -> None:
         from pycocotools.cocoeval import COCOeval
 
         with contextlib.redirect_stdout(io.StringIO()):
@@ -108,40 +95,49 @@ def _category(cells: Array, thresholds: int) -> _Category | None:
 
 
 def ap_intervals(
-    truth: Any, results: Mapping[str, Sequence[list[dict[str, Any]]]], *, against: str | None
+    truth: Any,
+    results: Mapping[str, Mapping[int, Results]],
+    *,
+    against: str | None,
+    roles: Mapping[str, str | None] | None = None,
 ) -> dict[str, dict[str, Interval]]:
     """For every network with detections: `ap` and, beside the network `against`, `difference` to it (paired).
 
-    results: by network, the COCO results of each of its seeds; a network's AP is the mean over them. Networks
-    with a seed that detected nothing are left out.
+    results: by network and seed, COCO results; a network's AP is the mean over its seeds. Networks with a seed that
+    detected nothing are left out. roles: of the networks, as `gain_parts` takes them; the winner then has `heads`,
+    `trunk` and `search` as well.
     """
-    scored = {name: [ImageScores(truth, found) for found in seeds] for name, seeds in results.items() if all(seeds)}
-    if not scored:
+    found = {name: seeds for name, seeds in results.items() if all(seeds.values())}
+    if not found:
         return {}
-    models = [model for seeds in scored.values() for model in seeds]
-    images, most = models[0].images, max(model.detections for model in models)
+    draws = _paired_draws(truth, found)
+    intervals = {name: {"ap": draws.interval([name])} for name in found}
+    if against in found:
+        for name in found.keys() - {against}:
+            intervals[name]["difference"] = draws.interval([name], [against])
+    known = [(name, role) for name, role in (roles or {}).items() if name in found]
+    winner = next((name for name, role in known if role == "winner"), None)
+    if winner is not None:
+        parts = gain_parts(known).items()
+        intervals[winner] |= {part: draws.interval(plus, minus) for part, (plus, minus) in parts}
+    return intervals
+
+
+def _paired_draws(truth: Any, results: Mapping[str, Mapping[int, Results]]) -> PairedDraws:
+    """Every training scored on the same draws of the images."""
+    models = {name: {seed: ImageScores(truth, r) for seed, r in seeds.items()} for name, seeds in results.items()}
+    every = [model for seeds in models.values() for model in seeds.values()]
+    images, most = every[0].images, max(model.detections for model in every)
     rng = np.random.default_rng(0)  # the same run gives the same page
     draws = [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(_draws(most))]
     weights = [np.ones(images), *draws]
-    aps = {
-        name: np.array([np.mean([model.ap(weight) for model in seeds]) for weight in weights])
-        for name, seeds in scored.items()
-    }
-    intervals = {name: {"ap": _interval(values)} for name, values in aps.items()}
-    if against in aps:
-        for name in aps.keys() - {against}:
-            intervals[name]["difference"] = _interval(aps[name] - aps[against])
-    return intervals
+    return PairedDraws(
+        {
+            name: {seed: np.array([model.ap(weight) for weight in weights]) for seed, model in seeds.items()}
+            for name, seeds in models.items()
+        }
+    )
 
 
 def _draws(detections: int) -> int:
     return int(min(MOST, max(FEWEST, WORK // max(detections, 1))))
-
-
-def _interval(values: Array) -> Interval:
-    """The first value is the estimate, the others are draws."""
-    drawn = values[1:][~np.isnan(values[1:])]
-    if len(drawn) < 2:
-        return Interval(float(values[0]), float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(values[0]), float(drawn.std(ddof=1)), float(low), float(high))

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msnas.errors import DataError, UserError
-from msnas.report.ap_interval import Interval, ap_intervals
+from msnas.report.ap_interval import ap_intervals
+from msnas.report.networks_table import is_fpn
+from msnas.report.paired_draws import Interval
 from msnas.report.run_data import Record, RunData
 
 PICTURES = 6
@@ -26,11 +28,12 @@ def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
         split = _reported_split(run)
     except (UserError, OSError) as error:
         return {}, [], f"No intervals and no pictures: {error}"
-    results = {name: [run.detections(seed) for seed in seeds] for name, seeds in networks.items()}
-    fpn = next((n for n, seeds in networks.items() if seeds[0]["folder"].startswith("baseline-fpn")), None)
-    intervals = ap_intervals(split.ground_truth(), results, against=fpn)
+    results = {name: {one["seed"]: run.detections(one) for one in seeds} for name, seeds in networks.items()}
+    fpn = next((name for name, seeds in networks.items() if is_fpn(seeds[0])), None)
+    roles = {name: seeds[0].get("role") for name, seeds in networks.items()}
+    intervals = ap_intervals(split.ground_truth(), results, against=fpn, roles=roles)
     shown = [name for name in (next(iter(networks)), fpn) if name is not None]
-    return intervals, _pictures(split, {name: results[name][0] for name in shown}, pictures), ""
+    return intervals, _pictures(split, {name: next(iter(results[name].values())) for name in shown}, pictures), ""
 
 
 def _reported_split(run: RunData) -> Any:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from evolution.ranking import kendall_tau, tau_interval
+from msnas.report.gain import FPN, WINNER
 from msnas.report.run_data import Record
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.runs.folder import BASELINE
@@ -13,7 +14,7 @@ def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:
     """One record a network, winners by rank and then the baselines; numbers are means over its seeds.
 
     spread, se: standard deviation and standard error of AP over seeds, nan where there is one. intervals: by
-    network name, as `ap_interval.ap_intervals` gives them.
+    network name, as `ap_intervals` gives them.
     """
     by_name: dict[str, list[Record]] = {}
     for record in retrained:
@@ -23,14 +24,15 @@ def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:
 
 def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
     first = seeds[0]
-    numbers = {key: _number([seed[key] for seed in seeds]) for key in first if _is_score(key)}
+    shared = set.intersection(*(set(seed) for seed in seeds))
+    numbers = {key: _number([seed[key] for seed in seeds]) for key in first if key in shared and _is_score(key)}
     aps = [seed["ap"] for seed in seeds]
     return {
         "name": name,
         "folders": [seed["folder"] for seed in seeds],
-        "baseline": first["folder"].startswith(BASELINE),
-        "fpn": first["folder"].startswith(f"{BASELINE}fpn"),
-        **{key: first.get(key) for key in ("architecture", "macs", "params", "one_shot")},
+        "baseline": first["folder"].startswith(BASELINE) or (first.get("role") or WINNER) != WINNER,
+        "fpn": is_fpn(first),
+        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot")},
         **numbers,
         "seeds": len(seeds),
         "spread": deviation(aps),
@@ -38,6 +40,12 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
         "seconds": sum(seed["seconds"] for seed in seeds),
         "intervals": {key: vars(interval) for key, interval in intervals.items()},
     }
+
+
+def is_fpn(record: Record) -> bool:
+    """Whether this is the FPN that winners are compared with; folders tell it where no role was written."""
+    role = record.get("role")
+    return bool(role == FPN if role else record["folder"].startswith(f"{BASELINE}fpn"))
 
 
 def _is_score(key: str) -> bool:

@@ -16,7 +16,8 @@ from msnas.report import numbers
 from msnas.report.found import drawings
 from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
-from msnas.report.sentences import comparison, run_context
+from msnas.report.sentences import run_context
+from msnas.report.verdicts import comparison
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.drawings import palette
+from msnas.pipeline.rank_table import notes
+from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import DONE, Record
 from msnas.report.spread import deviation, mean, standard_error
+from msnas.report.trunk_share import residuals_sentence
+from msnas.report.verdicts import sentence, short
 from msnas.runs.tables import tau_line
 
 
@@ -37,10 +41,15 @@ def run_context(data: Record) -> Record:
         "mean": _mean(winners),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
+        "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
+        "gain": [{**row, "verdict": short(row["interval"])} for row in gain_rows(data["networks"])],
+        "residuals": residuals_sentence(data["networks"]),
         "searched": _searched(data),
         "operators": _operators(data),
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
         "inside": _inside(data),
+        "image_errors": any(row.get("image_error") is not None for row in data["winners"]),
+        "rank_notes": notes(data["rank"]) if data["rank"] else [],
         "tau": _tau(data["tau"], "reward" if data["score"]["is_loss"] else "one-shot"),
         "supernet_curve": any(c["name"] == "supernet" for c in data["curves"]),
         "retrain_curves": any(c["name"] != "supernet" for c in data["curves"]),
@@ -94,7 +103,7 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
     if fpn is None:
         return f"{start}. The FPN baseline has not been trained yet."
     beside = f"; the FPN baseline {ap(fpn['ap'])}{_over_seeds(fpn)} at {macs(fpn['macs'])}MACs."
-    return f"{start}{beside} {_verdict(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
+    return f"{start}{beside} {sentence(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
 
 
 def _scored(data: Record, value: float | None) -> str:
@@ -108,21 +117,7 @@ def _is_searched(network: Record) -> bool:
 
 
 def _over_seeds(network: Record) -> str:
-    if network["se"] is None:
-        return ""
-    return f" ± {ap(network['se'])} (standard error over {network['seeds']} trainings)"
-
-
-def _verdict(difference: float, interval: Record | None) -> str:
-    if ap(abs(difference)) == ap(0.0):
-        return "The two are level."
-    ahead = f"{'ahead' if difference > 0 else 'behind'} by {ap(abs(difference))}"
-    if interval is None or interval["low"] is None:
-        return f"It is {ahead}; how sure that is cannot be said."
-    between = f"{signed(interval['low'])} to {signed(interval['high'])}"
-    if interval["low"] > 0 or interval["high"] < 0:
-        return f"It is {ahead}: clear of what the choice of test images could do (95 %: {between})."
-    return f"It is {ahead}, which the choice of test images alone could turn round (95 %: {between})."
+    return f" (mean of {network['seeds']} trainings)" if network["seeds"] > 1 else ""
 
 
 def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card]:
@@ -134,7 +129,7 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
         cards.append(Card("FPN baseline, AP in %", ap(fpn["ap"]), _spread(fpn), palette.BASELINE))
     if winner is not None and fpn is not None:
         found = winner["intervals"].get("difference")
-        under = f"95 %: {signed(found['low'])} to {signed(found['high'])}" if found else "no interval"
+        under = f"95 %: {signed(found['low'])} to {signed(found['high'])}, {_over(found)}" if found else "no interval"
         cards.append(Card("difference", signed(winner["ap"] - fpn["ap"]), under, palette.INK))
         share = f"{100 * winner['macs'] / fpn['macs']:.1f} % of the baseline's"
         cards.append(Card(f"{name}, MACs", macs(winner["macs"]), share, palette.HEAD))
@@ -150,10 +145,18 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
 
 
 def _spread(network: Record) -> str:
+    interval = network["intervals"].get("ap", {})
+    if interval.get("se") is not None:
+        return f"± {ap(interval['se'])}, {_over(interval)}"
     if network["se"] is not None:
         return f"± {ap(network['se'])} over {network['seeds']} trainings"
-    se = network["intervals"].get("ap", {}).get("se")
-    return f"± {ap(se)} over test images" if se is not None else "one training, no spread known"
+    return "one training, no spread known"
+
+
+def _over(interval: Record) -> str:
+    """What was drawn again for an interval."""
+    number = interval["trainings"]
+    return f"over {number} trainings and test images" if number > 1 else "over test images alone"
 
 
 def _mean(winners: Sequence[Record]) -> Record | None:
@@ -168,10 +171,11 @@ def _caveat(networks: Sequence[Record]) -> str:
     parts = ["AP is COCO's, over IoU 0.50 to 0.95, in percent."]
     if any(_is_searched(row) for row in networks):
         parts.append("The winner is the search's first choice, not the best of this table: the table chose nothing.")
-    parts.append("± images and the interval come from drawing the test images again with replacement,")
+    parts.append("± and the intervals come from drawing the trainings and the test images again with replacement,")
     parts.append("the same draws for all networks.")
-    if max((row["seeds"] for row in networks), default=1) < 2:
-        parts.append("Every network was trained once: what another seed would give is not in these numbers.")
+    if any(row["seeds"] < 2 for row in networks):
+        parts.append("Of a network that was trained once they are over the images alone: nothing can be said about")
+        parts.append("its difference to another, since the noise of training is not in it.")
     return " ".join(parts)
 
 
@@ -264,24 +268,17 @@ def _machine(environment: Record) -> list[tuple[str, Any]]:
     return [(key.replace("_", " "), value) for key, value in flat if value is not None]
 
 
-def comparison(contexts: Sequence[Record]) -> str:
-    """Which of several runs has the best winner; "" where fewer than two have one."""
-    known = [(c["row"]["ap"], c["data"]["name"]) for c in contexts if c["row"]["ap"] is not None]
-    if len(known) < 2:
-        return ""
-    (best, name), (second, other) = sorted(known, reverse=True)[:2]
-    return f"The winner of {name} reaches AP {ap(best)}, ahead of {other} with {ap(second)}."
-
-
 def _row(data: Record, winner: Record | None, fpn: Record | None) -> Record:
     """One line of the table that compares runs."""
     found = winner or {}
     seconds = {stage["name"]: stage["seconds"] for stage in data["stages"]}
     return {
         "ap": found.get("ap"),
-        "se": found.get("intervals", {}).get("ap", {}).get("se"),
+        "interval": found.get("intervals", {}).get("ap"),
         "baseline": fpn["ap"] if fpn else None,
         "difference": winner["ap"] - fpn["ap"] if winner and fpn else None,
+        "against": found.get("intervals", {}).get("difference"),
+        "verdict": short(found.get("intervals", {}).get("difference")),
         "macs": found.get("macs"),
         "seconds": seconds.get("search"),
     }

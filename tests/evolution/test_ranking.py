@@ -2,9 +2,10 @@
 
 from math import sqrt
 
+import numpy as np
 import pytest
 
-from evolution.ranking import kendall_tau
+from evolution.ranking import bootstrap, grouped_tau, kendall_tau, tau_bound
 
 
 def test_equal_order_gives_one():
@@ -24,3 +25,36 @@ def test_a_tied_pair_counts_in_the_denominator_only():
 
 def test_without_two_different_values_there_is_no_tau():
     assert kendall_tau([1, 1], [1, 2]) is None
+
+
+def test_tau_of_one_group_of_all_is_tau():
+    first, second = [3, 1, 2, 5], [1, 2, 3, 4]
+    assert grouped_tau(first, second, [range(4)]) == kendall_tau(first, second)
+
+
+def test_a_group_weighs_as_many_pairs_as_it_has():
+    first, second = [1, 2, 3, 1, 2], [1, 2, 3, 2, 1]  # three pairs in order, one reversed
+    assert grouped_tau(first, second, [[0, 1, 2], [3, 4]]) == pytest.approx((3 - 1) / 4)
+
+
+def test_every_group_is_drawn_from_itself():
+    drawn = []
+    bootstrap([[0, 1, 2], [3, 4]], lambda groups: drawn.append(groups) or 0.0)
+    assert all(set(first) <= {0, 1, 2} and set(second) <= {3, 4} for first, second in drawn)
+    assert {(len(first), len(second)) for first, second in drawn} == {(3, 2)}
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+@pytest.mark.parametrize("trainings", [2, 3])
+def test_a_perfect_score_has_the_tau_of_the_bound(noise, trainings):
+    rng = np.random.default_rng(0)
+    quality = rng.normal(size=1500)
+    runs = quality + noise * rng.normal(size=(trainings, 1500))
+    bound = tau_bound(kendall_tau(runs[0], runs[1]), trainings)
+    assert bound == pytest.approx(kendall_tau(quality, runs.mean(axis=0)), abs=0.025)
+    assert bound > kendall_tau(runs[0], runs[1])
+
+
+def test_trainings_that_do_not_agree_bound_nothing():
+    assert tau_bound(-0.1, 2) is None
+    assert tau_bound(None, 2) is None

@@ -13,7 +13,7 @@ const originColours = (run) => {
 
 CHARTS.evolution = (host, run) => {
   const score = scoreOf(run);
-  const rows = run.best_so_far.filter((row) => row.best !== null);
+  const rows = run.best_so_far.filter((row) => row.mean !== null);
   const scored = run.evaluations.filter((e) => e.ap !== null);
   const chart = frame(host, {
     x: [-0.4, Math.max(1, rows.at(-1).generation) + 0.4], whole: true, yFormat: score.tick,
@@ -37,8 +37,9 @@ CHARTS.evolution = (host, run) => {
     fact("mean ± spread", `${score.shown(row.mean)} ± ${score.shown(row.spread)}`), fact("standard error", score.shown(row.se)),
     fact("children", `${row.children}, failed ${row.failed}`),
   ]);
-  const p = rows.at(-1).survivors;
-  legend(host, [[COLOURS.down, "best", "line"], [COLOURS.stem, `mean of the best ${p} so far`, "line"],
+  const { sampled, survivors } = rows.at(-1);
+  const mean = sampled ? "mean of each generation's candidates" : `mean of the best ${survivors} so far`;
+  legend(host, [[COLOURS.down, "best so far", "line"], [COLOURS.stem, mean, "line"],
     [COLOURS.band, "± one standard deviation"], [COLOURS.keep, "each child", "dot"]]);
 };
 

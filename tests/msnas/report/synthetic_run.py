@@ -60,12 +60,13 @@ def make_run(
 def _ranked() -> Iterator[dict[str, Any]]:
     """Twenty networks as `msnas rank` leaves them: their scores are their AP and noise."""
     rng = np.random.default_rng(4)
-    for _ in range(20):
+    for number in range(20):
         ap = float(rng.uniform(0.2, 0.4))
         scores = {name: ap + float(rng.normal(0, 0.05)) for name in (*RECIPES, RANDOM)}
         costs = {"macs": int(rng.integers(100, 200)), "params": int(rng.integers(10, 20))}
         seen = {"anchor_recall": float(rng.random()), "mean_stride": float(rng.uniform(8, 32))}
-        yield {"scores": scores, "standalone": [ap, ap + float(rng.normal(0, 0.01))], **costs, **seen}
+        trained = {"standalone": [ap, ap + float(rng.normal(0, 0.01))], "standalone_half": [ap - 0.1, None]}
+        yield {"scores": scores, **trained, **costs, **seen, "heads": ("4,8,8,16,16", "8,8,16,16,32")[number % 2]}
 
 
 def make_data(root: Path) -> Path:

@@ -78,27 +78,37 @@ def test_images_left_out_count_as_if_they_were_not_there(scene: tuple[Any, list[
 
 def test_a_network_does_not_differ_from_itself(scene: tuple[Any, list[dict[str, Any]]]) -> None:
     truth, results = scene
-    difference = ap_intervals(truth, {"a": [results], "b": [results]}, against="b")["a"]["difference"]
+    difference = ap_intervals(truth, {"a": {0: results}, "b": {0: results}}, against="b")["a"]["difference"]
     assert (difference.value, difference.low, difference.high) == (0, 0, 0)
 
 
 def test_the_interval_holds_the_ap(scene: tuple[Any, list[dict[str, Any]]]) -> None:
     truth, results = scene
-    found = ap_intervals(truth, {"a": [results]}, against=None)["a"]["ap"]
+    found = ap_intervals(truth, {"a": {0: results}}, against=None)["a"]["ap"]
     assert found.low < found.value < found.high
     assert found.se > 0
 
 
 def test_a_networks_ap_is_the_mean_over_its_seeds(scene: tuple[Any, list[dict[str, Any]]]) -> None:
     truth, results = scene
-    apart = [ap_intervals(truth, {"a": [part]}, against=None)["a"]["ap"].value for part in (results, results[::2])]
-    both = ap_intervals(truth, {"a": [results, results[::2]]}, against=None)["a"]["ap"].value
+    apart = [ap_intervals(truth, {"a": {0: part}}, against=None)["a"]["ap"].value for part in (results, results[::2])]
+    both = ap_intervals(truth, {"a": {0: results, 1: results[::2]}}, against=None)["a"]["ap"].value
     assert both == pytest.approx(sum(apart) / 2)
 
 
 def test_a_network_without_detections_has_no_interval(scene: tuple[Any, list[dict[str, Any]]]) -> None:
     truth, results = scene
-    assert ap_intervals(truth, {"a": [results], "blind": [[]]}, against="blind").keys() == {"a"}
+    assert ap_intervals(truth, {"a": {0: results}, "blind": {0: []}}, against="blind").keys() == {"a"}
+
+
+def test_a_winner_with_its_rivals_has_the_parts_of_its_gain(scene: tuple[Any, list[dict[str, Any]]]) -> None:
+    truth, results = scene
+    networks = {"best": {0: results}, "fpn": {0: results[::2]}, "heads": {0: results[::3]}, "drawn": {0: results[::4]}}
+    roles = {"best": "winner", "fpn": "fpn", "heads": "fpn_heads", "drawn": "random"}
+    found = ap_intervals(truth, networks, against="fpn", roles=roles)["best"]
+    assert found.keys() == {"ap", "difference", "heads", "trunk", "search"}
+    parts = sum(found[part].value for part in ("heads", "trunk", "search"))
+    assert parts == pytest.approx(found["difference"].value)
 
 
 def test_tau_of_few_networks_has_no_interval() -> None:

@@ -1,40 +1,20 @@
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from page_text import Text
 from synthetic_run import make_run
 
 from evolution.history import History
 from msnas.errors import ConfigError, RunError
-from msnas.files import read_json
+from msnas.files import read_json, write_json
 from msnas.report import page as page_module
 from msnas.report.page import report
 
 Embedded = Callable[[Path], Any]
-
-
-class Text(HTMLParser):
-    """The words of a page, tags, scripts and styles left out."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self._hidden, self.words = 0, ""
-        self.feed(page.read_text())
-        self.words = re.sub(r"\s+", " ", self.words)
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self._hidden += tag in ("script", "style")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.words += data
 
 
 def test_every_evaluation_is_on_the_page_at_full_precision(run: Path, page: Path, embedded: Embedded) -> None:
@@ -80,6 +60,29 @@ def test_choice_counts_add_up_to_the_survivors(page: Path, embedded: Embedded) -
     assert len(shown["choices"]) == 18
     for gene in shown["choices"]:
         assert [sum(counts) for counts in gene["counts"]] == survivors
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of random search, which keeps nobody."""
+    return make_run(tmp_path_factory.mktemp("runs"), "drawn", upto="search", words=["strategy=random"])
+
+
+def test_where_nobody_survives_the_mean_is_of_each_generation(drawn: Path, embedded: Embedded) -> None:
+    shown = embedded(report([drawn]))["runs"][0]
+    rows = shown["best_so_far"]
+    for row in rows:
+        aps = [e["ap"] for e in shown["evaluations"] if e["generation"] == row["generation"] and e["ap"] is not None]
+        assert (row["mean"], row["survivors"]) == (pytest.approx(sum(aps) / len(aps)), len(aps))
+    assert [row["best"] for row in rows] == sorted(row["best"] for row in rows)
+    assert rows[-1]["best"] == max(e["ap"] for e in shown["evaluations"] if e["ap"] is not None)
+
+
+def test_where_nobody_survives_the_page_says_so(drawn: Path, page: Path) -> None:
+    words = Text(report([drawn])).words
+    assert "this strategy keeps no survivors" in words
+    assert "What survived" not in words
+    assert "What survived" in Text(page).words
 
 
 def test_nothing_is_both_cheaper_and_better_than_the_front(page: Path, embedded: Embedded) -> None:
@@ -207,6 +210,13 @@ def test_the_ranking_is_on_the_page_as_the_run_has_it(run: Path, page: Path, emb
         assert f"{low} … {high}" in words
 
 
+def test_the_ranking_has_its_bound_and_its_verdict_within_the_same_heads(run: Path, page: Path) -> None:
+    table, words = read_json(run / "rank" / "table.json"), Text(page).words
+    assert f"A perfect score's tau would be about {table['bound']:.2f}" in words
+    assert "Within the same heads: the search's score (finetune)" in words
+    assert "half the schedule against the full one" in words
+
+
 def test_a_run_without_a_ranking_says_nothing_of_one(tmp_path: Path) -> None:
     assert "ranking be believed" not in Text(report([make_run(tmp_path, upto="search")])).words
 
@@ -219,3 +229,13 @@ def test_each_winner_has_its_score_when_selected_again_and_after_retraining(
         embedded(page)["runs"][0]["winners"], read_json(run / "search" / "result.json")["winners"], strict=True
     ):
         assert found == {**winner, "retrained": trained[winner["architecture"]]}
+
+
+def test_an_error_over_images_stands_beside_the_one_over_batches(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, upto="search")
+    assert "what other images would give is not in it" in Text(report([folder])).words
+    path = folder / "search" / "result.json"
+    result = read_json(path)
+    winners = [{**winner, "image_error": 0.0137} for winner in result["winners"]]
+    write_json(path, {**result, "winners": winners})
+    assert "1.37" in Text(report([folder])).words
