@@ -4,6 +4,7 @@ Assembled from torchvision's parts and used like its models: a list of images in
 with targets, in training mode, a dict of losses.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -21,7 +22,7 @@ from msnas.detectors.detector import Detector
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform
+from msnas.detectors.transform import IMAGE_MEAN, IMAGE_STD, DetectorTransform
 from msnas.errors import ConfigError
 from supernet.strides.architecture import Architecture
 
@@ -47,6 +48,8 @@ class FasterRCNN(Detector):
     num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: size of anchors beside those for 800 pixels;
     None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale.
+    image_mean, image_std: of RGB in 0..1; None is what the encoder's attributes of these names say, ImageNet's where
+    it has none.
     """
 
     def __init__(
@@ -71,7 +74,11 @@ class FasterRCNN(Detector):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         detections: int = 100,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
     ) -> None:
+        image_mean = list(image_mean or getattr(encoder, "image_mean", IMAGE_MEAN))
+        image_std = list(image_std or getattr(encoder, "image_std", IMAGE_STD))
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         super().__init__()
         _check_options(config)
@@ -84,7 +91,9 @@ class FasterRCNN(Detector):
         def roi_pool(output_size: int) -> GroupRoIAlign:
             return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
 
-        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=divisor)
+        self.transform = DetectorTransform(
+            short_side=short_side, long_side=long_side, divisor=divisor, mean=image_mean, std=image_std
+        )
         self.encoder = encoder
         self.rpn = make_rpn(
             channels,
