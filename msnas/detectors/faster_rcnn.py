@@ -77,8 +77,8 @@ class FasterRCNN(Detector):
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
     ) -> None:
-        image_mean = list(image_mean or getattr(encoder, "image_mean", IMAGE_MEAN))
-        image_std = list(image_std or getattr(encoder, "image_std", IMAGE_STD))
+        image_mean = [float(value) for value in image_mean or getattr(encoder, "image_mean", IMAGE_MEAN)]
+        image_std = [float(value) for value in image_std or getattr(encoder, "image_std", IMAGE_STD)]
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         super().__init__()
         _check_options(config)
