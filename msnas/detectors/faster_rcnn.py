@@ -77,9 +77,9 @@ class FasterRCNN(Detector):
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
     ) -> None:
-        image_mean = [float(value) for value in image_mean or getattr(encoder, "image_mean", IMAGE_MEAN)]
-        image_std = [float(value) for value in image_std or getattr(encoder, "image_std", IMAGE_STD)]
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
+        config["image_mean"] = list(image_mean or getattr(encoder, "image_mean", IMAGE_MEAN))
+        config["image_std"] = list(image_std or getattr(encoder, "image_std", IMAGE_STD))
         super().__init__()
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
@@ -92,7 +92,11 @@ class FasterRCNN(Detector):
             return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
 
         self.transform = DetectorTransform(
-            short_side=short_side, long_side=long_side, divisor=divisor, mean=image_mean, std=image_std
+            short_side=short_side,
+            long_side=long_side,
+            divisor=divisor,
+            mean=config["image_mean"],
+            std=config["image_std"],
         )
         self.encoder = encoder
         self.rpn = make_rpn(
