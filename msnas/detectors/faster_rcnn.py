@@ -78,8 +78,8 @@ class FasterRCNN(Detector):
         image_std: Sequence[float] | None = None,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
-        config["image_mean"] = list(image_mean or getattr(encoder, "image_mean", IMAGE_MEAN))
-        config["image_std"] = list(image_std or getattr(encoder, "image_std", IMAGE_STD))
+        config["image_mean"] = _numbers(image_mean, encoder, "image_mean", IMAGE_MEAN)
+        config["image_std"] = _numbers(image_std, encoder, "image_std", IMAGE_STD)
         super().__init__()
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
@@ -149,6 +149,11 @@ class FasterRCNN(Detector):
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
         features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
         return {str(group): feature.float() for group, feature in enumerate(features)}
+
+
+def _numbers(given: Sequence[float] | None, encoder: Encoder, name: str, default: Sequence[float]) -> list[float]:
+    values: Sequence[float] = getattr(encoder, name, default) if given is None else given
+    return list(values)
 
 
 def _check_options(config: dict[str, Any]) -> None:
