@@ -25,7 +25,7 @@ from msnas.detectors.detector import Detector
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import IMAGE_MEAN, IMAGE_STD, DetectorTransform
+from msnas.detectors.transform import DetectorTransform, normalisation
 from msnas.errors import ConfigError
 from supernet.strides.architecture import Architecture
 
@@ -81,8 +81,7 @@ class FasterRCNN(Detector):
         image_std: Sequence[float] | None = None,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
-        config["image_mean"] = _numbers(image_mean, encoder, "image_mean", IMAGE_MEAN)
-        config["image_std"] = _numbers(image_std, encoder, "image_std", IMAGE_STD)
+        config |= normalisation(encoder, image_mean, image_std)
         super().__init__()
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
@@ -171,11 +170,6 @@ class FasterRCNN(Detector):
 
 def _by_group(features: list[Tensor]) -> dict[str, Tensor]:
     return {str(group): feature.float() for group, feature in enumerate(features)}
-
-
-def _numbers(given: Sequence[float] | None, encoder: Encoder, name: str, default: Sequence[float]) -> list[float]:
-    values: Sequence[float] = getattr(encoder, name, default) if given is None else given
-    return list(values)
 
 
 def _check_options(config: dict[str, Any]) -> None:
