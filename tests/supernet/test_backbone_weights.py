@@ -12,6 +12,7 @@ from supernet.backbone import Backbone
 from supernet.backbone_weights import PACKAGES, _filtered
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
+from supernet.nas_fcos.caffe_backbone import CaffeBackbone
 
 # One of each way in which timm names, flattens and wraps features.
 KINDS = [
@@ -188,3 +189,9 @@ def test_lite0_wants_images_from_minus_one_to_one():
 def test_resnets_want_images_as_imagenet_has_them(name):
     backbone = Backbone(name, (3,))
     assert (backbone.mean, backbone.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def test_a_frozen_backbone_of_nas_fcos_takes_the_weights_of_a_file(tmp_path):
+    state = timm.create_model("mobilenetv2_100").state_dict()
+    backbone = CaffeBackbone("mobilenetv2_100", frozen=True, weights=saved(tmp_path, state))
+    assert torch.equal(backbone.body.conv_stem.weight, state["conv_stem.weight"])
