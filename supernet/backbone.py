@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from supernet.backbone_weights import load_weights
 from supernet.cost import Cost, resnet_channels
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
@@ -24,8 +23,10 @@ class Backbone(nn.Module):
     """A timm `features_only` network read at pyramid levels, level l having stride 2**l.
 
     name: a timm model with features, such as resnet50 (v1.5) or mobilenetv2_100, or one of `VARIANTS`. width:
-    of the stages beside the published ones; ResNets only. weights: a file of timm weights (safetensors, or a
-    state dict saved by torch); None: from scratch.
+    of the stages beside the published ones; ResNets only. weights: None or "none" (random), "timm" (downloaded),
+    "package" (of an installed package) or a file, see `load_weights`. Stages behind the last level are not built.
+
+    channels: of each level's feature. mean, std: of RGB in 0..1, how timm's weights of this network want images.
     """
 
     def __init__(
@@ -40,10 +41,13 @@ class Backbone(nn.Module):
             raise SpaceError(f"Backbone {name} has features of strides {reductions}, but {2 ** missing[0]} is needed.")
         indices = tuple(reductions.index(2**level) for level in levels)
         self.body = timm.create_model(timm_name, features_only=True, out_indices=indices, **options)
+        _drop_stages_behind(self.body)
         info: Any = self.body.feature_info
         self.channels: list[int] = info.channels()
-        if weights is not None:
-            load_weights(self.body, weights)
+        pretrained: Any = self.body.pretrained_cfg  # timm's, whether or not its weights are taken
+        self.mean: tuple[float, ...] = tuple(pretrained["mean"])
+        self.std: tuple[float, ...] = tuple(pretrained["std"])
+        load_weights(self.body, weights, timm_name, options)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: [B, 3, H, W], normalised. Returns one [B, C_l, H / 2**l, W / 2**l] for each level l."""
@@ -63,18 +67,10 @@ def _timm_options(name: str, width: float) -> tuple[str, dict[str, Any]]:
     return timm_name, {**options, "channels": resnet_channels(width)}
 
 
-def load_weights(body: nn.Module, path: str | Path) -> None:
-    """Load a timm file into a `features_only` network. Raises SpaceError where a weight is missing."""
-    path = Path(path)
-    if not path.is_file():
-        raise SpaceError(f"The weights must be a file of timm, but {path} is none.")
-    safe = path.suffix == ".safetensors"
-    state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    own = body.state_dict()
-    for key, value in own.items():
-        if key not in state or state[key].shape != value.shape:
-            raise SpaceError(f"{path} must hold {key} of shape {tuple(value.shape)}, as this backbone has it.")
-    body.load_state_dict({key: state[key] for key in own})
+def _drop_stages_behind(body: Any) -> None:
+    """Cut what comes after the last feature off timm's EfficientNets and MobileNets; it cuts the others itself."""
+    if hasattr(body, "_stage_out_idx") and hasattr(body, "blocks"):
+        body.blocks = body.blocks[: max(body._stage_out_idx)]
 
 
 @lru_cache

@@ -42,7 +42,7 @@ class DetectionDataset:
         self.images = tuple(images)
         self.categories = categories
         self.masks = masks
-        self._store = store
+        self.store = store
         self._labels = {id_: label for label, id_ in enumerate(categories, start=1)}
 
     def __len__(self) -> int:
@@ -66,15 +66,15 @@ class DetectionDataset:
     @property
     def memory(self) -> int:
         """Bytes of decoded pixels that are held, by this data set and those it shares them with."""
-        return self._store.memory
+        return self.store.memory
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of the resized image."""
-        return self._store.size(self.images[index])
+        return self.store.size(self.images[index])
 
     def file(self, index: int) -> Path:
         """Where the original image lies."""
-        return self._store.folder / self.images[index].file_name
+        return self.store.folder / self.images[index].file_name
 
     def load(
         self,
@@ -92,7 +92,7 @@ class DetectionDataset:
         them. Raises DataError where a file that was not decoded at the start turns out to be broken.
         """
         record = self.images[index]
-        image, target = self._store.pixels(record), self._target(record)
+        image, target = self.store.pixels(record), self.target(index)
         return (image, target) if seed is None else augment(image, target, seed, flip=flip, jitter=jitter, crop=crop)
 
     def ground_truth(self) -> Any:
@@ -126,14 +126,16 @@ class DetectionDataset:
 
     def subset(self, indices: Sequence[int]) -> "DetectionDataset":
         """These images of the data set, sharing its pixels."""
-        return DetectionDataset([self.images[i] for i in indices], self.categories, self._store, masks=self.masks)
+        return DetectionDataset([self.images[i] for i in indices], self.categories, self.store, masks=self.masks)
 
     def _scale(self, record: ImageRecord) -> tuple[float, float]:
         """Factors in x and y from the file's pixels to the resized image's."""
-        height, width = self._store.size(record)
+        height, width = self.store.size(record)
         return width / record.width, height / record.height
 
-    def _target(self, record: ImageRecord) -> Target:
+    def target(self, index: int) -> Target:
+        """What `load` gives beside the image as it is."""
+        record = self.images[index]
         items = [item for item in record.annotations if not item.crowd]
         across, down = self._scale(record)
         boxes = torch.tensor([item.xyxy for item in items], dtype=torch.float64).reshape(-1, 4)
@@ -149,7 +151,7 @@ class DetectionDataset:
         return target | {"masks": self._masks(record, items)} if self.masks else target
 
     def _masks(self, record: ImageRecord, items: Sequence[Annotation]) -> Tensor:
-        target = self._store.size(record)
+        target = self.store.size(record)
         masks = [rasterise(item.segmentation, (record.height, record.width), target) for item in items]
         return torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, *target), dtype=torch.uint8)
 

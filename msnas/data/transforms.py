@@ -32,7 +32,7 @@ def augment(
     draw = random.Random(seed)
     mirrored, factor = draw.random() < flip, draw.uniform(*jitter)
     if mirrored:
-        image, target = _mirrored(image, target)
+        image, target = F.horizontal_flip(image), mirrored_target(target, image.shape[-1])
     height, width = image.shape[-2:]
     size = max(1, round(height * factor)), max(1, round(width * factor))
     if size != (height, width):
@@ -43,12 +43,17 @@ def augment(
     return image, target
 
 
-def _mirrored(image: Tensor, target: Target) -> tuple[Tensor, Target]:
+def is_mirrored(seed: int, flip: float) -> bool:
+    """Whether `augment` mirrors with this seed: its first draw."""
+    return random.Random(seed).random() < flip
+
+
+def mirrored_target(target: Target, width: int) -> Target:
+    """The target of the mirror image of an image that is `width` pixels wide."""
     boxes = target["boxes"]
     assert isinstance(boxes, Tensor)
-    width = image.shape[-1]
     mirrored = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], dim=1)
-    return F.horizontal_flip(image), target | {"boxes": mirrored} | _masks(target, F.horizontal_flip)
+    return target | {"boxes": mirrored} | _masks(target, F.horizontal_flip)
 
 
 def _rescaled(image: Tensor, target: Target, size: tuple[int, int]) -> tuple[Tensor, Target]:

@@ -4,10 +4,14 @@ Assembled from torchvision's parts and used like its models: a list of images in
 with targets, in training mode, a dict of losses.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
 
+from msnas.data.cached_image import CachedImage, stacked
 from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
 from msnas.detectors.box_head import (
     BOX_HEADS,
@@ -21,7 +25,7 @@ from msnas.detectors.detector import Detector
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform
+from msnas.detectors.transform import DetectorTransform, normalisation
 from msnas.errors import ConfigError
 from supernet.strides.architecture import Architecture
 
@@ -47,6 +51,8 @@ class FasterRCNN(Detector):
     num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: size of anchors beside those for 800 pixels;
     None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale.
+    image_mean, image_std: of RGB in 0..1; None is what the encoder's attributes of these names say, ImageNet's where
+    it has none.
     """
 
     def __init__(
@@ -71,8 +77,11 @@ class FasterRCNN(Detector):
         score_threshold: float = 0.05,
         nms_threshold: float = 0.5,
         detections: int = 100,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
+        config |= normalisation(encoder, image_mean, image_std)
         super().__init__()
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
@@ -84,7 +93,13 @@ class FasterRCNN(Detector):
         def roi_pool(output_size: int) -> GroupRoIAlign:
             return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
 
-        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=divisor)
+        self.transform = DetectorTransform(
+            short_side=short_side,
+            long_side=long_side,
+            divisor=divisor,
+            mean=config["image_mean"],
+            std=config["image_std"],
+        )
         self.encoder = encoder
         self.rpn = make_rpn(
             channels,
@@ -109,13 +124,14 @@ class FasterRCNN(Detector):
 
     def forward(
         self,
-        images: list[Tensor],
+        images: list[Tensor] | list[CachedImage],
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4]
+        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller; or cached features of images
+        that are sized already, of the encoder's `prefix`, for its `from_features`. targets: boxes [n, 4]
         xyxy float in pixels of the given image, labels [n] int64 in 1..num_classes, and masks [n, h, w] uint8
         where the detector has a mask branch; n may be 0. architecture: the path, where the encoder is a
         supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m], scores [m] and
@@ -123,19 +139,37 @@ class FasterRCNN(Detector):
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
-        batch, targets = self.transform(images, targets if self.training else None)
-        features = self.encode(batch.tensors, architecture)
+        if isinstance(images[0], CachedImage):
+            batch, features, sizes = self._from_cache(images, architecture)
+        else:
+            batch, targets = self.transform(images, targets if self.training else None)
+            features = self.encode(batch.tensors, architecture)
+            sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         proposals, rpn_losses = self.rpn(batch, features, targets)
         detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         if self.training:
             return {**rpn_losses, **roi_losses}
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         return self.transform.postprocess(detections, batch.image_sizes, sizes)
 
     def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
         features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
-        return {str(group): feature.float() for group, feature in enumerate(features)}
+        return _by_group(features)
+
+    def _from_cache(
+        self, images: Any, architecture: Architecture | None
+    ) -> tuple[ImageList, dict[str, Tensor], list[tuple[int, int]]]:
+        """The canvas without its pixels, each group's feature, and the images' sizes."""
+        encoder: Any = self.encoder
+        levels, sizes = stacked(images), [image.size for image in images]
+        height, width = (side * encoder.feature_strides[0] for side in levels[0].shape[2:])
+        canvas = torch.zeros((), device=levels[0].device).expand(len(images), 3, height, width)
+        features = encoder.from_features(levels, *([] if architecture is None else [architecture]))
+        return ImageList(canvas, sizes), _by_group(features), sizes
+
+
+def _by_group(features: list[Tensor]) -> dict[str, Tensor]:
+    return {str(group): feature.float() for group, feature in enumerate(features)}
 
 
 def _check_options(config: dict[str, Any]) -> None:

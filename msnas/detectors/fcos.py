@@ -4,6 +4,7 @@ FCOS, arXiv 1904.01355; the head may be one that NAS-FCOS (arXiv 1906.04423) sea
 a list of images in, a list of detections out; with targets, in training mode, a dict of losses.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from msnas.detectors.best import best_above
 from msnas.detectors.detector import Detector
 from msnas.detectors.fcos_targets import Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform
+from msnas.detectors.transform import DetectorTransform, normalisation
 from msnas.errors import ConfigError
 from supernet.nas_fcos.decoder import LEVELS, ORIGINAL, Head
 from supernet.nas_fcos.head_module import HeadModule
@@ -31,7 +32,8 @@ class FCOS(Detector):
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side: pixels that
     images are resized to at inference. head: "fcos" (four convolutions) or a searched head as text, such as
     "5,1,5,0,4,4|0". center_sampling: > 0 trains only locations within so many strides of a box's centre (a later FCOS's
-    improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800.
+    improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800. image_mean,
+    image_std: of RGB in 0..1; None: as the encoder wants them.
     """
 
     def __init__(
@@ -48,13 +50,22 @@ class FCOS(Detector):
         nms_threshold: float = 0.6,
         pre_nms: int = 1000,
         detections: int = 100,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
+        config |= normalisation(encoder, image_mean, image_std)
         super().__init__()
         _check_options(config, encoder)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=encoder.divisor)
+        self.transform = DetectorTransform(
+            short_side=short_side,
+            long_side=long_side,
+            divisor=encoder.divisor,
+            mean=config["image_mean"],
+            std=config["image_std"],
+        )
         self.encoder = encoder
         plan = None if head == ORIGINAL else Head.parse(head)
         self.head = HeadModule(plan, channels=encoder.out_channels, num_classes=num_classes)

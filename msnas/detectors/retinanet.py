@@ -22,7 +22,7 @@ from msnas.detectors.detector import Detector
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform
+from msnas.detectors.transform import DetectorTransform, normalisation
 from msnas.errors import ConfigError
 from supernet.nas_fpn.plan_cost import ANCHORS
 from supernet.strides.architecture import Architecture
@@ -41,6 +41,7 @@ class RetinaNet(Detector):
     strides; for encoders whose strides are searched, a quarter of it times 32, 64, ..., 512 pixels at a short
     side of 800. anytime: heads after every stack of the encoder, trained together (deep supervision, equal
     weights). batch_norm_momentum: weight of the newest batch, 1 - 0.997 as published; None leaves torch's.
+    image_mean, image_std: of RGB in 0..1; None: as the encoder wants them.
     """
 
     def __init__(
@@ -65,13 +66,22 @@ class RetinaNet(Detector):
         detections: int = 100,
         batch_norm_momentum: float | None = 0.003,
         batch_norm_eps: float = 1e-4,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
+        config |= normalisation(encoder, image_mean, image_std)
         super().__init__()
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(short_side=short_side, long_side=long_side, divisor=encoder.divisor)
+        self.transform = DetectorTransform(
+            short_side=short_side,
+            long_side=long_side,
+            divisor=encoder.divisor,
+            mean=config["image_mean"],
+            std=config["image_std"],
+        )
         self.encoder: Any = encoder
         last = int(getattr(encoder, "num_exits", 1))
         self.exits = list(range(1, last + 1)) if anytime else [last]  # stacks that have a head

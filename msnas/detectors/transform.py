@@ -1,5 +1,6 @@
 """Images in: normalised, resized (at inference only), padded. Detections out: in pixels of what came."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from msnas.data.geometry import resized_size
 
-IMAGE_MEAN = (
-    0.485,
-    0.456,
-    0.406,
-)  # of ImageNet, RGB in 0..1, as every ResNet of timm and torchvision expects
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1, as every ResNet of timm and torchvision expects
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
@@ -22,14 +19,23 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
 
     In training images are normalised and padded to multiples of `divisor`; in evaluation they are resized by
     `resized_size` first, antialiased as in the data pipeline. Boxes and masks of training targets are in
-    pixels of the given images and stay as they are.
+    pixels of the given images and stay as they are. mean, std: of RGB in 0..1, by default ImageNet's; they are kept as
+    `image_mean` and `image_std`.
     """
 
-    def __init__(self, *, short_side: int, long_side: int, divisor: int) -> None:
-        super().__init__(short_side, long_side, list(IMAGE_MEAN), list(IMAGE_STD), size_divisible=divisor)
+    def __init__(
+        self,
+        *,
+        short_side: int,
+        long_side: int,
+        divisor: int,
+        mean: Sequence[float] = IMAGE_MEAN,
+        std: Sequence[float] = IMAGE_STD,
+    ) -> None:
+        super().__init__(short_side, long_side, list(mean), list(std), size_divisible=divisor)
         self.short_side, self.long_side = short_side, long_side
-        self.register_buffer("mean", _per_channel(IMAGE_MEAN), persistent=False)
-        self.register_buffer("std", _per_channel(IMAGE_STD), persistent=False)
+        self.register_buffer("mean", _per_channel(mean), persistent=False)
+        self.register_buffer("std", _per_channel(std), persistent=False)
 
     def normalize(self, image: Tensor) -> Tensor:
         """[3, h, w], float in 0..1 or uint8 in 0..255, to zero mean and unit variance."""
@@ -49,5 +55,16 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         return image, target
 
 
-def _per_channel(values: tuple[float, ...]) -> Tensor:
-    return torch.tensor(values, device="cpu").view(3, 1, 1)  # also where the weights are only framed, on "meta"
+def _per_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor([*values], device="cpu").view(3, 1, 1)  # also where the weights are only framed, on "meta"
+
+
+def normalisation(
+    encoder: Any, image_mean: Sequence[float] | None = None, image_std: Sequence[float] | None = None
+) -> dict[str, list[float]]:
+    """The options `image_mean` and `image_std` of a detector: as given, else as its encoder's attributes of these names
+    say, else ImageNet's.
+    """
+    mean = getattr(encoder, "image_mean", IMAGE_MEAN) if image_mean is None else image_mean
+    std = getattr(encoder, "image_std", IMAGE_STD) if image_std is None else image_std
+    return {"image_mean": [*mean], "image_std": [*std]}

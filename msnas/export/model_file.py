@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from msnas.detectors.transform import IMAGE_MEAN, IMAGE_STD
 from msnas.errors import ModelError
 from msnas.files import write_text, written
 
@@ -110,8 +109,8 @@ def _preprocessing(detector: Any) -> dict[str, Any]:
         "short_side": detector.transform.short_side,
         "long_side": detector.transform.long_side,
         "resize": "bilinear, antialiased; short side to short_side unless long side would exceed long_side",
-        "mean": IMAGE_MEAN,
-        "std": IMAGE_STD,
+        "mean": detector.transform.image_mean,
+        "std": detector.transform.image_std,
         "pad_right_and_bottom_with_zeros_to_multiple_of": detector.encoder.divisor,
     }
 

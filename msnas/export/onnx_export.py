@@ -9,7 +9,7 @@ import io
 import json
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,6 @@ from msnas.data.source import read_source
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.retinanet import RetinaNet
-from msnas.detectors.transform import IMAGE_MEAN
 from msnas.errors import ConfigError, DataError, ModelError
 from msnas.export.onnx_check import Agreement, compare, in_onnxruntime, in_torch
 from msnas.files import written
@@ -71,7 +70,8 @@ def export_onnx(detector: Any, settings: DataSettings, path: Path) -> Exported:
     part = source.val or source.train
     rule = detector.config["short_side"], detector.config["long_side"]
     size = _common_size(part.images, *rule, detector.encoder.divisor)
-    images = [_canvas(part, image, rule, size) for image in _chosen(part.images, rule, size)]
+    colour = detector.transform.image_mean
+    images = [_canvas(part, image, rule, size, colour) for image in _chosen(part.images, rule, size)]
     single = _Single(detector).eval()
     with written(path) as partial:
         _write(single, size, partial)
@@ -114,12 +114,14 @@ def _chosen(images: Any, rule: tuple[int, int], size: tuple[int, int]) -> list[I
     return fitting[:: -(-len(fitting) // CHECKED)]
 
 
-def _canvas(part: AnnotationFile, image: ImageRecord, rule: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The image [3, H, W] as the graph takes it."""
+def _canvas(
+    part: AnnotationFile, image: ImageRecord, rule: tuple[int, int], size: tuple[int, int], colour: Sequence[float]
+) -> Tensor:
+    """The image [3, H, W] as the graph takes it, padded with `colour`."""
     height, width = resized_size(image.height, image.width, *rule)
     file = locate(part.files.images, image.file_name)
     pixels = read_rgb(file, image.width, image.height, (height, width))
-    canvas = torch.tensor(IMAGE_MEAN)[:, None, None].repeat(1, *size)
+    canvas = torch.tensor(colour)[:, None, None].repeat(1, *size)
     canvas[:, :height, :width] = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
     return canvas
 
@@ -199,7 +201,7 @@ def _description(single: Any, size: tuple[int, int]) -> dict[str, str]:
         "resize": "bilinear, antialiased; short side to short_side unless long side would exceed long_side",
         "height": size[0],
         "width": size[1],
-        "pad_right_and_bottom_with": IMAGE_MEAN,
+        "pad_right_and_bottom_with": detector.transform.image_mean,
     }
     meta = {"classes": list(detector.meta["classes"]), "category_ids": list(detector.meta["category_ids"])}
     return {"preprocessing": json.dumps(rule), **{name: json.dumps(values) for name, values in meta.items()}}

@@ -20,7 +20,8 @@ class CaffeBackbone(Backbone):
     """A timm network read at C2..C5 (or C3..C5).
 
     caffe: move the stride of plain bottlenecks into their first 1x1. frozen: batch norms keep their statistics and
-    weights, and a ResNet's stem and first stage are not trained; for backbones with pretrained weights.
+    weights, and a ResNet's stem and first stage are not trained; for backbones with pretrained weights. width, weights:
+    see `Backbone`.
     """
 
     def __init__(

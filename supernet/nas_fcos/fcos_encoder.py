@@ -53,6 +53,7 @@ class FcosEncoder(nn.Module):
         self.backbone = CaffeBackbone(  # C2, too, which costs nothing: another pyramid may read it
             backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
         )
+        self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         self.neck = make_pyramid(pyramid, self.backbone.channels, channels, self.out_channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:

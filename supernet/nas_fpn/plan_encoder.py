@@ -35,6 +35,7 @@ class _LevelEncoder(nn.Module, ABC):
         self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
         self.divisor = 2 ** max(levels)
         self.backbone = Backbone(backbone, FEATURE_LEVELS, width=width, weights=weights)
+        self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
 
     @abstractmethod
     def exits(self, images: Tensor) -> Iterator[list[Tensor]]:

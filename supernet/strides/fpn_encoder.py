@@ -20,7 +20,7 @@ class FpnEncoder(nn.Module):
     """P2..P6 of a ResNet: five features of `channels` channels at strides base_stride * (1, 2, 4, 8, 16).
 
     backbone: resnet18, resnet34 or resnet50 (v1.5). base_stride 2 leaves out the stem's max-pool. pretrained:
-    a file of timm's weights for the backbone; None trains from scratch.
+    weights of the backbone, see `Backbone`; None trains from scratch.
     """
 
     num_groups = 5
@@ -50,6 +50,7 @@ class FpnEncoder(nn.Module):
         }
         self.out_channels, self.divisor = channels, 16 * base_stride
         self.backbone = Backbone(backbone, (2, 3, 4, 5), width=width, weights=pretrained)
+        self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         if base_stride == 2:
             self.backbone.body.maxpool = nn.Identity()
         self.pyramid = FeaturePyramidNetwork(self.backbone.channels, channels, LastLevelMaxPool())

@@ -23,8 +23,8 @@ from msnas.detectors.fcos_targets import Targets, losses
 from msnas.engine.candidate import CostedSpace
 from msnas.engine.devices import Hardware, computing_with
 from msnas.errors import TrainingError
+from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
-from msnas.families.nas_fcos.feature_cache import FeatureCache
 from msnas.seeds import derive
 from supernet.nas_fcos.fcos_encoder import DecoderNet
 
@@ -41,8 +41,8 @@ class DecoderData:
     detector: turns predictions into detections; its own weights are not used.
     """
 
-    train: FeatureCache
-    held_out: FeatureCache
+    train: DecoderFeatures
+    held_out: DecoderFeatures
     images: DetectionDataset
     detector: FCOS
 
@@ -129,7 +129,7 @@ class DecoderEvaluator:
 
 def train_decoder(
     decoder: DecoderNet,
-    cache: FeatureCache,
+    cache: DecoderFeatures,
     recipe: DecoderRecipe,
     *,
     seed: int,
@@ -169,7 +169,7 @@ def train_decoder(
 class Predictor:
     """A trained decoder over a cache, `batch` rows at once, in their order."""
 
-    def __init__(self, decoder: DecoderNet, cache: FeatureCache, batch: int, hardware: Hardware) -> None:
+    def __init__(self, decoder: DecoderNet, cache: DecoderFeatures, batch: int, hardware: Hardware) -> None:
         self.decoder, self.cache, self.batch = decoder, cache, batch
         decoder.eval()
         self.hardware = hardware

@@ -23,9 +23,10 @@ from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.family import SearchProgress
 from msnas.families.nas_fcos.cache_options import CacheOptions
+from msnas.families.nas_fcos.decoder_features import DecoderFeatures, cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
-from msnas.families.nas_fcos.feature_cache import FeatureCache, cache_features
+from msnas.files import digest
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import Decoder, Head, Pyramid
 from supernet.nas_fcos.fcos_encoder import DecoderNet, make_pyramid
@@ -96,7 +97,7 @@ class ProgressiveSearch:
         Returns both halves; the last one's winners are the result.
         """
         assert isinstance(pyramids.space, PyramidSpace)
-        data = self.backbone_data()
+        data = self.backbone_data(pyramids.space.num_inputs)
         self.progress.part("pyramids under a fixed head")
         first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
         if heads is None:
@@ -104,6 +105,7 @@ class ProgressiveSearch:
         best: Pyramid = pyramids.space.decode(first.result.winners[0].genome)
         assert isinstance(heads.space, HeadSpace)
         on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
+        del data  # as large as what follows, which does not need it
         self.progress.part(f"heads on {best}")
         on_best = heads.space.on(best)  # so that costs, and the budget, are of the whole
         budget = pyramids.space.budget
@@ -116,14 +118,15 @@ class ProgressiveSearch:
         if heads.space.channels != width:
             raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
         assert isinstance(heads.space, HeadSpace)
-        data = self._through(self.backbone_data(), self.detector.encoder.neck)
+        neck = self.detector.encoder.neck
+        data = self._through(self.backbone_data(neck.num_inputs), neck, "neck")
         return self.search("head", heads, data, head_maker(self.detector, heads.space))
 
-    def backbone_data(self) -> DecoderData:
-        """The backbone's features of meta-train (with its views) and of meta-val."""
+    def backbone_data(self, coarsest: int) -> DecoderData:
+        """The backbone's `coarsest` features of meta-train (with its views) and of meta-val."""
         cache, place = self.cache, self.folder / "features"
 
-        def cached(name: str, dataset: DetectionDataset, views: int) -> FeatureCache:
+        def cached(name: str, dataset: DetectionDataset, views: int) -> DecoderFeatures:
             return cache_features(
                 self.detector,
                 dataset,
@@ -132,6 +135,7 @@ class ProgressiveSearch:
                 views=views,
                 flip=cache.flip,
                 jitter=cache.jitter,
+                coarsest=coarsest,
                 folder=place / name,
                 memory_limit=cache.memory_limit,
                 fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
@@ -170,12 +174,21 @@ class ProgressiveSearch:
             )
             checkpoint.save_weights(path, decoder)
         assert decoder.pyramid is not None
-        return self._through(data, decoder.pyramid)
+        return self._through(data, decoder.pyramid, digest(path))
 
-    def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck) -> DecoderData:
-        """The outputs of a frozen pyramid on all of `data`."""
-        train, held_out = (cache.through(pyramid, hardware=self.hardware) for cache in (data.train, data.held_out))
-        return replace(data, train=train, held_out=held_out)
+    def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck, weights: str) -> DecoderData:
+        """The outputs of a frozen pyramid, whose weights are known as `weights`, on all of `data`."""
+
+        def outputs(name: str, features: DecoderFeatures) -> DecoderFeatures:
+            return features.through(
+                pyramid,
+                hardware=self.hardware,
+                folder=self.folder / "features" / f"pyramid_{name}",
+                memory_limit=self.cache.memory_limit,
+                fingerprint={"weights": self.weights, "pyramid": weights},
+            )
+
+        return replace(data, train=outputs("train", data.train), held_out=outputs("held_out", data.held_out))
 
     def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> Half:
         """One half, on from where its history stands."""

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from tiny_detectors import OTHER, PATH, empty_target, make_detector, scene
+from tiny_detectors import OTHER, PATH, TINY, empty_target, make_detector, make_encoder, scene
 from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.ops import box_iou
 
+from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.errors import ConfigError, DataError
 
 LOSSES = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"}
@@ -215,3 +216,15 @@ def test_training_without_targets_is_refused():
 def test_options_out_of_range_are_refused(options, words):
     with pytest.raises(ConfigError, match=words):
         make_detector(**options)
+
+
+def test_images_are_normalised_as_the_encoder_wants_them():
+    encoder = make_encoder("fpn")
+    encoder.image_mean, encoder.image_std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    detector = FasterRCNN(encoder, **TINY)
+    assert detector.transform.image_mean == detector.config["image_mean"] == [0.5, 0.5, 0.5]
+    assert detector.transform.std.flatten().tolist() == [0.25, 0.25, 0.25]
+
+
+def test_an_encoder_that_says_nothing_gets_the_normalisation_of_imagenet():
+    assert make_detector("fpn").config["image_mean"] == [0.485, 0.456, 0.406]

@@ -198,3 +198,9 @@ NONSENSE = [{"num_classes": 0}, {"short_side": 100, "long_side": 50}, {"center_s
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError):
         FCOS(FcosEncoder(backbone="resnet18", channels=16, width=0.25), **{"num_classes": 2, **options})
+
+
+def test_images_are_normalised_as_the_backbone_wants_them():
+    encoder = FcosEncoder(backbone="tf_efficientnet_lite0", channels=8)
+    detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64)
+    assert detector.transform.image_mean == detector.config["image_mean"] == [0.5, 0.5, 0.5]

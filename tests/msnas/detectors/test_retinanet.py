@@ -225,3 +225,9 @@ def test_the_losses_are_those_of_the_release():
     half = 0.5**1.5 * torch.log(torch.tensor(2.0))  # (1 - p)^gamma * -log(p) at p = 0.5
     assert torch.isclose(parts["loss_classifier"], half * (0.25 + 2 * 0.75) / 2)  # over 1 positive + 1
     assert torch.isclose(parts["loss_box_reg"], torch.tensor(50 * (0.1 * 0.3 - 0.5 * 0.1**2) / 2))
+
+
+def test_images_are_normalised_as_the_backbone_wants_them():
+    encoder = FpnLevelEncoder(backbone="tf_efficientnet_lite0", channels=8)
+    detector = RetinaNet(encoder, num_classes=2, short_side=64, long_side=64)
+    assert detector.transform.image_std == detector.config["image_std"] == [0.5, 0.5, 0.5]

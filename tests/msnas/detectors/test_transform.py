@@ -39,3 +39,9 @@ def test_boxes_are_mapped_back_to_the_given_image():
     result = [{"boxes": torch.tensor([[0.0, 0, 53, 160]])}]
     [mapped] = transform().eval().postprocess(result, [(160, 53)], [(300, 100)])
     torch.testing.assert_close(mapped["boxes"], torch.tensor([[0.0, 0, 100, 300]]))
+
+
+def test_images_are_normalised_by_the_given_mean_and_deviation():
+    own = DetectorTransform(short_side=96, long_side=160, divisor=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.25))
+    normal = own.normalize(torch.full((3, 2, 2), 255, dtype=torch.uint8))
+    assert normal[:, 0, 0].tolist() == [1.0, 1.0, 2.0]

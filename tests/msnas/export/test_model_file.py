@@ -68,6 +68,15 @@ def test_json_says_what_to_do_to_an_image(saved):
     assert preprocessing["pad_right_and_bottom_with_zeros_to_multiple_of"] == 64
 
 
+def test_the_normalisation_travels_in_the_file(tmp_path):
+    options = {"image_mean": (0.5, 0.4, 0.3), "image_std": (0.5, 0.5, 0.25)}
+    model_file.save(tmp_path, make_detector(**options), META)
+    loaded = msnas.load(tmp_path)
+    assert (loaded.transform.mean.flatten().tolist()) == pytest.approx([0.5, 0.4, 0.3])
+    preprocessing = json.loads((tmp_path / "model.json").read_text())["preprocessing"]
+    assert (preprocessing["mean"], preprocessing["std"]) == ([0.5, 0.4, 0.3], [0.5, 0.5, 0.25])
+
+
 def test_saving_again_replaces_the_model(saved):
     detector = make_detector("fpn")
     model_file.save(saved, detector, META)

@@ -98,6 +98,15 @@ def test_a_graph_that_onnxruntime_cannot_run_is_one_line(config, tmp_path, monke
         export_onnx(detector(), config, tmp_path / FILE)
 
 
+def test_the_graph_normalises_as_the_detector_does(config, tmp_path):
+    one = make_detector(**SIZE, image_mean=[0.5] * 3, image_std=[0.5] * 3).eval()
+    one.meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
+    made = export_onnx(one, config, tmp_path / FILE)
+    told = session(made).get_modelmeta().custom_metadata_map
+    assert made.checked.scores < 1e-4
+    assert json.loads(told["preprocessing"])["pad_right_and_bottom_with"] == [0.5, 0.5, 0.5]
+
+
 def test_the_graph_goes_from_one_image_to_boxes_scores_and_labels(exported):
     boxes, scores, labels = session(exported).run(None, {"image": np.full((3, 64, 64), 0.3, np.float32)})
     assert boxes.shape == (len(scores), 4)

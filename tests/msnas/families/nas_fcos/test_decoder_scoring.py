@@ -10,6 +10,7 @@ from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError, DataError
+from msnas.families.nas_fcos.decoder_features import cache_features, needed_bytes
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import (
     DecoderData,
@@ -17,7 +18,6 @@ from msnas.families.nas_fcos.decoder_scoring import (
     Predictor,
     train_decoder,
 )
-from msnas.families.nas_fcos.feature_cache import cache_features
 from supernet.nas_fcos.decoder import PUBLISHED, Pyramid
 from supernet.nas_fcos.fcos_encoder import DecoderNet, FcosEncoder, make_pyramid
 from supernet.nas_fcos.head_module import HeadModule
@@ -159,6 +159,26 @@ def test_a_pyramids_cache_holds_its_five_outputs(detector, data):
     assert [tuple(feature.shape[1:]) for feature in cache.features] == [
         (8, 8, 8), (8, 4, 4), (8, 2, 2), (8, 1, 1), (8, 1, 1),
     ]  # fmt: skip
+
+
+def test_a_pyramids_outputs_beyond_the_memory_limit_lie_on_disk_and_are_equal(detector, data, tmp_path):
+    neck = detector.encoder.neck
+    kept = data.held_out.through(neck, hardware=HARDWARE)
+    on_disk = data.held_out.through(neck, hardware=HARDWARE, folder=tmp_path, memory_limit=0)
+    assert sum(file.stat().st_size for file in tmp_path.glob("*.f16")) == on_disk.memory
+    assert all(torch.equal(a, b) for a, b in zip(on_disk.features, kept.features, strict=True))
+
+
+def test_a_feature_that_no_decoder_reads_is_not_cached(splits, detector, data):
+    three = cache_features(detector, splits.search_val, hardware=HARDWARE, coarsest=3)
+    assert len(three.features) == 3
+    assert all(torch.equal(a, b) for a, b in zip(three.features, data.held_out.features[1:], strict=True))
+
+
+@pytest.mark.parametrize("coarsest", [3, 4])
+def test_what_a_cache_will_take_is_known_before(splits, detector, coarsest):
+    cache = cache_features(detector, splits.search_val, hardware=HARDWARE, views=2, coarsest=coarsest)
+    assert needed_bytes(detector, splits.search_val, views=2, coarsest=coarsest) == cache.memory
 
 
 def test_a_decoder_scored_before_and_after_another_has_the_same_score(make_evaluator):

@@ -5,7 +5,6 @@ depend on the backbone. Of augmentation a cache allows a fixed number of views o
 once, the first of them as it is; epochs take the views in turn.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, prod
@@ -20,19 +19,16 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Locations, Targets, assign, locations
 from msnas.engine.devices import Hardware
-from msnas.errors import DataError
-from msnas.files import read_json, write_json
+from msnas.engine.feature_storage import bytes_of, halved, store
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import LEVELS
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
 
-STORED = torch.float16  # half the memory; features of a trained network lie well inside its range
-DONE = "done.json"
 BATCH = 8  # images a pass through the frozen network
 
 
 @dataclass(frozen=True)
-class FeatureCache:
+class DecoderFeatures:
     """Row `view * images + index` holds one view of one image.
 
     features: [rows, C, H, W] of each level. labels: [rows, N] int16, distances: [rows, N, 4] pixels: what FCOS asks of
@@ -73,17 +69,65 @@ class FeatureCache:
         order = np.resize(order, steps * batch) + epoch % self.views * self.images
         return [int(row) for row in order[place * batch : (place + 1) * batch]]
 
-    def through(self, module: PyramidModule | FpnNeck, *, hardware: Hardware, batch: int = BATCH) -> "FeatureCache":
-        """A cache of `module`'s outputs on these features, in evaluation mode: a pyramid's, for the head's search."""
-        parts: list[list[Tensor]] = []
+    def through(
+        self,
+        module: PyramidModule | FpnNeck,
+        *,
+        hardware: Hardware,
+        batch: int = BATCH,
+        folder: Path | None = None,
+        memory_limit: float = 2e9,
+        fingerprint: Mapping[str, Any] | None = None,
+    ) -> "DecoderFeatures":
+        """A cache of `module`'s outputs on these features, in evaluation mode: a pyramid's, for the head's search.
+
+        folder, memory_limit, fingerprint: as in `cache_features`.
+        """
         hardware.place(module).eval()
-        with torch.inference_mode():
-            for start in range(0, len(self.labels), batch):
-                rows = range(start, min(start + batch, len(self.labels)))
-                features, _ = self.batch(rows, hardware.device, module.num_inputs)
-                parts.append([feature.to("cpu", STORED) for feature in module(features)])
-        levels = zip(*parts, strict=True)
-        return replace(self, features=tuple(torch.cat(level).clone() for level in levels))
+
+        def features_of(rows: Sequence[int]) -> list[Tensor]:
+            features, _ = self.batch(rows, hardware.device, module.num_inputs)
+            with torch.inference_mode():
+                outputs: list[Tensor] = module(features)
+            return outputs
+
+        rows = len(self.labels)
+        levels = _stored(
+            rows, features_of, batch, folder=folder, memory_limit=memory_limit, fingerprint=fingerprint, progress=None
+        )
+        return replace(self, features=levels)
+
+
+def needed_bytes(
+    detector: FCOS, dataset: DetectionDataset, *, views: int = 1, largest: float = 1.0, coarsest: int = 4
+) -> int:
+    """What the `coarsest` features of so many views take; `largest`: the factor that jitter may enlarge images by."""
+    height, width = _canvas(dataset, largest if views > 1 else 1.0, detector.encoder.divisor)
+    levels = list(enumerate(detector.encoder.backbone.channels, start=2))[-coarsest:]
+    numbers = [channels * ceil(height / 2**level) * ceil(width / 2**level) for level, channels in levels]
+    return bytes_of([views * len(dataset) * number for number in numbers])
+
+
+def _stored(
+    rows: int,
+    features_of: Callable[[Sequence[int]], list[Tensor]],
+    batch: int,
+    *,
+    progress: Callable[[int, str], None] | None,
+    **place: Any,
+) -> tuple[Tensor, ...]:
+    """[rows, C, H, W] float16 of each level; `features_of` computes some rows, `batch` of them at once."""
+    shapes = [(rows, *feature.shape[1:]) for feature in features_of([0])]
+
+    def fill(levels: Sequence[Tensor]) -> None:
+        for chunk in _chunks(rows, batch):
+            for level, shape, feature in zip(levels, shapes, features_of(chunk), strict=True):
+                level.view(shape)[chunk[0] : chunk[-1] + 1] = halved(feature, f"row {chunk[0]} to {chunk[-1]}")
+            if progress is not None:
+                progress(chunk[-1] + 1, "images cached")
+
+    stored = store([prod(shape) for shape in shapes], fill, **place)
+    return tuple(level.view(shape) for level, shape in zip(stored.levels, shapes, strict=True))
 
 
 def cache_features(
@@ -95,35 +139,33 @@ def cache_features(
     views: int = 1,
     flip: float = 0.0,
     jitter: tuple[float, float] = (1.0, 1.0),
+    coarsest: int | None = None,
     folder: Path | None = None,
     memory_limit: float = 2e9,
     fingerprint: Mapping[str, Any] | None = None,
     progress: Callable[[int, str], None] | None = None,
-) -> FeatureCache:
+) -> DecoderFeatures:
     """The features of `detector`'s backbone for `views` views of every image, the first of them as it is.
 
-    Features larger than `memory_limit` bytes lie in `folder`, mapped into memory; a folder of the same `fingerprint`
-    (weights, data, views) that is complete is used as it is. Raises DataError where they fit nowhere.
+    coarsest: so many of them are kept, those that some decoder reads; None: all. Features larger than `memory_limit`
+    bytes lie in `folder`, mapped into memory; a folder of the same `fingerprint` (weights, data, views) that is
+    complete is used as it is. Raises DataError where they fit nowhere.
     """
     hardware.place(detector).eval()
     canvas = _canvas(dataset, jitter[1] if views > 1 else 1.0, detector.encoder.divisor)
     plan = _Plan(detector, dataset, canvas, seed, views, flip, jitter)
-    with torch.inference_mode():
-        shapes = [(plan.rows, *feature.shape[1:]) for feature in plan.features_of([0], hardware)]
-    on_disk = _place(shapes, folder, memory_limit)
-    features = tuple(_allocate(shape, on_disk, level) for level, shape in enumerate(shapes))
-    if on_disk is None:
-        plan.fill(features, hardware, progress)
-    else:
-        known = {**(fingerprint or {}), "canvas": canvas, "rows": plan.rows, "seed": seed, "shapes": shapes}
-        plain = json.loads(json.dumps(known))  # as it will be read back
-        if read_json(on_disk / DONE) != plain:
-            (on_disk / DONE).unlink(missing_ok=True)
-            plan.fill(features, hardware, progress)
-            write_json(on_disk / DONE, plain)
+    features = _stored(
+        plan.rows,
+        lambda rows: plan.features_of(rows, hardware)[-(coarsest or 0) :],
+        BATCH,
+        folder=folder,
+        memory_limit=memory_limit,
+        fingerprint={**(fingerprint or {}), "canvas": canvas, "seed": seed},
+        progress=progress,
+    )
     where = plan.locations()
     targets = [plan.targets(row, where) for row in range(plan.rows)]
-    return FeatureCache(
+    return DecoderFeatures(
         features,
         torch.cat([target.labels for target, _ in targets]).short(),
         torch.cat([target.distances for target, _ in targets]),
@@ -163,18 +205,9 @@ class _Plan:
         for place, row in enumerate(rows):
             image = self.detector.transform.normalize(self.load(row)[0].to(hardware.device))
             images[place, :, : image.shape[1], : image.shape[2]] = image
-        with hardware.autocast():
+        with torch.inference_mode(), hardware.autocast():
             features: list[Tensor] = self.detector.encoder.backbone(images)
         return features
-
-    def fill(self, features: Sequence[Tensor], hardware: Hardware, progress: Callable[[int, str], None] | None) -> None:
-        """Compute every row into `features`."""
-        with torch.inference_mode():
-            for rows in _chunks(self.rows, BATCH):
-                for stored, level in zip(features, self.features_of(rows, hardware), strict=True):
-                    stored[rows[0] : rows[-1] + 1] = level.to("cpu", STORED)
-                if progress is not None:
-                    progress(rows[-1] + 1, "images cached")
 
     def locations(self) -> Locations:
         """The locations of P3..P7 of the canvas."""
@@ -201,24 +234,3 @@ def _canvas(dataset: DetectionDataset, scale: float, divisor: int) -> tuple[int,
     sizes = [dataset.size(index) for index in range(len(dataset))]
     height, width = (ceil(max(side) * scale / divisor) * divisor for side in zip(*sizes, strict=True))
     return height, width
-
-
-def _place(shapes: Sequence[Sequence[int]], folder: Path | None, memory_limit: float) -> Path | None:
-    """Where features of these shapes go: `folder`, or None for memory."""
-    needed = sum(prod(shape) for shape in shapes) * STORED.itemsize
-    if needed <= memory_limit:
-        return None
-    if folder is None:
-        raise DataError(
-            f"Cached features must fit into {memory_limit / 1e9:.1f} GB of memory, but need {needed / 1e9:.1f}; "
-            f"raise cache.memory_limit, or lower cache.views or data.short_side."
-        )
-    return folder
-
-
-def _allocate(shape: Sequence[int], folder: Path | None, level: int) -> Tensor:
-    if folder is None:
-        return torch.empty(*shape, dtype=STORED)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = str(folder / f"level{level}.f16")
-    return torch.from_file(path, shared=True, size=prod(shape), dtype=STORED).view(*shape)

@@ -1,0 +1,61 @@
+"""A data set whose images are cached features: loaded, mirrored and judged as the data set of pixels would be."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msnas.data.cached_image import CachedImage
+from msnas.data.dataset import DetectionDataset
+from msnas.data.transforms import Target, is_mirrored, mirrored_target
+from msnas.errors import ConfigError
+
+
+class Features(Protocol):
+    """Where the features of images lie; `msnas.engine.feature_cache` has the real one."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all features."""
+
+    def image(self, file: str, *, mirrored: bool) -> CachedImage:
+        """The features of an image file, or of its mirror image."""
+
+
+class CachedDataset(DetectionDataset):
+    """`dataset` with features in the place of pixels; the same seed mirrors the same images. No pixel is read."""
+
+    def __init__(self, dataset: DetectionDataset, features: Features) -> None:
+        super().__init__(dataset.images, dataset.categories, dataset.store, masks=dataset.masks)
+        self.features = features
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all features, of this data set and those it shares them with."""
+        return self.features.memory
+
+    def load(  # type: ignore[override]  # a CachedImage stands where an image stands
+        self,
+        index: int,
+        *,
+        seed: int | None = None,
+        flip: float = 0.5,
+        jitter: tuple[float, float] = (1.0, 1.0),
+        crop: bool = False,
+    ) -> tuple[CachedImage, Target]:
+        """Features of an image and its target (see `DetectionDataset.load`); with a seed maybe both mirrored.
+
+        Raises ConfigError for what features cannot follow: another scale, or a crop.
+        """
+        if tuple(jitter) != (1.0, 1.0) or crop:
+            raise ConfigError(
+                f"Scale jitter and crops are not possible on cached features, but got jitter={list(jitter)}, {crop=}; "
+                f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
+            )
+        target = self.target(index)
+        mirrored = seed is not None and is_mirrored(seed, flip)
+        if mirrored:
+            target = mirrored_target(target, self.size(index)[1])
+        return self.features.image(str(self.file(index)), mirrored=mirrored), target
+
+    def subset(self, indices: Sequence[int]) -> "CachedDataset":
+        """These images of the data set, sharing its features."""
+        return CachedDataset(super().subset(indices), self.features)

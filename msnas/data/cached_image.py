@@ -1,0 +1,34 @@
+"""An image as a frozen network has seen it: its features, which stand where its pixels stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """Features of one padded image and the (height, width) of the image inside it, pixels.
+
+    maps: [C, h, w] of each stride, finest first; of the image padded to the right and below.
+    """
+
+    maps: tuple[Tensor, ...]
+    size: tuple[int, int]
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "CachedImage":
+        """The same on `device`."""
+        return CachedImage(tuple(m.to(device, non_blocking=non_blocking) for m in self.maps), self.size)
+
+
+def stacked(images: Sequence[CachedImage]) -> list[Tensor]:
+    """[B, C, h, w] float32 of each stride; smaller maps are padded with zeros to the right and below."""
+    levels = []
+    for maps in zip(*(image.maps for image in images), strict=True):
+        height, width = (max(m.shape[side] for m in maps) for side in (1, 2))
+        level = torch.zeros(len(maps), maps[0].shape[0], height, width, device=maps[0].device)
+        for row, one in zip(level, maps, strict=True):
+            row[:, : one.shape[1], : one.shape[2]] = one
+        levels.append(level)
+    return levels

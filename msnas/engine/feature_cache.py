@@ -1,0 +1,202 @@
+"""What a frozen prefix makes of every image and of its mirror image, computed once: supernet, candidates and retraining
+then pay for what comes after it alone.
+
+Images go through the prefix one by one, so that features depend on nothing but the image: with several threads those of
+a batch may differ from those of an image alone in the last bits. It is no slower (experiments/bench/feature_cache.md).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from msnas.data.cached_image import CachedImage
+from msnas.data.dataset import DetectionDataset
+from msnas.data.geometry import padded_size
+from msnas.engine.devices import Hardware
+from msnas.engine.evaluation import evaluation_mode
+from msnas.engine.feature_storage import Stored, bytes_of, halved, store
+from msnas.errors import DataError
+
+VIEWS = 2  # an image and its mirror image
+
+
+class PrefixEncoder(Protocol):
+    """What is asked of an encoder whose first part is frozen."""
+
+    divisor: int  # images are padded to its multiples
+    feature_strides: Sequence[int]  # of what `prefix` gives, finest first
+
+    def prefix(self, images: Tensor, /) -> list[Tensor]:
+        """Normalised, padded images [B, 3, H, W] to one feature [B, C, H / s, W / s] for each stride s."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each feature lies: the levels' channels and strides, and each image file's size and first numbers.
+
+    sizes: (height, width) of each file's image. A level holds the maps of all files in turn, the mirror image's after
+    the image's.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    divisor: int
+    sizes: Mapping[str, tuple[int, int]]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Numbers in each level."""
+        return [VIEWS * sum(self._numbers(level, size) for size in self.sizes.values()) for level in self._levels]
+
+    def starts(self) -> dict[str, tuple[int, ...]]:
+        """Where each file's numbers begin in each level."""
+        by_level = [
+            list(accumulate((VIEWS * self._numbers(level, size) for size in self.sizes.values()), initial=0))
+            for level in self._levels
+        ]
+        return dict(zip(self.sizes, zip(*by_level, strict=True), strict=False))
+
+    def shape(self, level: int, size: tuple[int, int]) -> tuple[int, int, int]:
+        """[C, h, w] of a level's map of an image of (height, width) `size`."""
+        height, width = padded_size(*size, self.divisor)
+        return self.channels[level], height // self.strides[level], width // self.strides[level]
+
+    @property
+    def _levels(self) -> range:
+        return range(len(self.strides))
+
+    def _numbers(self, level: int, size: tuple[int, int]) -> int:
+        channels, height, width = self.shape(level, size)
+        return channels * height * width
+
+
+class FeatureCache:
+    """Features by image file. In a folder they are mapped: a pickled cache finds its files again and copies nothing."""
+
+    def __init__(self, layout: Layout, stored: Stored) -> None:
+        self.layout, self.stored = layout, stored
+        self._starts = layout.starts()
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all features."""
+        return self.stored.memory
+
+    def image(self, file: str, *, mirrored: bool) -> CachedImage:
+        """The features of an image file, or of its mirror image: views, not to be changed."""
+        size = self.layout.sizes[file]
+        maps = []
+        for level, (numbers, start) in enumerate(zip(self.stored.levels, self._starts[file], strict=True)):
+            channels, height, width = self.layout.shape(level, size)
+            first = start + mirrored * channels * height * width
+            maps.append(numbers[first : first + channels * height * width].view(channels, height, width))
+        return CachedImage(tuple(maps), size)
+
+
+def layout_of(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> Layout:
+    """The layout of all images of `datasets`; one that is in several of them is there once."""
+    files = {str(data.file(index)): data.size(index) for data in datasets for index in range(len(data))}
+    with torch.inference_mode():
+        side = encoder.divisor
+        device = next((p.device for p in encoder.parameters()), None) if isinstance(encoder, nn.Module) else None
+        features = encoder.prefix(torch.zeros(1, 3, side, side, device=device))
+    channels = tuple(feature.shape[1] for feature in features)
+    return Layout(channels, tuple(encoder.feature_strides), encoder.divisor, files)
+
+
+def needed_bytes(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> int:
+    """What a cache of these data sets takes, to be said before it is made."""
+    return bytes_of(layout_of(encoder, datasets).lengths)
+
+
+def cache_images(
+    detector: Any,
+    datasets: Sequence[DetectionDataset],
+    *,
+    hardware: Hardware,
+    folder: Path | None = None,
+    memory_limit: float = 2e9,
+    fingerprint: Mapping[str, Any] | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> FeatureCache:
+    """The features of `detector.encoder.prefix` for every image of `datasets` and its mirror image.
+
+    More than `memory_limit` bytes are mapped from a folder of their own inside `folder`, named by what they depend on:
+    the `fingerprint` (weights), the images and their sizes. One that is complete is used as it is; with
+    memory_limit=0 worker processes and later stages find it there, too. progress: told the images done and a text.
+    Raises DataError where features fit nowhere, or not into float16.
+    """
+    hardware.place(detector)
+    with evaluation_mode(detector):
+        layout = layout_of(detector.encoder, datasets)
+        known = {**(fingerprint or {}), **_described(layout, detector, hardware)}
+        place = (
+            None if folder is None else folder / hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
+        )
+        filler = _Filler(detector, datasets, layout, hardware, progress)
+        stored = store(layout.lengths, filler.fill, folder=place, memory_limit=memory_limit, fingerprint=known)
+    return FeatureCache(layout, stored)
+
+
+def _described(layout: Layout, detector: Any, hardware: Hardware) -> dict[str, Any]:
+    """What the features depend on beside weights; not on threads, since whoever shares them may have other ones."""
+    images = "\n".join(f"{file} {size}" for file, size in layout.sizes.items())
+    return {
+        "images": hashlib.sha256(images.encode()).hexdigest(),
+        "channels": list(layout.channels),
+        "strides": list(layout.strides),
+        "divisor": layout.divisor,
+        "mean": list(detector.transform.image_mean),
+        "std": list(detector.transform.image_std),
+        "precision": hardware.precision,
+    }
+
+
+@dataclass(frozen=True)
+class _Filler:
+    """Computes the features of every image."""
+
+    detector: Any
+    datasets: Sequence[DetectionDataset]
+    layout: Layout
+    hardware: Hardware
+    progress: Callable[[int, str], None] | None
+
+    def fill(self, levels: Sequence[Tensor]) -> None:
+        """Write the features of all images into `levels`."""
+        cache, done = FeatureCache(self.layout, Stored(tuple(levels))), set[str]()
+        with torch.inference_mode():
+            for data in self.datasets:
+                for index in range(len(data)):
+                    file = str(data.file(index))
+                    if file not in done:
+                        done.add(file)
+                        self._fill_one(cache, file, data.load(index)[0])
+                        if self.progress is not None:
+                            self.progress(len(done), "images cached")
+
+    def _fill_one(self, cache: FeatureCache, file: str, image: Tensor) -> None:
+        for mirrored in (False, True):
+            features = self._features(image.flip(2) if mirrored else image)
+            for kept, feature in zip(cache.image(file, mirrored=mirrored).maps, features, strict=True):
+                if kept.shape != feature.shape:
+                    raise DataError(
+                        f"The prefix must give {tuple(kept.shape)} for {file}, as its strides say, "
+                        f"but gives {tuple(feature.shape)}."
+                    )
+                kept.copy_(halved(feature, file))
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """[C, h, w] of each stride for one image [3, h, w] uint8."""
+        height, width = padded_size(image.shape[1], image.shape[2], self.layout.divisor)
+        normal = self.detector.transform.normalize(image.to(self.hardware.device))
+        padded = nn.functional.pad(normal, (0, width - image.shape[2], 0, height - image.shape[1]))
+        with self.hardware.autocast():
+            features: list[Tensor] = self.detector.encoder.prefix(padded[None])
+        return [feature[0] for feature in features]

@@ -1,0 +1,110 @@
+"""Float16 tensors that are computed once: in memory where they fit, else files that every process maps.
+
+A folder counts from the moment its `done.json` is there and says what was asked for, so half-written ones never do.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from msnas.errors import DataError
+from msnas.files import read_json, write_json
+
+STORED = torch.float16  # half the memory; features of a trained network lie well inside its range
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One flat float16 tensor for each level. Pickled, mapped ones travel as their folder, others as their numbers."""
+
+    levels: tuple[Tensor, ...]
+    folder: Path | None = None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all levels, in memory or mapped."""
+        return sum(level.numel() * level.element_size() for level in self.levels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is None:
+            return Stored, (self.levels,)
+        return _mapped, (self.folder, tuple(level.numel() for level in self.levels))
+
+
+def bytes_of(lengths: Sequence[int]) -> int:
+    """What levels of so many numbers take."""
+    return sum(lengths) * STORED.itemsize
+
+
+def store(
+    lengths: Sequence[int],
+    fill: Callable[[Sequence[Tensor]], None],
+    *,
+    folder: Path | None = None,
+    memory_limit: float = 2e9,
+    fingerprint: Mapping[str, Any] | None = None,
+) -> Stored:
+    """Levels of these lengths, computed by `fill` in place.
+
+    More than `memory_limit` bytes lie in `folder`; one that is complete and of the same `fingerprint` is used as it is.
+    Raises DataError where they fit neither into memory nor on the disk.
+    """
+    needed = bytes_of(lengths)
+    if needed <= memory_limit:
+        stored = Stored(tuple(torch.empty(length, dtype=STORED) for length in lengths))
+        fill(stored.levels)
+        return stored
+    if folder is None:
+        raise DataError(
+            f"Cached features must fit into {memory_limit / 1e9:.1f} GB of memory, but need {needed / 1e9:.1f}; "
+            f"raise the memory limit, or lower the number of views or data.short_side."
+        )
+    known = json.loads(json.dumps({**(fingerprint or {}), "lengths": list(lengths)}))  # as it will be read back
+    if read_json(folder / DONE) == known:
+        return _mapped(folder, lengths)
+    _make_room(folder, needed)
+    stored = _mapped(folder, lengths)
+    fill(stored.levels)
+    write_json(folder / DONE, known)
+    return stored
+
+
+def _make_room(folder: Path, needed: int) -> None:
+    """An empty `folder` on a disk with room for `needed` bytes: a mapped file without would kill the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
+    for outdated in folder.glob("level*.f16"):
+        outdated.unlink()
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"Cached features need {needed / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left."
+        )
+
+
+def _mapped(folder: Path, lengths: Sequence[int]) -> Stored:
+    files = (str(folder / f"level{level}.f16") for level in range(len(lengths)))
+    levels = (
+        torch.from_file(file, shared=True, size=length, dtype=STORED)
+        for file, length in zip(files, lengths, strict=True)
+    )
+    return Stored(tuple(levels), folder)
+
+
+def halved(feature: Tensor, where: str) -> Tensor:
+    """`feature` as float16 on the CPU. Raises DataError, naming `where` it comes from, for numbers beyond float16."""
+    half = feature.to("cpu", STORED)
+    if not torch.isfinite(half).all():
+        largest = float(feature.abs().max())
+        raise DataError(
+            f"Cached features must lie inside float16 (up to 65504), but {where} has {largest:.3g}; "
+            f"check the backbone's weights, or train without a cache."
+        )
+    return half
