@@ -149,6 +149,21 @@ def first_stage_cost(
     return total(parts.values())
 
 
+def dead_cost(
+    architecture: Architecture,
+    *,
+    block: str,
+    channels: int,
+    base_stride: int = 4,
+    input_size: tuple[int, int],
+) -> Cost:
+    """The part of `first_stage_cost` that influences nothing: dead blocks, and the laterals of their stages."""
+    settings = {"block": block, "channels": channels, "base_stride": base_stride, "input_size": input_size}
+    parts = first_stage_parts(architecture, **settings)  # type: ignore[arg-type]
+    live = first_stage_parts(architecture.live(base_stride), **settings)  # type: ignore[arg-type]
+    return total(cost for name, cost in parts.items() if name not in live)
+
+
 def resnet_channels(width: float) -> tuple[int, int, int, int]:
     """Inner channels of a ResNet's four stages: `width` times 64..512, multiples of 8; the stem keeps 64."""
     if not 0 < width <= 16:

@@ -36,6 +36,7 @@ def measure(name: str) -> dict[str, Any]:
         channels=space.channels,
         base_stride=space.base_stride,
         input_size=space.input_size,
+        live=space.live,
     )
     table = PathTable(UnitCosts(rules, "macs", space.depth), everything(space.depth))
     row |= {"nodes": sum(len(layer.keys) for layer in table.layers), "megabytes": table.nbytes / 1e6}

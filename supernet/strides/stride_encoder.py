@@ -36,9 +36,10 @@ class _StrideEncoder(nn.Module):
     def _encode(self, images: Tensor, architecture: Architecture, blocks: Sequence[nn.Module]) -> list[Tensor]:
         """The feature of each group for `images` [B, 3, H, W], groups of one stride sharing one tensor.
 
-        Returns [B, C, H / heads[i], W / heads[i]] for every group i. Raises SpaceError where H or W is no
-        multiple of `divisor`, or where batch norm would train on a single value.
+        Dead blocks do not run. Returns [B, C, H / heads[i], W / heads[i]] for every group i. Raises SpaceError where H
+        or W is no multiple of `divisor`, or where batch norm would train on a single value.
         """
+        architecture = architecture.live(self.base_stride)
         self._check_size(images, architecture)
         x = self.stem(images)
         ended: dict[int, Tensor] = {}  # feature stride -> x_r, the output of the last stage that ended there
@@ -74,7 +75,10 @@ class _StrideEncoder(nn.Module):
 
 
 class PathEncoder(_StrideEncoder):
-    """One architecture as an ordinary network, with new weights or around the `parts` of a trained one."""
+    """One architecture as an ordinary network, with new weights or around the `parts` of a trained one.
+
+    Dead blocks, and the laterals of their stages, are not built.
+    """
 
     def __init__(
         self,
@@ -87,11 +91,11 @@ class PathEncoder(_StrideEncoder):
     ) -> None:
         architecture = Architecture.parse(architecture) if isinstance(architecture, str) else architecture
         if parts is None:
-            parts = _new_parts(block, channels, base_stride, *_parts_of(architecture, base_stride))
-            widths = _input_widths(block, channels, len(architecture.strides))
+            live = architecture.live(base_stride)
+            parts = _new_parts(block, channels, base_stride, *_parts_of(live, base_stride))
+            widths = _input_widths(block, channels, len(live.strides))
             parts.blocks = [
-                BLOCKS[block](width, channels, stride)
-                for width, stride in zip(widths, architecture.strides, strict=True)
+                BLOCKS[block](width, channels, stride) for width, stride in zip(widths, live.strides, strict=True)
             ]
         super().__init__(block, channels, base_stride, parts)
         self._check_path(architecture)
@@ -128,12 +132,13 @@ class MixedEncoder(_StrideEncoder):
 
     def extract(self, architecture: Architecture) -> PathEncoder:
         """One path with weights of its own; equal outputs, bitwise on a CPU in evaluation."""
-        laterals, strides = _parts_of(architecture, self.base_stride)
+        live = architecture.live(self.base_stride)
+        laterals, strides = _parts_of(live, self.base_stride)
         shared = _Parts(
             stem=self.stem,
             laterals={str(index): self.laterals[str(index)] for index in laterals},
             outputs={str(stride): self.outputs[str(stride)] for stride in strides},
-            blocks=self._path(architecture),
+            blocks=self._path(architecture)[: len(live.strides)],
         )
         path = PathEncoder(architecture, **_shape_of(self), parts=copy.deepcopy(shared))
         return path.train(self.training)

@@ -33,9 +33,10 @@ class StrideSpace:
     """Architectures of a stem, `depth` mixed blocks of `channels` channels and five heads.
 
     block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. head_rules: eq. 7's
-    bounds on the heads (off: Table 3; their order always holds). heads: the one choice of heads there is
-    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by
-    part (`stride_latency.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
+    bounds on the heads (off: Table 3; their order always holds). live: a head reads the stride of the last block, so
+    that no block is dead (off: the published spaces). heads: the one choice of heads there is (Table 2), or None.
+    input_size: (height, width) in pixels that costs are counted at. latency: microseconds by part
+    (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
     """
 
     def __init__(
@@ -46,27 +47,29 @@ class StrideSpace:
         channels: int,
         base_stride: int = 4,
         head_rules: bool = True,
+        live: bool = True,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, base_stride, head_rules, input_size)
+        check_settings(block, depth, channels, base_stride, head_rules, live, input_size)
         if heads is not None:
             check_heads(heads, base_stride, head_rules=head_rules)
         self.block, self.depth, self.channels = block, int(depth), int(channels)
-        self.base_stride, self.head_rules = int(base_stride), head_rules
+        self.base_stride, self.head_rules, self.live = int(base_stride), head_rules, live
         self.heads = None if heads is None else tuple(map(int, heads))
         self.input_size = (int(input_size[0]), int(input_size[1]))
         self.levels = stride_levels(base_stride)
         self.latency = None if latency is None else check_parts(latency, self.base_stride)
         fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
         self._tables = StrideTables(
-            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed, self.latency
+            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, live, fixed, self.latency
         )
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         self._rest: tuple[Budget, ...] = ()  # further budgets
         if self._tables.count() == 0:
-            raise SpaceError(f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}.")
+            rules = f"{depth=}, {head_rules=}, {live=}, {heads=}"
+            raise SpaceError(f"No architecture keeps the rules of this space: {rules}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(StrideSpace, **self.config), ()
@@ -80,6 +83,7 @@ class StrideSpace:
             "channels": self.channels,
             "base_stride": self.base_stride,
             "head_rules": self.head_rules,
+            "live": self.live,
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
             "latency": None if self.latency is None else dict(self.latency),
@@ -118,9 +122,12 @@ class StrideSpace:
         return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
 
     def parse(self, text: str) -> Architecture:
-        """The architecture written as `text`. Raises SpaceError where it is none of this space."""
+        """The architecture written as `text`; whoever names one may name one with dead blocks, `live` or not.
+
+        Raises SpaceError where it breaks another rule of this space.
+        """
         architecture = Architecture.parse(text)
-        self.validate(architecture)
+        self._check(architecture, live=False)
         return architecture
 
     def sizes(self) -> dict[str, int]:
@@ -129,11 +136,15 @@ class StrideSpace:
 
     def validate(self, architecture: Architecture) -> None:
         """Raises SpaceError naming the block or head that breaks a rule, and the rule."""
+        self._check(architecture, live=self.live)
+
+    def _check(self, architecture: Architecture, *, live: bool) -> None:
         check_architecture(
             architecture,
             depth=self.depth,
             base_stride=self.base_stride,
             head_rules=self.head_rules,
+            live=live,
             fixed_heads=self.heads,
         )
 
@@ -155,10 +166,10 @@ class StrideSpace:
         return inside
 
     def cost(self, genome: Sequence[int]) -> Cost:
-        """Exact cost of the first stage of a valid genome. Raises SpaceError where it breaks a rule."""
+        """Exact cost of the first stage of a genome, dead blocks included. Raises SpaceError as `parse` does."""
         architecture = self.decode(genome)
         if not self._tables.keeps_rules(genome):
-            self.validate(architecture)
+            self._check(architecture, live=False)
         return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class PathRules:
     follow [S + 1, 3]: the state after a gene. step[metric] [S + 1, 3]: what the gene's block costs, and the
     lateral of the stage that it ends. finish[metric] [S + 1]: the lateral that the last stage owes.
     stem[metric]: what every path pays. visited [S + 1]: mask of the levels that a path which ends here has
-    produced.
+    produced. must [S + 1]: mask of the levels that its heads must read: the last block's, where paths are `live`.
     """
 
     follow: Ints
@@ -43,6 +44,12 @@ class PathRules:
     finish: dict[str, Ints]
     stem: dict[str, int]
     visited: Ints
+    must: Ints
+
+    def serves(self, states: Any, needs: Any) -> Bools:
+        """Whether paths that end in `states` serve heads that read the levels of the masks `needs`; broadcast."""
+        served: Bools = (self.visited[states] & needs == needs) & (needs & self.must[states] == self.must[states])
+        return served
 
     @property
     def dead(self) -> int:
@@ -112,7 +119,13 @@ class HeadRules:
 
 
 def path_rules(
-    *, block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None = None
+    *,
+    block: str,
+    channels: int,
+    base_stride: int,
+    input_size: tuple[int, int],
+    live: bool,
+    latency: Parts | None = None,
 ) -> PathRules:
     """The automaton of a space whose settings are known to be sound."""
     states, times = _reachable_states(), dict(latency or ())
@@ -143,10 +156,11 @@ def path_rules(
             _put(step, (number, gene), cost if stride == 1 else cost + owed)
     stem = stem_cost(base_stride, input_size)
     visited = np.array([0 if state is None else state[1] for state in states] + [0], np.int64)
+    must = np.array([0 if state is None else live << state[0] for state in states] + [0], np.int64)
     fixed = {COUNT: 0, "macs": stem.macs, "params": stem.params}
     if times:
         fixed[METRIC] = times["stem"] + times["rest"]
-    return PathRules(follow, step, finish, fixed, visited)
+    return PathRules(follow, step, finish, fixed, visited, must)
 
 
 _State = tuple[int, int, bool] | None  # (level, visited levels, whether a lateral is owed); None before block 1

@@ -36,13 +36,14 @@ class StrideTables:
     base_stride: int
     input_size: tuple[int, int]
     head_rules: bool
+    live: bool
     fixed_heads: tuple[int, ...] | None
     latency: Parts | None = None
 
     @cached_property
     def rules(self) -> PathRules:
         """What paths may do, and what it costs."""
-        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.latency)
+        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency)
 
     @cached_property
     def heads(self) -> HeadRules:
@@ -59,7 +60,7 @@ class StrideTables:
 
     def window(self, metric: str, low: int, high: int) -> Window:
         """The architectures that cost low..high."""
-        settings = self.block, self.channels, self.base_stride, self.input_size, self.latency
+        settings = self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency
         table = _path_table(*settings, self.depth, metric)
         return Window(table, self.heads, low, high)
 
@@ -75,8 +76,7 @@ class StrideTables:
         """Whether a genome is a valid architecture, whatever it costs."""
         state, _ = self.rules.read(genome[: self.depth], COUNT)
         code = code_of(genome[self.depth :])
-        needs = self.heads.needs[code]
-        return bool(self.heads.allowed[code] and self.rules.visited[state] & needs == needs)
+        return bool(self.heads.allowed[code] and self.rules.serves(state, self.heads.needs[code]))
 
     def cost(self, genome: Sequence[int], metric: str) -> int:
         """What a valid genome costs."""
@@ -102,8 +102,7 @@ class StrideTables:
         rows = np.where(known[:, None], rows, 0)
         states, costs = self.rules.read_all(rows[:, : self.depth])
         codes = rows[:, self.depth :] @ _CODE_WEIGHTS
-        needs = self.heads.needs[codes]
-        valid = known & self.heads.allowed[codes] & (self.rules.visited[states] & needs == needs)
+        valid = known & self.heads.allowed[codes] & self.rules.serves(states, self.heads.needs[codes])
         return {metric: np.where(valid, cost + self.heads.cost[metric][codes], -1) for metric, cost in costs.items()}
 
     def count_encoders(self, *, with_heads: bool) -> int:
@@ -123,16 +122,18 @@ class StrideTables:
     @cached_property
     def _choices(self) -> list[int]:
         """For each final state, how many valid choices of heads its encoders serve."""
-        needs = self.heads.needs[self.heads.allowed]
-        served = (self.rules.visited[:-1, None] & needs) == needs
+        states = np.arange(self.rules.dead)[:, None]
+        served = self.rules.serves(states, self.heads.needs[self.heads.allowed])
         return [int(number) for number in served.sum(axis=1)]
 
 
 @lru_cache(maxsize=16)
 def _path_rules(
-    block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None
+    block: str, channels: int, base_stride: int, input_size: tuple[int, int], live: bool, latency: Parts | None
 ) -> PathRules:
-    return path_rules(block=block, channels=channels, base_stride=base_stride, input_size=input_size, latency=latency)
+    return path_rules(
+        block=block, channels=channels, base_stride=base_stride, input_size=input_size, live=live, latency=latency
+    )
 
 
 @lru_cache(maxsize=8)
@@ -141,10 +142,11 @@ def _path_table(
     channels: int,
     base_stride: int,
     input_size: tuple[int, int],
+    live: bool,
     latency: Parts | None,
     depth: int,
     metric: str,
 ) -> PathTable:
     """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
-    rules = _path_rules(block, channels, base_stride, input_size, latency)
+    rules = _path_rules(block, channels, base_stride, input_size, live, latency)
     return PathTable(UnitCosts(rules, metric, depth), everything(depth))

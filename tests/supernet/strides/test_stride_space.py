@@ -25,6 +25,7 @@ VARIANTS = {
     "rules off": {"head_rules": False},
     "fixed heads": {"heads": (4, 4, 8, 16, 16)},
     "short": {"depth": 2},
+    "dead blocks": {"live": False},
 }
 
 
@@ -33,15 +34,36 @@ def space(request):
     return small_space(**VARIANTS[request.param])
 
 
-def test_counts_are_the_published_numbers():
-    assert R18.count_encoders() == 293_867
-    assert R18.count_encoders(with_heads=True) == 293_865
-    assert R18.count() == 13_003_499
-    assert R18.count(TARGET) == R18.within(TARGET).count() == 209_524
+def test_counts_with_dead_blocks_are_the_published_numbers():
+    space = StrideSpace(block="basic", depth=13, channels=180, live=False)
+    assert space.count_encoders() == 293_867
+    assert space.count_encoders(with_heads=True) == 293_865
+    assert space.count() == 13_003_499
+    assert space.count(TARGET) == space.within(TARGET).count() == 209_524
 
 
-def test_the_cheapest_and_the_dearest_are_the_published_ones():
-    assert [round(macs / 1e9, 2) for macs in R18.cost_range()] == [24.13, 584.76]
+@pytest.mark.parametrize(
+    ("block", "depth", "channels", "target", "architectures", "inside"),
+    [
+        ("basic", 13, 180, 145.45e9, 8_144_403, 124_709),
+        ("basic", 21, 160, 182.20e9, 34_869_595_522, 643_497_196),
+        ("bottleneck", 21, 144, 197.33e9, 34_869_595_522, 444_397_810),
+    ],
+    ids=["R18", "R34", "R50"],
+)
+def test_live_architectures_are_so_many(block, depth, channels, target, architectures, inside):
+    space = StrideSpace(block=block, depth=depth, channels=channels)
+    assert space.count() == architectures
+    assert space.count(Budget("macs", target, 0.01)) == inside
+
+
+def test_two_thirds_of_the_space_of_seven_blocks_is_live():
+    counts = [StrideSpace(block="basic", depth=7, channels=8, live=live).count() for live in (True, False)]
+    assert counts == [10_995, 16_363]
+
+
+def test_the_rule_on_dead_blocks_leaves_the_cheapest_and_the_dearest():
+    assert R18.cost_range() == (24_131_065_920, 584_756_689_920)
 
 
 def test_a_space_of_21_blocks_has_the_published_number_of_encoders():
@@ -154,6 +176,7 @@ def test_many_genomes_that_break_rules_cost_minus_one():
         ({}, "1,2,1,1,1|4,4,4,4,4", "Head 5: the coarsest stride must be >= 8, but got 4"),
         ({}, "1,2,1,1,1|8,8,8,8,8", "Heads 1 to 5: not all may read one stride"),
         ({}, "1,2,1,1,1|2,4,4,8,8", "Head 1: the stride must be one of"),
+        ({}, "1,2,2,0.5,0.5|8,8,8,16,16", "Block 5: .* block 5 ends at stride 4, which no head reads"),
         ({"base_stride": 2}, "2,2,1,1,1|4,4,8,8,16", "Head 5: some block must produce"),
         ({"base_stride": 2}, "2,2,2,1,1|8,8,8,8,16", "Head 1: the finest stride must be <= 4, but got 8"),
         ({"heads": (4, 4, 4, 8, 8)}, "1,2,1,1,1|4,4,8,8,8", "Head 3: the heads of this space are fixed"),
@@ -165,9 +188,17 @@ def test_a_broken_rule_is_named_with_its_place(settings, text, rule):
         space.validate(Architecture.parse(text))
 
 
+def test_a_text_may_name_dead_blocks_and_no_other_broken_rule():
+    space, dead = small_space(), Architecture.parse("1,2,2,0.5,0.5|8,8,8,16,16")
+    assert space.parse(str(dead)) == dead
+    assert space.cost(space.encode(dead)) == small_space(live=False).cost(space.encode(dead))
+    with pytest.raises(SpaceError, match="Head 5: some block"):
+        small_space().parse("1,2,1,1,1|4,4,4,8,16")
+
+
 def test_head_rules_off_keeps_the_order_alone():
     space = small_space(head_rules=False)
-    space.validate(Architecture.parse("1,2,1,1,1|4,4,4,4,4"))
+    space.validate(Architecture.parse("1,2,0.5,1,1|4,4,4,4,4"))
     space.validate(Architecture.parse("2,2,2,1,1|16,16,32,32,32"))
     with pytest.raises(SpaceError, match="must not decrease"):
         space.validate(Architecture.parse("1,2,1,1,1|8,4,4,4,4"))
@@ -197,6 +228,7 @@ def test_fixed_heads_leave_one_section():
         ({"base_stride": 3}, "base_stride must be 4"),
         ({"base_stride": 8}, "base_stride"),
         ({"head_rules": "no"}, "head_rules"),
+        ({"live": None}, "live must be true or false"),
         ({"heads": (4, 8)}, "5 heads, but got"),
         ({"heads": 8}, "5 heads, but got 8"),
         ({"heads": "48888"}, "5 heads, but got"),
