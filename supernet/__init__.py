@@ -6,7 +6,6 @@ from typing import Any
 _HOME = {
     "Architecture": "supernet.strides.architecture",
     "Budget": "supernet.space",
-    "BudgetedSpace": "supernet.strides.stride_space",
     "CellSpace": "supernet.nas_fpn.cell_space",
     "Cost": "supernet.cost",
     "FcosEncoder": "supernet.nas_fcos.fcos_encoder",

@@ -32,6 +32,7 @@ def measure(name: str) -> dict[str, Any]:
     budget = Budget("macs", TARGETS[name], 0.01)
     row: dict[str, Any] = {"space": name, "build": milliseconds(lambda: space.count(budget))}
     rules = path_rules(
+        space.start,
         block=space.block,
         channels=space.channels,
         base_stride=space.base_stride,

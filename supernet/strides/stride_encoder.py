@@ -12,9 +12,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from supernet.cost import STEM_CHANNELS
 from supernet.errors import SpaceError
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, Architecture, stride_levels
 from supernet.strides.blocks import BLOCKS, MixedBlock, Stem
+from supernet.strides.residuals import init_residuals
 
 
 class _StrideEncoder(nn.Module):
@@ -24,9 +26,10 @@ class _StrideEncoder(nn.Module):
     roi_levels = (1, NUM_GROUPS)  # k of the RoIs that the groups serve, msnas.md section 1
     shared_heads = False  # every group has an RPN head of its own
 
-    def __init__(self, block: str, channels: int, base_stride: int, parts: "_Parts") -> None:
+    def __init__(self, block: str, channels: int, base_stride: int, residual_init: float, parts: "_Parts") -> None:
         super().__init__()
         self.block, self.out_channels, self.base_stride = block, channels, base_stride
+        self.residual_init = residual_init
         self.divisor = 16 * base_stride
         self.stem = parts.stem
         self.laterals = nn.ModuleDict(parts.laterals)
@@ -77,7 +80,8 @@ class _StrideEncoder(nn.Module):
 class PathEncoder(_StrideEncoder):
     """One architecture as an ordinary network, with new weights or around the `parts` of a trained one.
 
-    Dead blocks, and the laterals of their stages, are not built.
+    Dead blocks, and the laterals of their stages, are not built. stem: its channels. residual_init: what the last norm
+    of every block starts at; at 0 a block starts as its shortcut.
     """
 
     def __init__(
@@ -87,17 +91,22 @@ class PathEncoder(_StrideEncoder):
         block: str,
         channels: int,
         base_stride: int = 4,
+        stem: int = STEM_CHANNELS,
+        residual_init: float = 0.0,
         parts: "_Parts | None" = None,
     ) -> None:
         architecture = Architecture.parse(architecture) if isinstance(architecture, str) else architecture
+        is_new = parts is None
         if parts is None:
             live = architecture.live(base_stride)
-            parts = _new_parts(block, channels, base_stride, *_parts_of(live, base_stride))
-            widths = _input_widths(block, channels, len(live.strides))
+            parts = _new_parts(block, channels, base_stride, stem, *_parts_of(live, base_stride))
+            widths = _input_widths(block, channels, stem, len(live.strides))
             parts.blocks = [
                 BLOCKS[block](width, channels, stride) for width, stride in zip(widths, live.strides, strict=True)
             ]
-        super().__init__(block, channels, base_stride, parts)
+        super().__init__(block, channels, base_stride, residual_init, parts)
+        if is_new:
+            init_residuals(self, residual_init)
         self._check_path(architecture)
         self.architecture = architecture
 
@@ -114,16 +123,27 @@ class PathEncoder(_StrideEncoder):
 class MixedEncoder(_StrideEncoder):
     """Every path of a space in one network: three branches a block, a lateral convolution behind it.
 
-    A call trains or evaluates the one path it is given; parameters of all the others keep `grad is None`.
+    A call trains or evaluates the one path it is given; parameters of all the others keep `grad is None`. stem and
+    residual_init: as for `PathEncoder`.
     """
 
-    def __init__(self, *, block: str, depth: int, channels: int, base_stride: int = 4) -> None:
-        parts = _new_parts(block, channels, base_stride, range(depth - 1), stride_levels(base_stride))
+    def __init__(
+        self,
+        *,
+        block: str,
+        depth: int,
+        channels: int,
+        base_stride: int = 4,
+        stem: int = STEM_CHANNELS,
+        residual_init: float = 0.0,
+    ) -> None:
+        parts = _new_parts(block, channels, base_stride, stem, range(depth - 1), stride_levels(base_stride))
         parts.blocks = [
             MixedBlock(block, width, channels, BLOCK_STRIDES[1:] if index == 0 else BLOCK_STRIDES)
-            for index, width in enumerate(_input_widths(block, channels, depth))
+            for index, width in enumerate(_input_widths(block, channels, stem, depth))
         ]
-        super().__init__(block, channels, base_stride, parts)
+        super().__init__(block, channels, base_stride, residual_init, parts)
+        init_residuals(self, residual_init)
         self.depth = depth
 
     def forward(self, images: Tensor, architecture: Architecture) -> list[Tensor]:
@@ -162,22 +182,24 @@ class MixedEncoder(_StrideEncoder):
 class _Parts:
     """The modules of an encoder; laterals by the block they follow, outputs by their stride."""
 
-    stem: nn.Module
+    stem: Stem
     laterals: dict[str, nn.Module]
     outputs: dict[str, nn.Module]
     blocks: list[nn.Module] = field(default_factory=list)
 
 
-def _new_parts(block: str, channels: int, base_stride: int, laterals: Iterable[int], strides: Iterable[int]) -> _Parts:
+def _new_parts(
+    block: str, channels: int, base_stride: int, stem: int, laterals: Iterable[int], strides: Iterable[int]
+) -> _Parts:
     """All but the blocks, with fresh weights."""
-    if block not in BLOCKS or base_stride not in (2, 4) or channels < 1:
+    if block not in BLOCKS or base_stride not in (2, 4) or min(channels, stem) < 1:
         raise SpaceError(
-            f"An encoder has basic or bottleneck blocks, channels >= 1 and base_stride 2 or 4, "
-            f"but got {block=}, {channels=}, {base_stride=}."
+            f"An encoder has basic or bottleneck blocks, channels >= 1, stem >= 1 and base_stride 2 or 4, "
+            f"but got {block=}, {channels=}, {stem=}, {base_stride=}."
         )
     width = BLOCKS[block].expansion * channels
     return _Parts(
-        stem=Stem(base_stride),
+        stem=Stem(base_stride, stem),
         laterals={str(index): _biased_conv(width, width, 1) for index in laterals},
         outputs={str(stride): _biased_conv(width, channels, 3) for stride in strides},
     )
@@ -189,13 +211,19 @@ def _parts_of(architecture: Architecture, base_stride: int) -> tuple[list[int], 
     return sorted({s.lateral for s in stages if s.lateral is not None}), sorted(set(architecture.heads))
 
 
-def _input_widths(block: str, channels: int, depth: int) -> list[int]:
+def _input_widths(block: str, channels: int, stem: int, depth: int) -> list[int]:
     """Input channels of each block: the stem's, then a block's output."""
-    return [Stem.out_channels] + [BLOCKS[block].expansion * channels] * (depth - 1)
+    return [stem] + [BLOCKS[block].expansion * channels] * (depth - 1)
 
 
 def _shape_of(encoder: _StrideEncoder) -> dict[str, Any]:
-    return {"block": encoder.block, "channels": encoder.out_channels, "base_stride": encoder.base_stride}
+    return {
+        "block": encoder.block,
+        "channels": encoder.out_channels,
+        "base_stride": encoder.base_stride,
+        "stem": encoder.stem.out_channels,
+        "residual_init": encoder.residual_init,
+    }
 
 
 def _biased_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from numbers import Integral
 
-from supernet.cost import EXPANSIONS, check_input_size
+from supernet.cost import EXPANSIONS, PathStart, check_input_size
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS, Architecture, stride_levels
 
@@ -18,8 +18,7 @@ def check_settings(
         raise SpaceError(f"block must be one of {', '.join(EXPANSIONS)}, but got {block!r}.")
     if not _is_integer(depth) or not 1 <= depth <= MAX_DEPTH:
         raise SpaceError(f"depth must be an integer in 1..{MAX_DEPTH}, but got {depth!r}.")
-    if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
-        raise SpaceError(f"channels must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
+    check_channels("channels", channels)
     if not _is_integer(base_stride) or base_stride not in (2, 4):
         raise SpaceError(f"base_stride must be 4 (as published) or 2 (small images), but got {base_stride!r}.")
     if not isinstance(head_rules, bool):
@@ -30,6 +29,12 @@ def check_settings(
     if len(sides) != 2 or not all(_is_integer(side) and side <= MAX_SIDE for side in sides):
         raise SpaceError(f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}.")
     check_input_size((sides[0], sides[1]), base_stride)
+
+
+def check_channels(name: str, channels: int) -> None:
+    """Raises SpaceError unless `channels` is a number of channels."""
+    if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
+        raise SpaceError(f"{name} must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
 
 
 def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> None:
@@ -61,6 +66,7 @@ def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> 
 
 def check_architecture(
     architecture: Architecture,
+    start: PathStart,
     *,
     depth: int,
     base_stride: int,
@@ -70,7 +76,12 @@ def check_architecture(
 ) -> None:
     """Raises SpaceError naming the first block or head that breaks a rule, and the rule."""
     check_depth(architecture, depth)
-    strides = architecture.feature_strides(base_stride)
+    strides = architecture.feature_strides(base_stride, start=start.stride if start.ended else None)
+    for index, stride in enumerate(strides):
+        if stride < start.finest:
+            raise SpaceError(
+                f"Block {index + 1}: the finest feature stride of this space is {start.finest}, but got {stride}."
+            )
     produced = set(strides)
     check_heads(architecture.heads, base_stride, head_rules=head_rules)
     for index, stride in enumerate(architecture.heads):

@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from supernet.cost import PathStart
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.counting.path_rules import (
     COUNT,
@@ -23,6 +24,7 @@ from supernet.strides.counting.path_window import Window
 from supernet.strides.latency_parts import Parts
 
 _CODE_WEIGHTS = NUM_LEVELS ** np.arange(NUM_GROUPS)[::-1]  # as in `code_of`
+_PathSettings = tuple[PathStart, str, int, int, tuple[int, int], bool, Parts | None]
 _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay in the cache
 
 
@@ -30,6 +32,7 @@ _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay 
 class StrideTables:
     """Settings of a stride space, known to be sound. fixed_heads: levels, where there is one choice only."""
 
+    start: PathStart
     block: str
     depth: int
     channels: int
@@ -43,7 +46,11 @@ class StrideTables:
     @cached_property
     def rules(self) -> PathRules:
         """What paths may do, and what it costs."""
-        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency)
+        return _path_rules(*self._path_settings)
+
+    @property
+    def _path_settings(self) -> _PathSettings:
+        return self.start, self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency
 
     @cached_property
     def heads(self) -> HeadRules:
@@ -60,8 +67,7 @@ class StrideTables:
 
     def window(self, metric: str, low: int, high: int) -> Window:
         """The architectures that cost low..high."""
-        settings = self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency
-        table = _path_table(*settings, self.depth, metric)
+        table = _path_table(self._path_settings, self.depth, metric)
         return Window(table, self.heads, low, high)
 
     def is_genome(self, genome: Sequence[int]) -> bool:
@@ -129,24 +135,19 @@ class StrideTables:
 
 @lru_cache(maxsize=16)
 def _path_rules(
-    block: str, channels: int, base_stride: int, input_size: tuple[int, int], live: bool, latency: Parts | None
-) -> PathRules:
-    return path_rules(
-        block=block, channels=channels, base_stride=base_stride, input_size=input_size, live=live, latency=latency
-    )
-
-
-@lru_cache(maxsize=8)
-def _path_table(
+    start: PathStart,
     block: str,
     channels: int,
     base_stride: int,
     input_size: tuple[int, int],
     live: bool,
     latency: Parts | None,
-    depth: int,
-    metric: str,
-) -> PathTable:
+) -> PathRules:
+    shape = {"block": block, "channels": channels, "base_stride": base_stride, "input_size": input_size}
+    return path_rules(start, **shape, live=live, latency=latency)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=8)
+def _path_table(settings: _PathSettings, depth: int, metric: str) -> PathTable:
     """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
-    rules = _path_rules(block, channels, base_stride, input_size, live, latency)
-    return PathTable(UnitCosts(rules, metric, depth), everything(depth))
+    return PathTable(UnitCosts(_path_rules(*settings), metric, depth), everything(depth))

@@ -61,7 +61,7 @@ def test_baselines_cost_the_published_integers(backbone, macs):
 def test_closed_form_equals_the_built_path(block, base_stride, seed):
     depth, channels = (5, 9, 13, 21)[seed], (8, 36, 144, 20)[seed]
     path = random_path(100 + seed, depth, base_stride)
-    settings = {"block": block, "channels": channels, "base_stride": base_stride}
+    settings = {"block": block, "channels": channels, "base_stride": base_stride, "stem": (64, 8, 20, 48)[seed]}
     built = counted(PathEncoder, SIZES[seed], architecture=path, **settings)
     dead = dead_cost(path, input_size=SIZES[seed], **settings)
     assert first_stage_cost(path, input_size=SIZES[seed], **settings) == built + dead
@@ -81,17 +81,18 @@ def test_a_live_path_has_no_dead_part():
 
 
 @pytest.mark.parametrize(
-    ("backbone", "width", "channels", "base_stride"),
+    ("backbone", "width", "channels", "base_stride", "stem"),
     [
-        ("resnet18", 1.0, 256, 4),
-        ("resnet18", 0.25, 32, 2),
-        ("resnet34", 0.6, 100, 4),
-        ("resnet50", 1.0, 256, 4),
-        ("resnet50", 1.3, 64, 2),
+        ("resnet18", 1.0, 256, 4, 64),
+        ("resnet18", 0.25, 32, 2, 16),
+        ("resnet18", 0.25, 32, 2, 8),
+        ("resnet34", 0.6, 100, 4, 40),
+        ("resnet50", 1.0, 256, 4, 64),
+        ("resnet50", 1.3, 64, 2, 24),
     ],
 )
-def test_closed_form_equals_the_built_baseline(backbone, width, channels, base_stride):
-    settings = {"width": width, "channels": channels, "base_stride": base_stride}
+def test_closed_form_equals_the_built_baseline(backbone, width, channels, base_stride, stem):
+    settings = {"width": width, "channels": channels, "base_stride": base_stride, "stem": stem}
     expected = counted(FpnEncoder, (128, 192), shared=True, backbone=backbone, **settings)
     assert fpn_cost(backbone, input_size=(128, 192), **settings) == expected
 

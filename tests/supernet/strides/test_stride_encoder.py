@@ -163,6 +163,13 @@ def test_built_first_stage_costs_what_the_closed_form_says(space, seed):
     assert built + heads + dead_cost(path, **settings) == first_stage_cost(path, **settings)
 
 
+def test_a_supernet_with_a_narrow_stem_gives_paths_with_one():
+    supernet = MixedEncoder(block="basic", depth=13, channels=8, stem=16).eval()
+    path, images = supernet.extract(PUBLISHED), torch.rand(1, 3, 64, 64)
+    assert path.config["stem"] == path.stem[0].out_channels == 16
+    assert all(torch.equal(a, b) for a, b in zip(path(images), supernet(images, PUBLISHED), strict=True))
+
+
 def test_the_supernets_path_costs_what_the_closed_form_says():
     with torch.device("meta"):
         supernet = MixedEncoder(block="bottleneck", depth=13, channels=12).eval()
@@ -211,7 +218,7 @@ def test_dead_blocks_are_neither_built_nor_run():
 
 
 def test_config_builds_the_encoder_again():
-    path = PathEncoder(PUBLISHED, block="bottleneck", channels=8, base_stride=4)
+    path = PathEncoder(PUBLISHED, block="bottleneck", channels=8, base_stride=4, stem=16, residual_init=0.5)
     again = PathEncoder(**path.config)
     assert again.config == path.config
     assert again.state_dict().keys() == path.state_dict().keys()
