@@ -5,8 +5,8 @@ from typing import Any
 
 _HOME = {
     "Architecture": "supernet.strides.architecture",
+    "BackboneFpnEncoder": "supernet.strides.backbone_fpn",
     "Budget": "supernet.space",
-    "BudgetedSpace": "supernet.strides.stride_space",
     "CellSpace": "supernet.nas_fpn.cell_space",
     "Cost": "supernet.cost",
     "FcosEncoder": "supernet.nas_fcos.fcos_encoder",
@@ -16,6 +16,9 @@ _HOME = {
     "MixedEncoder": "supernet.strides.stride_encoder",
     "NasFpnEncoder": "supernet.nas_fpn.plan_encoder",
     "PathEncoder": "supernet.strides.stride_encoder",
+    "PrefixMixedEncoder": "supernet.strides.prefix_encoder",
+    "PrefixPathEncoder": "supernet.strides.prefix_encoder",
+    "PrefixSpace": "supernet.strides.prefix_space",
     "PyramidSpace": "supernet.nas_fcos.pyramid_space",
     "SearchSpace": "supernet.space",
     "SpaceError": "supernet.errors",

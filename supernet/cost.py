@@ -9,6 +9,7 @@ pixels.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from supernet.errors import SpaceError
 from supernet.strides.architecture import Architecture
@@ -65,9 +66,9 @@ def check_input_size(input_size: tuple[int, int], base_stride: int) -> None:
         )
 
 
-def stem_cost(base_stride: int, input_size: tuple[int, int]) -> Cost:
+def stem_cost(base_stride: int, input_size: tuple[int, int], channels: int = STEM_CHANNELS) -> Cost:
     """7x7 convolution of stride 2 with batch norm; the max-pool that base_stride 4 adds costs nothing."""
-    return conv_cost(3, STEM_CHANNELS, 7, input_size[0] * input_size[1] // 4, norm=True)
+    return conv_cost(3, channels, 7, input_size[0] * input_size[1] // 4, norm=True)
 
 
 def block_cost(block: str, inputs: int, channels: int, stride: float, in_pixels: int) -> Cost:
@@ -102,31 +103,57 @@ def rpn_head_cost(channels: int, pixels: int) -> Cost:
     )
 
 
-def first_stage_parts(
+@dataclass(frozen=True, slots=True)
+class PathStart:
+    """What a path begins from: a stem, or the stages of a pretrained prefix.
+
+    name: of this part. stride, channels: of the feature that the first block reads. cost: of all before it. finest: the
+    finest feature stride that blocks may have. ended: stride and channels of the stages that laterals can read.
+    """
+
+    name: str
+    stride: int
+    channels: int
+    cost: Cost
+    finest: int
+    ended: tuple[tuple[int, int], ...] = ()
+
+
+def stem_start(base_stride: int, input_size: tuple[int, int], channels: int = STEM_CHANNELS) -> PathStart:
+    """The start of a path behind a stem, which is never the source of a lateral."""
+    return PathStart("stem", base_stride, channels, stem_cost(base_stride, input_size, channels), base_stride)
+
+
+def path_parts(
     architecture: Architecture,
+    start: PathStart,
     *,
     block: str,
     channels: int,
     base_stride: int = 4,
     input_size: tuple[int, int],
 ) -> dict[str, Cost]:
-    """Every part of one path with its cost, in the order it runs; numbers in names are 1-based.
+    """Every part of one path with its cost, in the order it runs; numbers in names of blocks and groups are 1-based.
 
-    "stem", "block 3", "lateral 3" (the 1x1 convolution that belongs to block 3), "output 8" (of stride 8),
-    "rpn 1".
+    The start's name, "block 3", "lateral 3" (the 1x1 convolution that belongs to block 3), "lateral s16" (that of the
+    prefix's stage of stride 16), "output 8" (of stride 8), "rpn 1".
     """
     check_input_size(input_size, base_stride)
     image = input_size[0] * input_size[1]
     width = EXPANSIONS[block] * channels
-    parts = {"stem": stem_cost(base_stride, input_size)}
-    inputs, stride_before = STEM_CHANNELS, base_stride
-    for index, after in enumerate(architecture.feature_strides(base_stride)):
+    parts = {start.name: start.cost}
+    inputs, before = start.channels, start.stride
+    for index, after in enumerate(architecture.feature_strides(base_stride, start=start.stride)):
         stride = architecture.strides[index]
-        parts[f"block {index + 1}"] = block_cost(block, inputs, channels, stride, image // stride_before**2)
-        inputs, stride_before = width, after
-    for stage in architecture.stages(base_stride):
-        if stage.lateral is not None:
-            parts[f"lateral {stage.lateral + 1}"] = conv_cost(width, width, 1, image // stage.stride**2, bias=True)
+        parts[f"block {index + 1}"] = block_cost(block, inputs, channels, stride, image // before**2)
+        inputs, before = width, after
+    ended = dict(start.ended)
+    for stage in architecture.stages(base_stride, start=start.stride, ended=ended):
+        pixels = image // stage.stride**2
+        if stage.prefix:
+            parts[f"lateral s{stage.stride}"] = conv_cost(ended[stage.stride], width, 1, pixels, bias=True)
+        elif stage.lateral is not None:
+            parts[f"lateral {stage.lateral + 1}"] = conv_cost(width, width, 1, pixels, bias=True)
     for head in sorted(set(architecture.heads)):
         parts[f"output {head}"] = conv_cost(width, channels, 3, image // head**2, bias=True)
     for group, head in enumerate(architecture.heads):
@@ -134,23 +161,38 @@ def first_stage_parts(
     return parts
 
 
-def first_stage_cost(
+def first_stage_parts(
     architecture: Architecture,
     *,
     block: str,
     channels: int,
     base_stride: int = 4,
+    stem: int = STEM_CHANNELS,
     input_size: tuple[int, int],
-) -> Cost:
-    """Encoder (stem, blocks, laterals), output convolutions and the five RPN heads of one path."""
-    parts = first_stage_parts(
-        architecture, block=block, channels=channels, base_stride=base_stride, input_size=input_size
-    )
-    return total(parts.values())
+) -> dict[str, Cost]:
+    """The `path_parts` behind a stem of `stem` channels."""
+    start = stem_start(base_stride, input_size, stem)
+    shape = {"block": block, "channels": channels, "base_stride": base_stride, "input_size": input_size}
+    return path_parts(architecture, start, **shape)  # type: ignore[arg-type]
+
+
+def first_stage_cost(architecture: Architecture, **shape: Any) -> Cost:
+    """Encoder (stem, blocks, laterals), output convolutions and the five RPN heads of one path.
+
+    shape: what `first_stage_parts` takes.
+    """
+    return total(first_stage_parts(architecture, **shape).values())
+
+
+def dead_cost(architecture: Architecture, *, base_stride: int = 4, **shape: Any) -> Cost:
+    """The part of `first_stage_cost` that influences nothing: dead blocks, and the laterals of their stages."""
+    live = first_stage_parts(architecture.live(base_stride), base_stride=base_stride, **shape)
+    parts = first_stage_parts(architecture, base_stride=base_stride, **shape)
+    return total(cost for name, cost in parts.items() if name not in live)
 
 
 def resnet_channels(width: float) -> tuple[int, int, int, int]:
-    """Inner channels of a ResNet's four stages: `width` times 64..512, multiples of 8; the stem keeps 64."""
+    """Inner channels of a ResNet's four stages: `width` times 64..512, multiples of 8."""
     if not 0 < width <= 16:
         raise SpaceError(f"0 < width <= 16 must hold for a backbone's width, but got {width=}.")
     first, second, third, fourth = (max(8, round(width * published / 8) * 8) for published in (64, 128, 256, 512))
@@ -163,22 +205,24 @@ def fpn_cost(
     width: float = 1.0,
     channels: int = 256,
     base_stride: int = 4,
+    stem: int = STEM_CHANNELS,
     input_size: tuple[int, int] = (832, 1280),
 ) -> Cost:
     """First stage of the FPN baseline: ResNet, FPN on C2..C5, P6 by subsampling, one RPN head over P2..P6.
 
     Convolutions of the FPN have a bias and no norm. base_stride 2: without the max-pool, so that P2 has
-    stride 2.
+    stride 2. stem: channels of the ResNet's stem.
     """
     if backbone not in RESNETS:
         raise SpaceError(f"The baseline's backbone must be one of {', '.join(RESNETS)}, but got {backbone!r}.")
-    if channels < 1 or base_stride not in (2, 4):
-        raise SpaceError(f"channels >= 1 and base_stride 2 or 4 must hold, but got {channels=}, {base_stride=}.")
+    if min(channels, stem) < 1 or base_stride not in (2, 4):
+        got = f"{channels=}, {stem=}, {base_stride=}"
+        raise SpaceError(f"channels >= 1, stem >= 1 and base_stride 2 or 4 must hold, but got {got}.")
     check_input_size(input_size, base_stride)
     block, depths = RESNETS[backbone]
     pixels = [input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(5)]
-    parts = [stem_cost(base_stride, input_size)]
-    inputs, before = STEM_CHANNELS, pixels[0]
+    parts = [stem_cost(base_stride, input_size, stem)]
+    inputs, before = stem, pixels[0]
     for level, (depth, inner) in enumerate(zip(depths, resnet_channels(width), strict=True)):
         for index in range(depth):
             stride = 2 if index == 0 and level > 0 else 1
@@ -191,7 +235,9 @@ def fpn_cost(
     return total(parts)
 
 
-def scale_fpn(backbone: str, *, macs: int, base_stride: int = 4, input_size: tuple[int, int]) -> tuple[float, int]:
+def scale_fpn(
+    backbone: str, *, macs: int, base_stride: int = 4, stem: int = STEM_CHANNELS, input_size: tuple[int, int]
+) -> tuple[float, int]:
     """The `width` and `channels` of `fpn_cost` that bring the baseline nearest to `macs`.
 
     Widths are multiples of 1/64; the FPN's channels, a multiple of 8, stay within an eighth of 256 * width,
@@ -200,8 +246,8 @@ def scale_fpn(backbone: str, *, macs: int, base_stride: int = 4, input_size: tup
 
     def distance(choice: tuple[float, int]) -> int:
         width, channels = choice
-        cost = fpn_cost(backbone, width=width, channels=channels, base_stride=base_stride, input_size=input_size)
-        return abs(cost.macs - macs)
+        shape = {"width": width, "channels": channels, "base_stride": base_stride, "stem": stem}
+        return abs(fpn_cost(backbone, **shape, input_size=input_size).macs - macs)  # type: ignore[arg-type]
 
     widths = [step / 64 for step in range(8, 257)]
     return min(

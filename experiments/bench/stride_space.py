@@ -32,10 +32,12 @@ def measure(name: str) -> dict[str, Any]:
     budget = Budget("macs", TARGETS[name], 0.01)
     row: dict[str, Any] = {"space": name, "build": milliseconds(lambda: space.count(budget))}
     rules = path_rules(
+        space.start,
         block=space.block,
         channels=space.channels,
         base_stride=space.base_stride,
         input_size=space.input_size,
+        live=space.live,
     )
     table = PathTable(UnitCosts(rules, "macs", space.depth), everything(space.depth))
     row |= {"nodes": sum(len(layer.keys) for layer in table.layers), "megabytes": table.nbytes / 1e6}

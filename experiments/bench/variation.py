@@ -21,7 +21,7 @@ from evolution.operators import RANDOM
 from evolution.strategy import Evaluation, Genome
 from msnas.families.strides.zoo_msnas import SPACES
 from supernet.space import Budget
-from supernet.strides.stride_space import BudgetedSpace, StrideSpace
+from supernet.strides.stride_space import StrideSpace
 
 TARGETS = {"r18": 145.45e9, "r34": 182.2e9, "r50": 197.33e9}  # MACs of the FPN baselines at 832x1280
 RARE = 1e-6  # of all architectures
@@ -59,7 +59,7 @@ def budgets(space: StrideSpace, target: float) -> Iterator[tuple[str, Budget]]:
     yield f"{100 * high:.1g} %", Budget("macs", target, high)
 
 
-def measure(space: BudgetedSpace, variation: str, seed: int) -> dict[str, float | list[int]]:
+def measure(space: StrideSpace, variation: str, seed: int) -> dict[str, float | list[int]]:
     """One search with the published numbers: tries, seconds, and the children of each generation."""
     goal = space.sample(np.random.default_rng(seed))
     strategy = MultiScaleEvolution(space, seed=seed, iterations=GENERATIONS, variation=variation)

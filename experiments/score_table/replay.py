@@ -52,7 +52,7 @@ class ScoreTable:
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
         depth = len(Architecture.parse(rows[0]["architecture"]).strides)
-        space = StrideSpace(block="basic", depth=depth, channels=32, input_size=(128, 128))
+        space = StrideSpace(block="basic", depth=depth, channels=32, live=False, input_size=(128, 128))
         genomes = [space.encode(Architecture.parse(row["architecture"])) for row in rows]
         listed = TableSpace(genomes, cardinalities=space.cardinalities, sections=space.sections)
         return cls(listed, {genome: _evaluation(genome, row) for genome, row in zip(genomes, rows, strict=True)})

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -23,13 +24,14 @@ class Stage:
 
     first, last: 0-based block indices, inclusive. stride: the feature stride of all of its blocks. lateral:
     the last block of the nearest earlier stage of the same feature stride, whose output is added to this
-    stage's; or None.
+    stage's; or None. prefix: whether that stage is one of a pretrained prefix, which has no block of ours.
     """
 
     first: int
     last: int
     stride: int
     lateral: int | None
+    prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,39 +75,56 @@ class Architecture:
         heads = [_number(token, f"Head {i + 1}", text) for i, token in enumerate(parts[1].split(","))]
         return cls(tuple(strides), tuple(heads))  # type: ignore[arg-type]  # exact decimals, made plain there
 
-    def feature_strides(self, base_stride: int = 4) -> tuple[int, ...]:
+    def feature_strides(self, base_stride: int = 4, *, start: int | None = None) -> tuple[int, ...]:
         """The feature stride of every block's output, in input pixels.
 
-        Raises SpaceError naming the first block that leaves base_stride .. 16 * base_stride.
+        start: the stride that the first block reads; None: base_stride, behind a stem. Raises SpaceError naming the
+        first block that leaves base_stride .. 16 * base_stride.
         """
-        strides, current = [], base_stride
+        strides, current = [], start or base_stride
         coarsest = base_stride << (NUM_LEVELS - 1)
         for index, stride in enumerate(self.strides):
             if not base_stride <= current * stride <= coarsest:
-                where = ", the stem's output," if index == 0 else ""
+                read = "" if index else f", {'the prefix' if start else 'the stem'}'s output,"
                 raise SpaceError(
                     f"Block {index + 1}: feature strides must lie in {base_stride}..{coarsest}, "
-                    f"but stride {stride} after feature stride {current}{where} gives {current * stride:g}."
+                    f"but stride {stride} after feature stride {current}{read} gives {current * stride:g}."
                 )
             current = int(current * stride)
             strides.append(current)
         return tuple(strides)
 
-    def stages(self, base_stride: int = 4) -> tuple[Stage, ...]:
-        """The stages in order, each with the source of its lateral connection (eq. 4-6)."""
-        strides = self.feature_strides(base_stride)
+    def stages(
+        self, base_stride: int = 4, *, start: int | None = None, ended: Collection[int] = ()
+    ) -> tuple[Stage, ...]:
+        """The stages in order, each with the source of its lateral connection (eq. 4-6).
+
+        start: as in `feature_strides`. ended: the strides at which stages of a prefix ended, laterals too.
+        """
+        strides = self.feature_strides(base_stride, start=start)
         starts = [0, *(i for i, stride in enumerate(self.strides) if i > 0 and stride != 1), len(strides)]
-        ended: dict[int, int] = {}  # feature stride -> last block of the latest stage that ended there
+        last: dict[int, int] = {}  # feature stride -> last block of the latest stage that ended there
         stages = []
         for first, after in pairwise(starts):
             stride = strides[first]
-            stages.append(Stage(first, after - 1, stride, ended.get(stride)))
-            ended[stride] = after - 1
+            began_there = first == 0 and self.strides[0] == 1  # a stage adds no lateral of what it began from
+            prefix = stride in ended and stride not in last and not began_there
+            stages.append(Stage(first, after - 1, stride, last.get(stride), prefix))
+            last[stride] = after - 1
         return tuple(stages)
 
-    def feature_blocks(self, base_stride: int = 4) -> dict[int, int]:
+    def feature_blocks(self, base_stride: int = 4, *, start: int | None = None) -> dict[int, int]:
         """Feature stride -> the 0-based block whose output (lateral added) is the feature of that stride."""
-        return {stage.stride: stage.last for stage in self.stages(base_stride)}
+        return {stage.stride: stage.last for stage in self.stages(base_stride, start=start)}
+
+    def live(self, base_stride: int = 4, *, start: int | None = None) -> "Architecture":
+        """This network without its dead blocks: those behind the last stage that a head reads.
+
+        They influence nothing. The lateral connections of their stages go with them, also those of earlier blocks.
+        """
+        blocks = self.feature_blocks(base_stride, start=start)
+        read = max((block for stride, block in blocks.items() if stride in self.heads), default=len(self.strides) - 1)
+        return Architecture(self.strides[: read + 1], self.heads)
 
 
 def _block_stride(index: int, stride: object) -> float:

@@ -7,19 +7,20 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from supernet.cost import STEM_CHANNELS
+
 _BRANCHES: dict[float, str] = {0.5: "up", 1: "keep", 2: "down"}  # a module's name cannot hold the dot of 0.5
 
 
 class Stem(nn.Sequential):
-    """7x7 convolution of stride 2 to 64 channels, BN, ReLU, and a 3x3 max-pool unless `base_stride` is 2.
+    """7x7 convolution of stride 2 to `channels`, BN, ReLU, and a 3x3 max-pool unless `base_stride` is 2.
 
-    [B, 3, H, W] to [B, 64, H / base_stride, W / base_stride].
+    [B, 3, H, W] to [B, channels, H / base_stride, W / base_stride].
     """
 
-    out_channels = 64
-
-    def __init__(self, base_stride: int) -> None:
-        super().__init__(*_conv_bn(3, self.out_channels, kernel=7, stride=2), nn.ReLU(inplace=True))
+    def __init__(self, base_stride: int, channels: int = STEM_CHANNELS) -> None:
+        super().__init__(*_conv_bn(3, channels, kernel=7, stride=2), nn.ReLU(inplace=True))
+        self.out_channels = channels
         if base_stride == 4:
             self.append(nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from numbers import Integral
 
-from supernet.cost import EXPANSIONS, check_input_size
+from supernet.cost import EXPANSIONS, PathStart, check_input_size
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS, Architecture, stride_levels
 
@@ -11,23 +11,30 @@ MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 38, 4096, 16384  # keep counts and costs bel
 
 
 def check_settings(
-    block: str, depth: int, channels: int, base_stride: int, head_rules: bool, input_size: Sequence[int]
+    block: str, depth: int, channels: int, base_stride: int, head_rules: bool, live: bool, input_size: Sequence[int]
 ) -> None:
     """Raises SpaceError unless the settings describe a space."""
     if block not in EXPANSIONS:
         raise SpaceError(f"block must be one of {', '.join(EXPANSIONS)}, but got {block!r}.")
     if not _is_integer(depth) or not 1 <= depth <= MAX_DEPTH:
         raise SpaceError(f"depth must be an integer in 1..{MAX_DEPTH}, but got {depth!r}.")
-    if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
-        raise SpaceError(f"channels must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
+    check_channels("channels", channels)
     if not _is_integer(base_stride) or base_stride not in (2, 4):
         raise SpaceError(f"base_stride must be 4 (as published) or 2 (small images), but got {base_stride!r}.")
     if not isinstance(head_rules, bool):
         raise SpaceError(f"head_rules must be true or false, but got {head_rules!r}.")
+    if not isinstance(live, bool):
+        raise SpaceError(f"live must be true or false, but got {live!r}.")
     sides = tuple(input_size) if isinstance(input_size, list | tuple) else ()
     if len(sides) != 2 or not all(_is_integer(side) and side <= MAX_SIDE for side in sides):
         raise SpaceError(f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}.")
     check_input_size((sides[0], sides[1]), base_stride)
+
+
+def check_channels(name: str, channels: int) -> None:
+    """Raises SpaceError unless `channels` is a number of channels."""
+    if not _is_integer(channels) or not 1 <= channels <= MAX_CHANNELS:
+        raise SpaceError(f"{name} must be an integer in 1..{MAX_CHANNELS}, but got {channels!r}.")
 
 
 def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> None:
@@ -59,15 +66,23 @@ def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> 
 
 def check_architecture(
     architecture: Architecture,
+    start: PathStart,
     *,
     depth: int,
     base_stride: int,
     head_rules: bool,
+    live: bool,
     fixed_heads: tuple[int, ...] | None,
 ) -> None:
     """Raises SpaceError naming the first block or head that breaks a rule, and the rule."""
     check_depth(architecture, depth)
-    produced = set(architecture.feature_strides(base_stride))
+    strides = architecture.feature_strides(base_stride, start=start.stride if start.ended else None)
+    for index, stride in enumerate(strides):
+        if stride < start.finest:
+            raise SpaceError(
+                f"Block {index + 1}: the finest feature stride of this space is {start.finest}, but got {stride}."
+            )
+    produced = set(strides)
     check_heads(architecture.heads, base_stride, head_rules=head_rules)
     for index, stride in enumerate(architecture.heads):
         if fixed_heads is not None and stride != fixed_heads[index]:
@@ -77,6 +92,11 @@ def check_architecture(
                 f"Head {index + 1}: some block must produce the stride that it reads, "
                 f"but got {stride} where the encoder has {', '.join(map(str, sorted(produced)))}."
             )
+    if live and strides[-1] not in architecture.heads:
+        raise SpaceError(
+            f"Block {depth}: a head must read the stride of the last block (the rule `live`), "
+            f"but block {depth} ends at stride {strides[-1]}, which no head reads."
+        )
 
 
 def check_depth(architecture: Architecture, depth: int) -> None:

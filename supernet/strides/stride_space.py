@@ -6,14 +6,13 @@ an index into (0.5, 1, 2), and a gene for each head, an index into the five feat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache, partial
-from itertools import combinations
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import Cost
+from supernet.cost import STEM_CHANNELS, Cost, PathStart, path_parts, stem_start, total
 from supernet.errors import SpaceError
 from supernet.space import METRICS, Budget, Genome
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
@@ -23,8 +22,9 @@ from supernet.strides.counting.path_rules import COUNT, Bools, Ints
 from supernet.strides.counting.path_table import FAR
 from supernet.strides.counting.path_window import Window
 from supernet.strides.counting.stride_tables import StrideTables
+from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
-from supernet.strides.stride_rules import check_architecture, check_depth, check_heads, check_settings
+from supernet.strides.stride_rules import check_architecture, check_channels, check_depth, check_heads, check_settings
 
 SAMPLINGS = ("uniform", "walk")
 
@@ -32,11 +32,14 @@ SAMPLINGS = ("uniform", "walk")
 class StrideSpace:
     """Architectures of a stem, `depth` mixed blocks of `channels` channels and five heads.
 
-    block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. head_rules: eq. 7's
-    bounds on the heads (off: Table 3; their order always holds). heads: the one choice of heads there is
-    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by
-    part (`stride_latency.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
+    block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. stem: its channels.
+    head_rules: eq. 7's bounds on the heads (off: Table 3; their order always holds). live: a head reads the stride of
+    the last block, so that no block is dead (off: the published spaces). heads: the one choice of heads there is
+    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by part
+    (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
     """
+
+    budget: Budget | None = None  # that is bound in
 
     def __init__(
         self,
@@ -45,31 +48,52 @@ class StrideSpace:
         depth: int,
         channels: int,
         base_stride: int = 4,
+        stem: int = STEM_CHANNELS,
         head_rules: bool = True,
+        live: bool = True,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, base_stride, head_rules, input_size)
+        check_settings(block, depth, channels, base_stride, head_rules, live, input_size)
+        check_channels("stem", stem)
+        self.stem = int(stem)
+        self.latency = None if latency is None else check_parts(latency, base_stride)
+        size = (int(input_size[0]), int(input_size[1]))
+        start = stem_start(int(base_stride), size, self.stem)
+        self._build(start, block, depth, channels, base_stride, head_rules, live, heads, size)
+
+    def _build(
+        self,
+        start: PathStart,
+        block: str,
+        depth: int,
+        channels: int,
+        base_stride: int,
+        head_rules: bool,
+        live: bool,
+        heads: Sequence[int] | None,
+        input_size: tuple[int, int],
+    ) -> None:
+        """Everything that follows from checked settings."""
         if heads is not None:
             check_heads(heads, base_stride, head_rules=head_rules)
-        self.block, self.depth, self.channels = block, int(depth), int(channels)
-        self.base_stride, self.head_rules = int(base_stride), head_rules
+        self.start, self.block, self.depth, self.channels = start, block, int(depth), int(channels)
+        self.base_stride, self.head_rules, self.live = int(base_stride), head_rules, live
         self.heads = None if heads is None else tuple(map(int, heads))
-        self.input_size = (int(input_size[0]), int(input_size[1]))
+        self.input_size = input_size
         self.levels = stride_levels(base_stride)
-        self.latency = None if latency is None else check_parts(latency, self.base_stride)
         fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
-        self._tables = StrideTables(
-            block, self.depth, self.channels, self.base_stride, self.input_size, head_rules, fixed, self.latency
-        )
+        shape = (start, block, self.depth, self.channels, self.base_stride, input_size)
+        self._tables = StrideTables(*shape, head_rules, live, fixed, self.latency)
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         self._rest: tuple[Budget, ...] = ()  # further budgets
         if self._tables.count() == 0:
-            raise SpaceError(f"No architecture keeps the rules of this space: {depth=}, {head_rules=}, {heads=}.")
+            rules = f"{depth=}, {head_rules=}, {live=}, {heads=}"
+            raise SpaceError(f"No architecture keeps the rules of this space: {rules}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(StrideSpace, **self.config), ()
+        return _again, (type(self), self.config, self.budget)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -79,7 +103,9 @@ class StrideSpace:
             "depth": self.depth,
             "channels": self.channels,
             "base_stride": self.base_stride,
+            "stem": self.stem,
             "head_rules": self.head_rules,
+            "live": self.live,
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
             "latency": None if self.latency is None else dict(self.latency),
@@ -118,9 +144,12 @@ class StrideSpace:
         return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
 
     def parse(self, text: str) -> Architecture:
-        """The architecture written as `text`. Raises SpaceError where it is none of this space."""
+        """The architecture written as `text`; whoever names one may name one with dead blocks, `live` or not.
+
+        Raises SpaceError where it breaks another rule of this space.
+        """
         architecture = Architecture.parse(text)
-        self.validate(architecture)
+        self._check(architecture, live=False)
         return architecture
 
     def sizes(self) -> dict[str, int]:
@@ -129,11 +158,16 @@ class StrideSpace:
 
     def validate(self, architecture: Architecture) -> None:
         """Raises SpaceError naming the block or head that breaks a rule, and the rule."""
+        self._check(architecture, live=self.live)
+
+    def _check(self, architecture: Architecture, *, live: bool) -> None:
         check_architecture(
             architecture,
+            self.start,
             depth=self.depth,
             base_stride=self.base_stride,
             head_rules=self.head_rules,
+            live=live,
             fixed_heads=self.heads,
         )
 
@@ -155,11 +189,21 @@ class StrideSpace:
         return inside
 
     def cost(self, genome: Sequence[int]) -> Cost:
-        """Exact cost of the first stage of a valid genome. Raises SpaceError where it breaks a rule."""
+        """Exact cost of the first stage of a genome, dead blocks included. Raises SpaceError as `parse` does."""
         architecture = self.decode(genome)
         if not self._tables.keeps_rules(genome):
-            self.validate(architecture)
+            self._check(architecture, live=False)
         return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
+
+    def parts(self, architecture: Architecture) -> dict[str, Cost]:
+        """Every part of a path with its cost, by the names of `supernet.cost.path_parts`."""
+        shape = {"block": self.block, "channels": self.channels, "base_stride": self.base_stride}
+        return path_parts(architecture, self.start, **shape, input_size=self.input_size)  # type: ignore[arg-type]
+
+    def dead_cost(self, architecture: Architecture) -> Cost:
+        """What dead blocks and the laterals of their stages take of its cost, for nothing."""
+        live = self.parts(architecture.live(self.base_stride, start=self.start.stride))
+        return total(cost for name, cost in self.parts(architecture).items() if name not in live)
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
         """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule of the space."""
@@ -261,26 +305,60 @@ class StrideSpace:
                 known = ", ".join(self.metrics)
                 raise SpaceError(f"The costs of this space are {known}, but got {metric!r} (latency must be measured).")
 
-    def within(self, budget: Budget) -> "BudgetedSpace":
-        """This space inside `budget` (in place of an earlier one). Raises SpaceError where that is empty."""
-        return BudgetedSpace(self, budget)
+    def within(self, budget: Budget) -> Self:
+        """This space inside `budget` (in place of an earlier one). Raises SpaceError where that is empty.
 
-    def fpn_like(self, budget: Budget) -> Architecture:
-        """The ResNet-FPN of this space that is nearest to the budget.
+        Of several budgets the first is counted in the tables, the others are checked (`JointWindow`).
+        """
+        bounded = type(self)(**self.config)
+        bounded._bind(budget)
+        return bounded
+
+    def _bind(self, budget: Budget) -> None:
+        self.budget = budget
+        self._check_metrics(budget.metric, *(other.metric for other in budget.also))
+        self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
+        if self._window.total == 0:
+            nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
+            raise SpaceError(
+                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
+                f"Widen the tolerance or move the target."
+            )
+        if self._rest:
+            self.count()  # raises where nothing keeps them all
+
+    def ssd_like(self, budget: Budget) -> Architecture:
+        """The SSD of this space that is nearest to the budget: down only, no lateral.
 
         Its path only keeps or halves, visits all five strides, and each head reads the next coarser one.
         Nearest: in cost to the target; in mode "ceiling" not above it, where one is not. Raises SpaceError
         where the space has no such path.
         """
-        if self.depth < NUM_LEVELS or self.heads not in (None, self.levels):
+        if self.start.stride > self.base_stride:
             raise SpaceError(
-                f"An FPN-like path needs at least {NUM_LEVELS} blocks and heads {self.levels}, "
-                f"but this space has depth={self.depth}, heads={self.heads}."
+                f"An SSD-like path begins at stride {self.base_stride}, but this space at {self.start.stride}."
             )
-        halving = np.array(list(combinations(range(1, self.depth), NUM_LEVELS - 1)))  # the blocks of stride 2
-        genomes = np.ones((len(halving), self.depth + NUM_GROUPS), np.int64)
-        np.put_along_axis(genomes, halving, 2, axis=1)
-        genomes[:, self.depth :] = np.arange(NUM_LEVELS)
+        return self._nearest(ssd_paths(self.depth), self.levels, budget)
+
+    def fpn_like(self, budget: Budget) -> Architecture:
+        """The feature pyramid network of this space that is nearest to the budget.
+
+        Its path goes down to the coarsest stride by blocks of strides 1 and 2, then up to the finest by blocks of
+        strides 1 and 0.5, with a lateral at every stride on the way up: behind a stem the first block has stride 1,
+        so that the finest has one too. Each head reads the next coarser stride, the finest first (two of them, where
+        that is 2 * base_stride). Among these, blocks of stride 1 that cost the same on both ways stand on the first.
+        Nearest: as for `ssd_like`. Raises SpaceError where the space has no such path.
+        """
+        first, finest = (self.levels.index(stride) for stride in (self.start.stride, self.start.finest))
+        paths = fpn_paths(self.depth, first, finest, behind_stem=not self.start.ended)
+        return self._nearest(paths, tuple(max(level, self.start.finest) for level in self.levels), budget)
+
+    def _nearest(self, paths: Ints, heads: tuple[int, ...], budget: Budget) -> Architecture:
+        """Of `paths` [n, N] under `heads`, the one that is nearest to the budget."""
+        if self.heads not in (None, heads):
+            raise SpaceError(f"Such a path has the heads {heads}, but those of this space are fixed to {self.heads}.")
+        levels = np.broadcast_to([self.levels.index(stride) for stride in heads], (len(paths), NUM_GROUPS))
+        genomes = np.hstack((paths, levels))
         costs = self._tables.costs_by_metric(genomes)[budget.metric]
         distance = np.abs(costs - min(round(budget.target), FAR))
         if budget.mode == "ceiling" and (costs <= budget.high).any():
@@ -299,25 +377,6 @@ class StrideSpace:
         return JointWindow(window, rest, self._tables.costs_by_metric)
 
 
-class BudgetedSpace(StrideSpace):
-    """A stride space that knows only the architectures inside `budget`; made by `StrideSpace.within`.
-
-    Of several budgets the first is counted in the tables, the others are checked (`JointWindow`).
-    """
-
-    def __init__(self, space: StrideSpace, budget: Budget) -> None:
-        super().__init__(**space.config)
-        self.budget = budget
-        self._check_metrics(budget.metric, *(other.metric for other in budget.also))
-        self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
-        if self._window.total == 0:
-            nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
-            raise SpaceError(
-                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
-                f"Widen the tolerance or move the target."
-            )
-        if self._rest:
-            self.count()  # raises where nothing keeps them all
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return BudgetedSpace, (StrideSpace(**self.config), self.budget)
+def _again(kind: type[StrideSpace], config: dict[str, Any], budget: Budget | None) -> StrideSpace:
+    space = kind(**config)
+    return space if budget is None else space.within(budget)

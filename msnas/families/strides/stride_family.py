@@ -1,6 +1,7 @@
 """MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,9 @@ from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
 from msnas.families.strides import zoo_msnas
+from msnas.runs.folder import BASELINE
 from supernet.cost import Cost, first_stage_cost, fpn_cost, scale_fpn
+from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architecture, stride_levels
 from supernet.strides.stride_space import StrideSpace
@@ -39,6 +42,10 @@ class PathSpace(SearchSpace, Protocol):
     @property
     def base_stride(self) -> int:
         """The finest feature stride."""
+
+    @property
+    def stem(self) -> int:
+        """Channels of the stem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +97,14 @@ class StrideFamily(CandidateFamily):
 
     @property
     def _shape(self) -> dict[str, Any]:
-        return {"block": self.space.block, "channels": self.space.channels, "base_stride": self.space.base_stride}
+        names = ("block", "channels", "base_stride", "stem")
+        return {name: getattr(self.space, name) for name in names}
+
+    @property
+    def _fpn(self) -> dict[str, Any]:
+        """The FPN baseline's shape: width, channels, and what it shares with the space."""
+        width, channels = self.baseline_shape
+        return {"width": width, "channels": channels, "base_stride": self.space.base_stride, "stem": self.space.stem}
 
     def parse(self, text: str) -> Architecture:
         architecture: Architecture = self.space.parse(text)
@@ -105,15 +119,17 @@ class StrideFamily(CandidateFamily):
         """(width, channels) of the FPN baseline: as set, or scaled to a budget that is a number of MACs."""
         if not self.baseline.scaled or self.budget_macs is None:
             return self.baseline.width, self.baseline.channels
-        size: dict[str, Any] = {"base_stride": self.space.base_stride, "input_size": self.space.input_size}
+        size: dict[str, Any] = {
+            "base_stride": self.space.base_stride,
+            "stem": self.space.stem,
+            "input_size": self.space.input_size,
+        }
         return scale_fpn(self.baseline.backbone, macs=self.budget_macs, **size)
 
     @property
     def baseline_cost(self) -> Cost:
         """First-stage cost of the FPN baseline."""
-        width, channels = self.baseline_shape
-        shape: dict[str, Any] = {"width": width, "channels": channels, "base_stride": self.space.base_stride}
-        return fpn_cost(self.baseline.backbone, **shape, input_size=self.space.input_size)
+        return fpn_cost(self.baseline.backbone, **self._fpn, input_size=self.space.input_size)
 
     @property
     def baseline_name(self) -> str:
@@ -121,12 +137,16 @@ class StrideFamily(CandidateFamily):
         return f"{self.baseline.backbone}-FPN, width {width:g}, {channels} channels"
 
     def points(self, budget: Budget | None) -> list[Baseline]:
-        """The FPN-style point of the space nearest to the budget; none where the space has other rules."""
+        """The space's SSD and its FPN nearest to the budget; none where the space has other rules, or no such path."""
         if not isinstance(self.space, StrideSpace):
             return []
-        point = self.space.fpn_like(budget or Budget("macs", self.baseline_cost.macs))
-        cost = self.space.cost(self.space.encode(point))
-        return [Baseline("baseline-point", "FPN point", str(point), cost, point)]
+        target, points = budget or Budget("macs", self.baseline_cost.macs), []
+        for name, find in (("SSD point", self.space.ssd_like), ("FPN point", self.space.fpn_like)):
+            with suppress(SpaceError):  # too few blocks to go down, or down and up
+                point = find(target)
+                cost = self.space.cost(self.space.encode(point))
+                points.append(Baseline(f"{BASELINE}{name.split()[0].lower()}-point", name, str(point), cost, point))
+        return points
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The weight-sharing detector; `forward(images, targets, architecture)`."""
@@ -144,9 +164,7 @@ class StrideFamily(CandidateFamily):
         """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
         from supernet.strides.fpn_encoder import FpnEncoder  # torch
 
-        width, channels = self.baseline_shape
-        shape: dict[str, Any] = {"width": width, "channels": channels, "base_stride": self.space.base_stride}
-        encoder = FpnEncoder(self.baseline.backbone, **shape, pretrained=self.baseline.pretrained)
+        encoder = FpnEncoder(self.baseline.backbone, **self._fpn, pretrained=self.baseline.pretrained)
         return self._detector(encoder, classes)
 
     def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":

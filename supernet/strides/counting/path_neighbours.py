@@ -100,7 +100,7 @@ class Neighbours:
 def wanted_paths(window: Window, restriction: Restriction, bounds: tuple[int, int], needs: int) -> Genes | None:
     """All paths [n, N] that `restriction` wants and the rules and `bounds` allow; None where they are many.
 
-    bounds: of the cost without stem and heads. needs: mask of the levels that a path must have produced.
+    bounds: of the cost without stem and heads. needs: mask of the levels that the heads read.
     """
     rules, metric = window.table.rules, window.metric
     follow, step = rules.follow, rules.step[metric]
@@ -116,7 +116,7 @@ def wanted_paths(window: Window, restriction: Restriction, bounds: tuple[int, in
         state, tag, paths = moves[rows, genes], tags[rows, genes], paths[rows]
         paths[:, block] = genes
     cost += rules.finish[metric][state]
-    wanted = restriction.accept[tag] & (rules.visited[state] & needs == needs)
+    wanted = restriction.accept[tag] & rules.serves(state, needs)
     wanted &= (bounds[0] <= cost) & (cost <= bounds[1])
     chosen: Genes = paths[wanted]
     return chosen

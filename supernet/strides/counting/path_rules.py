@@ -1,8 +1,8 @@
 """The rules and costs of a stride space as tables: a small automaton that reads a path block by block.
 
 What a path may do next, and what that costs, depends on three things only: its feature stride now, the set of
-strides it has visited, and whether an earlier stage ended at the stride of now (then this stage owes a
-lateral connection when it ends). Those triples are the states, at most 160; validity, costs, counting and
+strides it has visited, and what kind of stage ended earlier at the stride of now, if any (then this stage owes a
+lateral connection when it ends). Those triples are the states, at most 240; validity, costs, counting and
 sampling all read these tables. Strides appear as levels 0..4 (base_stride << level), sets of levels as bit
 masks, genes as in `StrideSpace`.
 """
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import EXPANSIONS, STEM_CHANNELS, Cost, block_cost, conv_cost, rpn_head_cost, stem_cost
+from supernet.cost import EXPANSIONS, Cost, PathStart, block_cost, conv_cost, rpn_head_cost
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.latency_parts import METRIC, Parts
 
@@ -35,7 +36,7 @@ class PathRules:
     follow [S + 1, 3]: the state after a gene. step[metric] [S + 1, 3]: what the gene's block costs, and the
     lateral of the stage that it ends. finish[metric] [S + 1]: the lateral that the last stage owes.
     stem[metric]: what every path pays. visited [S + 1]: mask of the levels that a path which ends here has
-    produced.
+    produced. must [S + 1]: mask of the levels that its heads must read: the last block's, where paths are `live`.
     """
 
     follow: Ints
@@ -43,6 +44,12 @@ class PathRules:
     finish: dict[str, Ints]
     stem: dict[str, int]
     visited: Ints
+    must: Ints
+
+    def serves(self, states: Any, needs: Any) -> Bools:
+        """Whether paths that end in `states` serve heads that read the levels of the masks `needs`; broadcast."""
+        served: Bools = (self.visited[states] & needs == needs) & (needs & self.must[states] == self.must[states])
+        return served
 
     @property
     def dead(self) -> int:
@@ -112,10 +119,18 @@ class HeadRules:
 
 
 def path_rules(
-    *, block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None = None
+    start: PathStart,
+    *,
+    block: str,
+    channels: int,
+    base_stride: int,
+    input_size: tuple[int, int],
+    live: bool,
+    latency: Parts | None = None,
 ) -> PathRules:
     """The automaton of a space whose settings are known to be sound."""
-    states, times = _reachable_states(), dict(latency or ())
+    moves, times = _Moves(start, base_stride), dict(latency or ())
+    states = moves.reachable()
     index = {state: number for number, state in enumerate(states)}
     dead = len(states)
     follow = np.full((dead + 1, 3), dead, np.int64)
@@ -125,50 +140,61 @@ def path_rules(
     pixels = [input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)]
     width = EXPANSIONS[block] * channels
     for number, state in enumerate(states):
-        level = 0 if state is None else state[0]
+        level, _, owes = state or (moves.first, 0, NOTHING)
         owed = Cost(0, 0)
-        if state is not None and state[2]:
-            owed = conv_cost(width, width, 1, pixels[level], bias=True)
+        if owes != NOTHING:
+            source = width if owes == OWN else dict(start.ended)[base_stride << level]
+            owed = conv_cost(source, width, 1, pixels[level], bias=True)
             owed = replace(owed, latency_us=times.get(f"lateral {base_stride << level}", 0))
         _put(finish, number, owed)
         for gene, stride in enumerate(GENE_STRIDES):
-            after = _after(state, gene)
+            after = moves.after(state, gene)
             if after is None:
                 continue
             follow[number, gene] = index[after]
-            inputs = STEM_CHANNELS if state is None else width
+            inputs = start.channels if state is None else width
             cost = block_cost(block, inputs, channels, stride, pixels[level])
             name = f"first {stride}" if state is None else f"block {base_stride << level} {stride}"
             cost = replace(cost, latency_us=times.get(name, 0))
             _put(step, (number, gene), cost if stride == 1 else cost + owed)
-    stem = stem_cost(base_stride, input_size)
     visited = np.array([0 if state is None else state[1] for state in states] + [0], np.int64)
-    fixed = {COUNT: 0, "macs": stem.macs, "params": stem.params}
+    must = np.array([0 if state is None else live << state[0] for state in states] + [0], np.int64)
+    fixed = {COUNT: 0, "macs": start.cost.macs, "params": start.cost.params}
     if times:
         fixed[METRIC] = times["stem"] + times["rest"]
-    return PathRules(follow, step, finish, fixed, visited)
+    return PathRules(follow, step, finish, fixed, visited, must)
 
 
-_State = tuple[int, int, bool] | None  # (level, visited levels, whether a lateral is owed); None before block 1
+NOTHING, OWN, PREFIX = range(3)  # the source of the lateral that a stage owes: none, an earlier block, a prefix
+_State = tuple[int, int, int] | None  # (level, visited levels, source of the lateral); None before block 1
 
 
-def _after(state: _State, gene: int) -> _State:
-    """The state that a block of this gene leads to; None where the feature stride would leave the levels."""
-    level, visited, _ = state or (0, 0, False)
-    after = level + gene - 1
-    if not 0 <= after < NUM_LEVELS:
-        return None
-    if gene == 1 and state is not None:
-        return state
-    return after, visited | 1 << after, bool(visited >> after & 1)
+class _Moves:
+    """Which states follow each other behind a start."""
 
+    def __init__(self, start: PathStart, base_stride: int) -> None:
+        levels = {base_stride << level: level for level in range(NUM_LEVELS)}
+        self.first, self.finest = levels[start.stride], levels[start.finest]
+        self._ended = {levels[stride] for stride, _ in start.ended}
 
-def _reachable_states() -> list[_State]:
-    states: list[_State] = [None]
-    for state in states:  # grows while it is read
-        found = (_after(state, gene) for gene in range(3))
-        states.extend(after for after in dict.fromkeys(found) if after is not None and after not in states)
-    return states
+    def after(self, state: _State, gene: int) -> _State:
+        """The state that a block of this gene leads to; None where its feature stride is not allowed."""
+        level, visited, _ = state or (self.first, 0, NOTHING)
+        after = level + gene - 1
+        if not self.finest <= after < NUM_LEVELS:
+            return None
+        if gene == 1:  # the first block adds no lateral of what it began from
+            return state or (after, 1 << after, NOTHING)
+        source = OWN if visited >> after & 1 else PREFIX if after in self._ended else NOTHING
+        return after, visited | 1 << after, source
+
+    def reachable(self) -> list[_State]:
+        """Every state, the one before block 1 first."""
+        states: list[_State] = [None]
+        for state in states:  # grows while it is read
+            found = (self.after(state, gene) for gene in range(3))
+            states.extend(after for after in dict.fromkeys(found) if after is not None and after not in states)
+        return states
 
 
 def head_rules(

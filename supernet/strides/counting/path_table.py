@@ -64,16 +64,16 @@ class UnitCosts:
         self.rules, self.metric, self.depth = rules, metric, depth
         self.unit = int(np.gcd.reduce(np.concatenate([step.ravel(), finish]))) or 1
         self.step, self.finish = step // self.unit, finish // self.unit
-        self.span = int(self.to_go(everything(depth), 0, np.max, -FAR)[0][START, 0]) + 2
+        self.span = int(self.to_go(everything(depth), None, np.max, -FAR)[0][START, 0]) + 2
 
-    def to_go(self, restriction: Restriction, needs: int, pick: Callable[..., Ints], never: int) -> list[Ints]:
+    def to_go(self, restriction: Restriction, needs: int | None, pick: Callable[..., Ints], never: int) -> list[Ints]:
         """[N + 1][S + 1, T]: the least or most that a wanted path can still cost after n blocks, by state and tag.
 
-        needs: mask of the levels that it must have produced. pick: np.min or np.max. never: where no path is wanted.
+        needs: mask of the levels that its heads read; None: any heads or none. pick: np.min or np.max. never: where no
+        path is wanted.
         """
-        rules = self.rules
-        ready = rules.visited & needs == needs
-        ready[rules.dead] = False
+        rules, states = self.rules, np.arange(self.rules.dead + 1)
+        ready = (states != rules.dead) & (True if needs is None else rules.serves(states, needs))
         costs = [np.where(ready[:, None] & restriction.accept, self.finish[:, None], never)]
         for tag_after in restriction.follow[::-1]:  # [T, 3]
             after = costs[-1][rules.follow[:, None], tag_after] + self.step[:, None]  # [S + 1, T, 3]
@@ -85,8 +85,8 @@ class PathTable:
     """The graph for one metric: `layers[n]` after n blocks, costs without stem and heads.
 
     bounds: only paths that cost low..high are wanted, and nodes from which none can be reached are left out early,
-    as far as the least and the most still to come tell; None keeps all. needs: mask of the levels that a path must
-    have produced, with bounds.
+    as far as the least and the most still to come tell; None keeps all. needs: mask of the levels that the heads of
+    a path read, with bounds.
     """
 
     def __init__(

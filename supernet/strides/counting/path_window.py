@@ -49,14 +49,12 @@ class Window:
         high = np.clip((self.high - fixed) // table.unit, -1, table.span - 1)
         first = np.searchsorted(keys, finals[:, None] * table.span + low, "left")
         after = np.searchsorted(keys, finals[:, None] * table.span + high, "right")
-        served = self._serves(table.rules.visited[finals // table.tags][:, None])
+        served = self._serves((finals // table.tags)[:, None])
         return first, np.where(served, np.maximum(first, after), first)
 
-    def _serves(self, visited: Any) -> Bools:
-        """Whether paths that have produced the levels of the mask `visited` serve each choice of heads."""
-        needs = self.heads.needs[self.codes]
-        served: Bools = (visited & needs) == needs
-        return served
+    def _serves(self, states: Any) -> Bools:
+        """Whether paths that end in `states` serve each choice of heads."""
+        return self.table.rules.serves(states, self.heads.needs[self.codes])
 
     def draw(self, rng: np.random.Generator) -> Genome:
         """One architecture, each with the same probability. The window must not be empty."""
@@ -92,7 +90,7 @@ class Window:
         table, keys = self.table, self.table.layers[-1].keys
         first, after = self._pairs
         finals = np.unique(keys // table.span)
-        served = self._serves(table.rules.visited[finals // table.tags][:, None])
+        served = self._serves((finals // table.tags)[:, None])
         fixed = np.broadcast_to(self._stem + self.heads.cost[self.metric][self.codes], first.shape)
         edges = np.append(np.searchsorted(keys, finals * table.span), len(keys))
         is_below, is_above = served & (first > edges[:-1, None]), served & (after < edges[1:, None])
@@ -140,6 +138,6 @@ class Window:
         rules = self.table.rules
         state, cost = rules.read(path, self.metric)
         costs = self._stem + cost + rules.finish[self.metric][state] + self.heads.cost[self.metric][self.codes]
-        inside = self._serves(rules.visited[state]) & (self.low <= costs) & (costs <= self.high)
+        inside = self._serves(state) & (self.low <= costs) & (costs <= self.high)
         codes: list[int] = self.codes[inside].tolist()
         return codes

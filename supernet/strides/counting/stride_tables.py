@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from supernet.cost import PathStart
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.counting.path_rules import (
     COUNT,
@@ -23,6 +24,7 @@ from supernet.strides.counting.path_window import Window
 from supernet.strides.latency_parts import Parts
 
 _CODE_WEIGHTS = NUM_LEVELS ** np.arange(NUM_GROUPS)[::-1]  # as in `code_of`
+_PathSettings = tuple[PathStart, str, int, int, tuple[int, int], bool, Parts | None]
 _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay in the cache
 
 
@@ -30,19 +32,25 @@ _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay 
 class StrideTables:
     """Settings of a stride space, known to be sound. fixed_heads: levels, where there is one choice only."""
 
+    start: PathStart
     block: str
     depth: int
     channels: int
     base_stride: int
     input_size: tuple[int, int]
     head_rules: bool
+    live: bool
     fixed_heads: tuple[int, ...] | None
     latency: Parts | None = None
 
     @cached_property
     def rules(self) -> PathRules:
         """What paths may do, and what it costs."""
-        return _path_rules(self.block, self.channels, self.base_stride, self.input_size, self.latency)
+        return _path_rules(*self._path_settings)
+
+    @property
+    def _path_settings(self) -> _PathSettings:
+        return self.start, self.block, self.channels, self.base_stride, self.input_size, self.live, self.latency
 
     @cached_property
     def heads(self) -> HeadRules:
@@ -59,8 +67,7 @@ class StrideTables:
 
     def window(self, metric: str, low: int, high: int) -> Window:
         """The architectures that cost low..high."""
-        settings = self.block, self.channels, self.base_stride, self.input_size, self.latency
-        table = _path_table(*settings, self.depth, metric)
+        table = _path_table(self._path_settings, self.depth, metric)
         return Window(table, self.heads, low, high)
 
     def is_genome(self, genome: Sequence[int]) -> bool:
@@ -75,8 +82,7 @@ class StrideTables:
         """Whether a genome is a valid architecture, whatever it costs."""
         state, _ = self.rules.read(genome[: self.depth], COUNT)
         code = code_of(genome[self.depth :])
-        needs = self.heads.needs[code]
-        return bool(self.heads.allowed[code] and self.rules.visited[state] & needs == needs)
+        return bool(self.heads.allowed[code] and self.rules.serves(state, self.heads.needs[code]))
 
     def cost(self, genome: Sequence[int], metric: str) -> int:
         """What a valid genome costs."""
@@ -102,8 +108,7 @@ class StrideTables:
         rows = np.where(known[:, None], rows, 0)
         states, costs = self.rules.read_all(rows[:, : self.depth])
         codes = rows[:, self.depth :] @ _CODE_WEIGHTS
-        needs = self.heads.needs[codes]
-        valid = known & self.heads.allowed[codes] & (self.rules.visited[states] & needs == needs)
+        valid = known & self.heads.allowed[codes] & self.rules.serves(states, self.heads.needs[codes])
         return {metric: np.where(valid, cost + self.heads.cost[metric][codes], -1) for metric, cost in costs.items()}
 
     def count_encoders(self, *, with_heads: bool) -> int:
@@ -123,28 +128,26 @@ class StrideTables:
     @cached_property
     def _choices(self) -> list[int]:
         """For each final state, how many valid choices of heads its encoders serve."""
-        needs = self.heads.needs[self.heads.allowed]
-        served = (self.rules.visited[:-1, None] & needs) == needs
+        states = np.arange(self.rules.dead)[:, None]
+        served = self.rules.serves(states, self.heads.needs[self.heads.allowed])
         return [int(number) for number in served.sum(axis=1)]
 
 
 @lru_cache(maxsize=16)
 def _path_rules(
-    block: str, channels: int, base_stride: int, input_size: tuple[int, int], latency: Parts | None
-) -> PathRules:
-    return path_rules(block=block, channels=channels, base_stride=base_stride, input_size=input_size, latency=latency)
-
-
-@lru_cache(maxsize=8)
-def _path_table(
+    start: PathStart,
     block: str,
     channels: int,
     base_stride: int,
     input_size: tuple[int, int],
+    live: bool,
     latency: Parts | None,
-    depth: int,
-    metric: str,
-) -> PathTable:
+) -> PathRules:
+    shape = {"block": block, "channels": channels, "base_stride": base_stride, "input_size": input_size}
+    return path_rules(start, **shape, live=live, latency=latency)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=8)
+def _path_table(settings: _PathSettings, depth: int, metric: str) -> PathTable:
     """The counting table of a metric; spaces that differ in their budget or their heads alone share it."""
-    rules = _path_rules(block, channels, base_stride, input_size, latency)
-    return PathTable(UnitCosts(rules, metric, depth), everything(depth))
+    return PathTable(UnitCosts(_path_rules(*settings), metric, depth), everything(depth))

@@ -111,7 +111,7 @@ FAULTS = {
         "kind must be one of",
     ),
     "a module that is none": (lambda f: edit(f, encoder={"kind": "supernet.nothing.N", "options": {}}), "can be built"),
-    "a strange option": (lambda f: edit(f, encoder={"kind": "fpn", "options": {"stem": 1}}), "stem"),
+    "a strange option": (lambda f: edit(f, encoder={"kind": "fpn", "options": {"roots": 1}}), "roots"),
     "other weights": (
         lambda f: edit(f, encoder={"kind": "fpn", "options": {"backbone": "resnet18", "channels": 16}}),
         "cannot|can be built",

@@ -6,12 +6,19 @@ from itertools import product
 import numpy as np
 
 from supernet.errors import SpaceError
+from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 
 
 @cache
 def small_space(**settings):
     return StrideSpace(**{"block": "basic", "depth": 5, "channels": 8, "input_size": (64, 128), **settings})
+
+
+@cache
+def small_prefix(**settings):
+    shape = {"backbone": "resnet18", "cut": 16, "depth": 5, "channels": 8, "input_size": (64, 128)}
+    return PrefixSpace(**{**shape, **settings})
 
 
 def orders(size):
@@ -25,7 +32,7 @@ def valid_genomes(space):
     found = []
     for path in product(range(3), repeat=space.depth):
         try:
-            space.decode((*path, 0, 0, 0, 0, 0)).feature_strides(space.base_stride)
+            space.decode((*path, 0, 0, 0, 0, 0)).feature_strides(space.base_stride, start=space.start.stride)
         except SpaceError:
             continue
         for heads in orders(5):

@@ -143,5 +143,17 @@ def test_first_block_of_stride_two_opens_one_stage():
     assert Architecture.parse("2,1|8,8,8,8,8").stages() == (Stage(0, 1, 8, None),)
 
 
+@pytest.mark.parametrize(
+    ("text", "live"),
+    [
+        (TEXT, "1,2,2,1,2,1,0.5,1,1,0.5,1,1|8,8,16,16,32"),
+        ("1,2,0.5,2,2,2|4,4,4,8,8", "1,2,0.5,2|4,4,4,8,8"),
+        ("1,1,2,0.5,1|4,4,4,8,8", "1,1,2,0.5,1|4,4,4,8,8"),
+    ],
+)
+def test_without_dead_blocks_a_path_ends_with_the_last_stage_that_a_head_reads(text, live):
+    assert str(Architecture.parse(text).live()) == live
+
+
 def test_the_feature_of_a_stride_is_its_last_stage():
     assert Architecture.parse(TEXT).feature_blocks() == {4: 12, 8: 11, 16: 8, 32: 5}

@@ -13,6 +13,7 @@ from supernet.cost import (
     Cost,
     box_head_cost,
     check_input_size,
+    dead_cost,
     first_stage_cost,
     first_stage_parts,
     fpn_cost,
@@ -60,23 +61,38 @@ def test_baselines_cost_the_published_integers(backbone, macs):
 def test_closed_form_equals_the_built_path(block, base_stride, seed):
     depth, channels = (5, 9, 13, 21)[seed], (8, 36, 144, 20)[seed]
     path = random_path(100 + seed, depth, base_stride)
-    settings = {"block": block, "channels": channels, "base_stride": base_stride}
-    expected = counted(PathEncoder, SIZES[seed], architecture=path, **settings)
-    assert first_stage_cost(path, input_size=SIZES[seed], **settings) == expected
+    settings = {"block": block, "channels": channels, "base_stride": base_stride, "stem": (64, 8, 20, 48)[seed]}
+    built = counted(PathEncoder, SIZES[seed], architecture=path, **settings)
+    dead = dead_cost(path, input_size=SIZES[seed], **settings)
+    assert first_stage_cost(path, input_size=SIZES[seed], **settings) == built + dead
+
+
+def test_a_published_winner_pays_for_a_dead_block_and_the_lateral_that_its_stage_owes():
+    winner = Architecture.parse("1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32")
+    settings = {"block": "basic", "channels": 180, "input_size": (832, 1280)}
+    parts = first_stage_parts(winner, **settings)
+    assert (parts["block 13"].macs, parts["lateral 1"].macs) == (40_974_336_000, 2_156_544_000)
+    assert dead_cost(winner, **settings).macs == 43_130_880_000
+
+
+def test_a_live_path_has_no_dead_part():
+    path = Architecture.parse("1,2,2,1,0.5|4,8,8,16,16").live()
+    assert dead_cost(path, block="basic", channels=8, input_size=(64, 64)) == Cost(0, 0)
 
 
 @pytest.mark.parametrize(
-    ("backbone", "width", "channels", "base_stride"),
+    ("backbone", "width", "channels", "base_stride", "stem"),
     [
-        ("resnet18", 1.0, 256, 4),
-        ("resnet18", 0.25, 32, 2),
-        ("resnet34", 0.6, 100, 4),
-        ("resnet50", 1.0, 256, 4),
-        ("resnet50", 1.3, 64, 2),
+        ("resnet18", 1.0, 256, 4, 64),
+        ("resnet18", 0.25, 32, 2, 16),
+        ("resnet18", 0.25, 32, 2, 8),
+        ("resnet34", 0.6, 100, 4, 40),
+        ("resnet50", 1.0, 256, 4, 64),
+        ("resnet50", 1.3, 64, 2, 24),
     ],
 )
-def test_closed_form_equals_the_built_baseline(backbone, width, channels, base_stride):
-    settings = {"width": width, "channels": channels, "base_stride": base_stride}
+def test_closed_form_equals_the_built_baseline(backbone, width, channels, base_stride, stem):
+    settings = {"width": width, "channels": channels, "base_stride": base_stride, "stem": stem}
     expected = counted(FpnEncoder, (128, 192), shared=True, backbone=backbone, **settings)
     assert fpn_cost(backbone, input_size=(128, 192), **settings) == expected
 

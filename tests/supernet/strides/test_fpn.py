@@ -58,6 +58,18 @@ def test_backbone_takes_the_weights_of_a_file(tmp_path, base_stride):
     assert torch.equal(encoder.backbone.body.conv1.weight, classifier.conv1.weight)
 
 
+def test_another_stem_is_refused_with_weights_of_64_channels():
+    with pytest.raises(SpaceError, match="stem of 64 channels, but got stem=16"):
+        FpnEncoder("resnet18", stem=16, pretrained="weights.safetensors")
+
+
+def test_config_builds_the_baseline_again():
+    made = FpnEncoder("resnet18", stem=16, residual_init=0.5, **NARROW)
+    again = FpnEncoder(**made.config)
+    assert again.config == made.config
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in made.state_dict().items()}
+
+
 def test_an_unknown_backbone_is_refused_with_the_known_ones():
     with pytest.raises(SpaceError, match="resnet18, resnet34, resnet50"):
         FpnEncoder("resnet101")

@@ -6,7 +6,7 @@ from paths import random_path, shake
 from torch import nn
 from torch.nn import functional as F
 
-from supernet.cost import Cost, first_stage_cost, rpn_head_cost, total
+from supernet.cost import Cost, dead_cost, first_stage_cost, rpn_head_cost, total
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.architecture import Architecture
@@ -64,7 +64,7 @@ def test_extracted_path_holds_the_path_and_nothing_else():
     supernet = MixedEncoder(block="basic", depth=13, channels=16)
     path = supernet.extract(PUBLISHED)
     heads = sum((rpn_head_cost(16, 0).params for _ in range(5)), 0)
-    expected = first_stage_cost(PUBLISHED, block="basic", channels=16, input_size=(64, 64)).params
+    expected = first_stage_cost(PUBLISHED.live(), block="basic", channels=16, input_size=(64, 64)).params
     assert count_params(path) + heads == expected
 
 
@@ -81,11 +81,11 @@ def naive_features(encoder: PathEncoder, images: torch.Tensor, laterals: dict[in
     return outputs
 
 
-# Feature strides 4,8,16,16,32,32,16,16,16,8,8,8,4: stages end at 1, 2, 4, 6, 9, 12 and 13.
+# Feature strides 4,8,16,16,32,32,16,16,16,8,8,8,4: stages end at 1, 2, 4, 6, 9, 12 and 13, of which 13 is dead.
 @pytest.mark.parametrize(
     ("text", "laterals", "read"),
     [
-        (str(PUBLISHED), {9: 4, 12: 2, 13: 1}, {4: 13, 8: 12, 16: 9, 32: 6}),
+        (str(PUBLISHED), {9: 4, 12: 2}, {8: 12, 16: 9, 32: 6}),
         # 4,8,4,8,4,8: each takes the nearest one of its stride, after that one's own addition
         ("1,2,0.5,2,0.5,2|4,4,4,8,8", {3: 1, 4: 2, 5: 3, 6: 4}, {4: 5, 8: 6}),
         # 8,8,16,8,8: a stage of two blocks gives its last one's output and receives in its last one
@@ -136,7 +136,7 @@ def test_only_the_path_gets_gradients():
         "outputs.16.",
         "outputs.32.",
     }
-    tail = {"blocks.12.branches.up.", "laterals.0."}  # the last stage, of stride 4, is read by no head
+    tail = {"blocks.12.branches.up.", "laterals.0."}  # dead: the last stage, of stride 4, is read by no head
     for name, _ in supernet.named_parameters():
         expected = name.startswith(tuple(on_path - tail))
         assert (name in reached) == expected, name
@@ -159,7 +159,15 @@ def test_built_first_stage_costs_what_the_closed_form_says(space, seed):
         encoder = PathEncoder(path, block=block, channels=20, base_stride=base_stride).eval()
         built = Cost(count_macs(encoder, torch.zeros(1, 3, *size)), count_params(encoder))
     heads = total(rpn_head_cost(20, size[0] * size[1] // head**2) for head in path.heads)
-    assert built + heads == first_stage_cost(path, block=block, channels=20, base_stride=base_stride, input_size=size)
+    settings = {"block": block, "channels": 20, "base_stride": base_stride, "input_size": size}
+    assert built + heads + dead_cost(path, **settings) == first_stage_cost(path, **settings)
+
+
+def test_a_supernet_with_a_narrow_stem_gives_paths_with_one():
+    supernet = MixedEncoder(block="basic", depth=13, channels=8, stem=16).eval()
+    path, images = supernet.extract(PUBLISHED), torch.rand(1, 3, 64, 64)
+    assert path.config["stem"] == path.stem[0].out_channels == 16
+    assert all(torch.equal(a, b) for a, b in zip(path(images), supernet(images, PUBLISHED), strict=True))
 
 
 def test_the_supernets_path_costs_what_the_closed_form_says():
@@ -167,7 +175,7 @@ def test_the_supernets_path_costs_what_the_closed_form_says():
         supernet = MixedEncoder(block="bottleneck", depth=13, channels=12).eval()
         macs = count_macs(supernet, torch.zeros(1, 3, 128, 192), PUBLISHED)
     heads = sum(rpn_head_cost(12, 128 * 192 // head**2).macs for head in PUBLISHED.heads)
-    cost = first_stage_cost(PUBLISHED, block="bottleneck", channels=12, input_size=(128, 192))
+    cost = first_stage_cost(PUBLISHED.live(), block="bottleneck", channels=12, input_size=(128, 192))
     assert macs + heads == cost.macs
 
 
@@ -198,8 +206,19 @@ def test_a_path_that_is_not_in_the_supernet_is_refused(text, rule):
         supernet(torch.zeros(1, 3, 64, 64), Architecture.parse(text))
 
 
+def test_dead_blocks_are_neither_built_nor_run():
+    path, seen = PathEncoder(PUBLISHED, block="basic", channels=8).eval(), []
+    assert len(path.blocks) == 12
+    assert sorted(path.laterals) == ["1", "3"]
+    supernet = MixedEncoder(block="basic", depth=13, channels=8).eval()
+    for branch in supernet.blocks[12].branches.values():
+        branch.register_forward_hook(lambda *_: seen.append("dead"))
+    supernet(torch.zeros(1, 3, 64, 64), PUBLISHED)
+    assert seen == []
+
+
 def test_config_builds_the_encoder_again():
-    path = PathEncoder(PUBLISHED, block="bottleneck", channels=8, base_stride=4)
+    path = PathEncoder(PUBLISHED, block="bottleneck", channels=8, base_stride=4, stem=16, residual_init=0.5)
     again = PathEncoder(**path.config)
     assert again.config == path.config
     assert again.state_dict().keys() == path.state_dict().keys()

@@ -20,6 +20,7 @@ VARIANTS = {
     "stride 2": {"base_stride": 2},
     "rules off": {"head_rules": False},
     "fixed heads": {"heads": (4, 4, 8, 16, 16)},
+    "dead blocks": {"live": False},
 }
 R18 = StrideSpace(block="basic", depth=13, channels=180)
 TARGET = Budget("macs", 145.45e9, 0.01)
@@ -62,7 +63,7 @@ def test_draws_are_uniform_by_chi_square(space):
 def test_draws_at_full_size_are_valid_and_inside():
     bounded, rng = R18.within(TARGET), np.random.default_rng(0)
     genomes = [bounded.sample(rng) for _ in range(2000)]
-    assert len(set(genomes)) > 1980
+    assert len(set(genomes)) > 1960
     assert R18.valid(genomes).all()
     assert all(bounded.is_valid(genome) for genome in genomes)
     assert bounded.valid(genomes).all()
@@ -164,5 +165,5 @@ def test_any_budget_gives_members_that_are_inside(share, metric, seed, depth):
 
 def test_a_bounded_space_survives_pickle():
     bounded = pickle.loads(pickle.dumps(R18.within(TARGET)))
-    assert bounded.count() == 209_524
+    assert bounded.count() == 124_709
     assert bounded.budget == TARGET

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from itertools import product
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ VARIANTS = {
     "rules off": {"head_rules": False},
     "fixed heads": {"heads": (4, 4, 8, 16, 16)},
     "short": {"depth": 2},
+    "dead blocks": {"live": False},
+    "narrow stem": {"stem": 16},
 }
 
 
@@ -33,15 +36,36 @@ def space(request):
     return small_space(**VARIANTS[request.param])
 
 
-def test_counts_are_the_published_numbers():
-    assert R18.count_encoders() == 293_867
-    assert R18.count_encoders(with_heads=True) == 293_865
-    assert R18.count() == 13_003_499
-    assert R18.count(TARGET) == R18.within(TARGET).count() == 209_524
+def test_counts_with_dead_blocks_are_the_published_numbers():
+    space = StrideSpace(block="basic", depth=13, channels=180, live=False)
+    assert space.count_encoders() == 293_867
+    assert space.count_encoders(with_heads=True) == 293_865
+    assert space.count() == 13_003_499
+    assert space.count(TARGET) == space.within(TARGET).count() == 209_524
 
 
-def test_the_cheapest_and_the_dearest_are_the_published_ones():
-    assert [round(macs / 1e9, 2) for macs in R18.cost_range()] == [24.13, 584.76]
+@pytest.mark.parametrize(
+    ("block", "depth", "channels", "target", "architectures", "inside"),
+    [
+        ("basic", 13, 180, 145.45e9, 8_144_403, 124_709),
+        ("basic", 21, 160, 182.20e9, 34_869_595_522, 643_497_196),
+        ("bottleneck", 21, 144, 197.33e9, 34_869_595_522, 444_397_810),
+    ],
+    ids=["R18", "R34", "R50"],
+)
+def test_live_architectures_are_so_many(block, depth, channels, target, architectures, inside):
+    space = StrideSpace(block=block, depth=depth, channels=channels)
+    assert space.count() == architectures
+    assert space.count(Budget("macs", target, 0.01)) == inside
+
+
+def test_two_thirds_of_the_space_of_seven_blocks_is_live():
+    counts = [StrideSpace(block="basic", depth=7, channels=8, live=live).count() for live in (True, False)]
+    assert counts == [10_995, 16_363]
+
+
+def test_the_rule_on_dead_blocks_leaves_the_cheapest_and_the_dearest():
+    assert R18.cost_range() == (24_131_065_920, 584_756_689_920)
 
 
 def test_a_space_of_21_blocks_has_the_published_number_of_encoders():
@@ -106,7 +130,7 @@ def _keeps_the_rules(space, genome):
 
 def test_costs_of_one_of_many_and_of_the_closed_form_are_equal(space):
     genomes = valid_genomes(space)[:: max(1, len(valid_genomes(space)) // 300)]
-    names = ("block", "channels", "base_stride", "input_size")
+    names = ("block", "channels", "base_stride", "stem", "input_size")
     settings = {name: getattr(space, name) for name in names}
     expected = [first_stage_cost(space.decode(genome), **settings) for genome in genomes]
     macs, params = space.costs(genomes)
@@ -154,6 +178,7 @@ def test_many_genomes_that_break_rules_cost_minus_one():
         ({}, "1,2,1,1,1|4,4,4,4,4", "Head 5: the coarsest stride must be >= 8, but got 4"),
         ({}, "1,2,1,1,1|8,8,8,8,8", "Heads 1 to 5: not all may read one stride"),
         ({}, "1,2,1,1,1|2,4,4,8,8", "Head 1: the stride must be one of"),
+        ({}, "1,2,2,0.5,0.5|8,8,8,16,16", "Block 5: .* block 5 ends at stride 4, which no head reads"),
         ({"base_stride": 2}, "2,2,1,1,1|4,4,8,8,16", "Head 5: some block must produce"),
         ({"base_stride": 2}, "2,2,2,1,1|8,8,8,8,16", "Head 1: the finest stride must be <= 4, but got 8"),
         ({"heads": (4, 4, 4, 8, 8)}, "1,2,1,1,1|4,4,8,8,8", "Head 3: the heads of this space are fixed"),
@@ -165,9 +190,17 @@ def test_a_broken_rule_is_named_with_its_place(settings, text, rule):
         space.validate(Architecture.parse(text))
 
 
+def test_a_text_may_name_dead_blocks_and_no_other_broken_rule():
+    space, dead = small_space(), Architecture.parse("1,2,2,0.5,0.5|8,8,8,16,16")
+    assert space.parse(str(dead)) == dead
+    assert space.cost(space.encode(dead)) == small_space(live=False).cost(space.encode(dead))
+    with pytest.raises(SpaceError, match="Head 5: some block"):
+        small_space().parse("1,2,1,1,1|4,4,4,8,16")
+
+
 def test_head_rules_off_keeps_the_order_alone():
     space = small_space(head_rules=False)
-    space.validate(Architecture.parse("1,2,1,1,1|4,4,4,4,4"))
+    space.validate(Architecture.parse("1,2,0.5,1,1|4,4,4,4,4"))
     space.validate(Architecture.parse("2,2,2,1,1|16,16,32,32,32"))
     with pytest.raises(SpaceError, match="must not decrease"):
         space.validate(Architecture.parse("1,2,1,1,1|8,4,4,4,4"))
@@ -194,9 +227,11 @@ def test_fixed_heads_leave_one_section():
         ({"channels": 0}, "channels must be"),
         ({"channels": -8}, "channels"),
         ({"channels": None}, "channels"),
+        ({"stem": 0}, "stem must be an integer in 1"),
         ({"base_stride": 3}, "base_stride must be 4"),
         ({"base_stride": 8}, "base_stride"),
         ({"head_rules": "no"}, "head_rules"),
+        ({"live": None}, "live must be true or false"),
         ({"heads": (4, 8)}, "5 heads, but got"),
         ({"heads": 8}, "5 heads, but got 8"),
         ({"heads": "48888"}, "5 heads, but got"),
@@ -257,29 +292,70 @@ def test_a_space_survives_json_and_pickle(settings):
     assert pickle.loads(pickle.dumps(space)).config == space.config
 
 
-def test_the_fpn_like_path_is_monotone_and_nearest_to_the_budget():
-    path = R18.fpn_like(TARGET)
-    costs = [R18.cost(genome).macs for genome in _fpn_like_genomes(13)]
+def test_the_ssd_like_path_is_monotone_and_nearest_to_the_budget():
+    path = R18.ssd_like(TARGET)
+    costs = [R18.cost(genome).macs for genome in _ssd_like_genomes(13)]
     assert path.heads == FPN
     assert set(path.strides) == {1, 2}
     assert path.feature_strides()[-1] == 64
     assert abs(R18.cost(R18.encode(path)).macs - 145.45e9) == min(abs(macs - 145.45e9) for macs in costs)
 
 
-def _fpn_like_genomes(depth):
+def _ssd_like_genomes(depth):
     paths = np.array(np.meshgrid(*[[1, 2]] * (depth - 1))).reshape(depth - 1, -1).T
     return [(1, *map(int, path), 0, 1, 2, 3, 4) for path in paths if (path == 2).sum() == 4]
 
 
-def test_the_fpn_like_path_keeps_below_a_ceiling():
+def test_the_ssd_like_path_keeps_below_a_ceiling():
     ceiling = Budget("macs", 145.45e9, mode="ceiling")
-    costs = sorted(R18.cost(genome).macs for genome in _fpn_like_genomes(13))
-    assert R18.cost(R18.encode(R18.fpn_like(ceiling))).macs == max(c for c in costs if c <= 145.45e9)
+    costs = sorted(R18.cost(genome).macs for genome in _ssd_like_genomes(13))
+    assert R18.cost(R18.encode(R18.ssd_like(ceiling))).macs == max(c for c in costs if c <= 145.45e9)
     lowest = Budget("macs", 1, mode="ceiling")
-    assert R18.cost(R18.encode(R18.fpn_like(lowest))).macs == costs[0]
+    assert R18.cost(R18.encode(R18.ssd_like(lowest))).macs == costs[0]
 
 
-@pytest.mark.parametrize("settings", [{"depth": 4}, {"heads": (4, 4, 4, 8, 8)}], ids=str)
-def test_a_space_without_an_fpn_like_path_says_so(settings):
-    with pytest.raises(SpaceError, match="at least 5 blocks and heads"):
-        small_space(**settings).fpn_like(TARGET)
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"depth": 4}, "An SSD-like path needs at least 5 blocks here, but this space has depth=4"),
+        ({"heads": (4, 4, 4, 8, 8)}, "those of this space are fixed"),
+    ],
+)
+def test_a_space_without_an_ssd_like_path_says_so(settings, rule):
+    with pytest.raises(SpaceError, match=rule):
+        small_space(**settings).ssd_like(TARGET)
+
+
+def test_the_fpn_like_path_of_r34_has_the_budget_and_that_of_r18_is_above_it():
+    r34 = StrideSpace(block="basic", depth=21, channels=160)
+    found = [(space, space.fpn_like(Budget("macs", target))) for space, target in ((R18, 145.45e9), (r34, 182.2e9))]
+    assert [space.cost(space.encode(path)).macs for space, path in found] == [153_021_775_920, 182_116_737_920]
+
+
+def test_the_fpn_like_path_goes_down_and_up_with_a_lateral_at_every_stride():
+    path = R18.fpn_like(TARGET)
+    strides = path.feature_strides()
+    down, up = strides[: strides.index(64)], strides[strides.index(64) :]
+    assert list(down) == sorted(down)
+    assert list(up) == sorted(up, reverse=True)
+    assert [stage.stride for stage in path.stages() if stage.lateral is not None] == [32, 16, 8, 4]
+    assert path.heads == FPN
+
+
+def test_the_fpn_like_path_is_nearest_of_all_that_go_down_and_up():
+    space = small_space(depth=11, base_stride=2)
+    paths = [genes for genes in product(range(3), repeat=11) if _goes_down_and_up(genes)]
+    costs = sorted({space.cost((*genes, 0, 1, 2, 3, 4)).macs for genes in paths})
+    for target in costs[:: len(costs) // 7]:
+        path = space.fpn_like(Budget("macs", target))
+        assert space.cost(space.encode(path)).macs == target
+
+
+def _goes_down_and_up(genes):
+    moves = [gene for gene in genes if gene != 1]
+    return genes[0] == 1 and moves == [2] * 4 + [0] * 4
+
+
+def test_a_space_without_an_fpn_like_path_says_so():
+    with pytest.raises(SpaceError, match="needs at least 9 blocks here, but this space has depth=8"):
+        small_space(depth=8).fpn_like(TARGET)
