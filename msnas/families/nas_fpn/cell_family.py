@@ -99,7 +99,7 @@ def baseline_cost(config: DictConfig, input_size: tuple[int, int]) -> Cost:
 
 
 def _baseline_shape(config: DictConfig) -> dict[str, Any]:
-    shape = {name: config.baseline[name] for name in ("backbone", "width", "channels")}
+    shape = {name: config.baseline[name] for name in ("backbone", "width", "channels", "stacks")}
     return {**shape, "lite": config.space.lite}
 
 
