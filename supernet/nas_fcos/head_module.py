@@ -15,14 +15,16 @@ from supernet.nas_fcos.operations import group_norm, operation
 
 MAX_LOG_DISTANCE = 9.0  # 8,000 strides: a training that goes astray stays finite
 
+BRANCHES = ("classes", "boxes")
+
 
 class HeadModule(nn.Module):
-    """Class logits, distances and centerness for every level; the centerness sits on the class branch.
+    """Class logits, distances and centerness for every level; the centerness sits on the branch `centerness_on`.
 
     `head` None is FCOS's own: four 3x3 convolutions, which have a bias (the searched ones have none).
     """
 
-    def __init__(self, head: Head | None, *, channels: int, num_classes: int) -> None:
+    def __init__(self, head: Head | None, *, channels: int, num_classes: int, centerness_on: str = "classes") -> None:
         super().__init__()
         own, head = head is None, head or FCOS_HEAD
         self.class_branch = Branch(head, channels, conv_bias=own)
@@ -30,6 +32,7 @@ class HeadModule(nn.Module):
         self.logits = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.distances = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
+        self.centerness_on = centerness_on
         self.scales = nn.Parameter(torch.ones(len(LEVELS)))
         predictions = (self.logits, self.distances, self.centerness)
         published = (self.class_branch, self.box_branch) if own else ()  # searched operations start as torch has them
@@ -52,7 +55,7 @@ class HeadModule(nn.Module):
             logits.append(_flatten(self.logits(classes)))
             logarithm = self.scales[level] * self.distances(boxes).float()
             distances.append(_flatten(torch.exp(logarithm.clamp(max=MAX_LOG_DISTANCE))))
-            centerness.append(_flatten(self.centerness(classes)).squeeze(2))
+            centerness.append(_flatten(self.centerness(boxes if self.centerness_on == "boxes" else classes)).squeeze(2))
         return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(centerness, 1)
 
 

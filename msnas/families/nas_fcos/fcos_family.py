@@ -23,7 +23,10 @@ from supernet.nas_fcos.pyramid_space import PyramidSpace
 
 FIRST = "backbone"
 SHARES_WEIGHTS = False
-_DETECTOR = ("center_sampling", "range_scale", "score_threshold", "nms_threshold", "pre_nms", "detections")
+_DETECTOR = (
+    "center_sampling", "range_scale", "box_loss", "centerness_on", "score_threshold", "nms_threshold",
+    "pre_nms", "detections",
+)  # fmt: skip
 
 
 def divisor(config: DictConfig) -> int:

@@ -17,8 +17,9 @@ from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 _DETECTOR = (
-    "anchor_scale", "anytime", "focal_alpha", "focal_gamma", "huber_delta", "box_weight", "match_iou", "unmatch_iou",
-    "score_threshold", "nms_threshold", "pre_nms", "detections", "batch_norm_momentum", "batch_norm_eps",
+    "anchor_scale", "anytime", "exit_losses", "focal_alpha", "focal_gamma", "huber_delta", "box_weight",
+    "match_iou", "unmatch_iou", "score_threshold", "nms_threshold", "pre_nms", "detections",
+    "batch_norm_momentum", "batch_norm_eps",
 )  # fmt: skip
 
 

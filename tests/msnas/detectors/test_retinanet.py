@@ -61,6 +61,12 @@ def test_every_parameter_gets_a_gradient(anytime):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+def test_exits_lose_the_sum_where_it_is_asked_for():
+    parts = {kind: detector(anytime=True, exit_losses=kind)(*scene()) for kind in ("mean", "sum")}
+    for name, mean in parts["mean"].items():
+        assert torch.isclose(parts["sum"][name], 2 * mean)  # two stacks
+
+
 def test_images_without_objects_can_be_trained_on():
     images, targets = scene()
     targets[0] = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
