@@ -251,3 +251,12 @@ NONSENSE = [{"num_classes": 0}, {"short_side": 100, "long_side": 50}, {"center_s
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigError):
         FCOS(FcosEncoder(backbone="resnet18", channels=16, width=0.25), **{"num_classes": 2, **options})
+
+
+def test_moving_the_strides_of_weights_that_were_trained_without_is_warned_about(tmp_path):
+    shape = {"backbone": "resnet26", "channels": 8, "width": 0.125}
+    body = FcosEncoder(**shape, caffe=False).backbone.body
+    torch.save(body.state_dict(), tmp_path / "v15.pth")
+    with pytest.warns(UserWarning, match="v15.pth give caffe=false"):
+        FcosEncoder(**shape, weights=str(tmp_path / "v15.pth"))
+    FcosEncoder(**shape, caffe=False, weights=str(tmp_path / "v15.pth"))  # no warning
