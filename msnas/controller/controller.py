@@ -41,7 +41,7 @@ class Controller(Generational):
         *,
         lr: float = 3.5e-4,
         clip: float = 0.2,
-        epochs: int = 4,
+        epochs: int = 20,
         minibatch: int = 20,
         entropy: float = 1e-5,
         baseline_decay: float = 0.95,

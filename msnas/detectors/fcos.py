@@ -14,12 +14,12 @@ from torchvision.ops import clip_boxes_to_image
 
 from msnas.detectors.best import best_above
 from msnas.detectors.detector import Detector
-from msnas.detectors.fcos_targets import Locations, assign, locations, losses
+from msnas.detectors.fcos_targets import BOX_LOSSES, Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform, normalisation
 from msnas.errors import ConfigError
 from supernet.nas_fcos.decoder import LEVELS, ORIGINAL, Head
-from supernet.nas_fcos.head_module import HeadModule
+from supernet.nas_fcos.head_module import BRANCHES, HeadModule
 
 Target = dict[str, Any]
 Detection = dict[str, Tensor]
@@ -32,8 +32,9 @@ class FCOS(Detector):
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side: pixels that
     images are resized to at inference. head: "fcos" (four convolutions) or a searched head as text, such as
     "5,1,5,0,4,4|0". center_sampling: > 0 trains only locations within so many strides of a box's centre (a later FCOS's
-    improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800. image_mean,
-    image_std: of RGB in 0..1; None: as the encoder wants them.
+    improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800. box_loss: "iou" or
+    "giou"; centerness_on: the branch that predicts it, "classes" or "boxes" (Table 2's last rows: "giou" and "boxes").
+    image_mean, image_std: of RGB in 0..1; None: as the encoder wants them.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class FCOS(Detector):
         head: str = ORIGINAL,
         center_sampling: float = 0.0,
         range_scale: float | None = None,
+        box_loss: str = "iou",
+        centerness_on: str = "classes",
         score_threshold: float = 0.05,
         nms_threshold: float = 0.6,
         pre_nms: int = 1000,
@@ -68,7 +71,9 @@ class FCOS(Detector):
         )
         self.encoder = encoder
         plan = None if head == ORIGINAL else Head.parse(head)
-        self.head = HeadModule(plan, channels=encoder.out_channels, num_classes=num_classes)
+        self.head = HeadModule(
+            plan, channels=encoder.out_channels, num_classes=num_classes, centerness_on=centerness_on
+        )
 
     def forward(
         self, images: list[Tensor], targets: list[Target] | None = None, architecture: Any | None = None
@@ -89,7 +94,7 @@ class FCOS(Detector):
         if self.training:
             assert targets is not None
             wanted = assign(targets, where, self.config["center_sampling"])
-            return losses(logits, distances, centerness, wanted, where)
+            return losses(logits, distances, centerness, wanted, where, box_loss=self.config["box_loss"])
         detections = self.detect(logits, distances, centerness, where, batch.image_sizes)
         originals = [(image.shape[-2], image.shape[-1]) for image in images]
         return self.transform.postprocess(detections, batch.image_sizes, originals)
@@ -155,6 +160,9 @@ def _check_options(config: dict[str, Any], encoder: Any) -> None:
         raise ConfigError(
             f"short_side <= long_side must hold, but got {config['short_side']} and {config['long_side']}."
         )
+    for name, choices in (("box_loss", tuple(BOX_LOSSES)), ("centerness_on", BRANCHES)):
+        if config[name] not in choices:
+            raise ConfigError(f"{name} must be one of {', '.join(choices)}, but got {config[name]!r}.")
     if config["center_sampling"] < 0:
         raise ConfigError(f"center_sampling >= 0 must hold, but got {config['center_sampling']}.")
     if encoder.num_groups != len(LEVELS):

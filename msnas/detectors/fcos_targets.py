@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
-from torchvision.ops import sigmoid_focal_loss
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+from msnas.detectors.targets import one_hot_classes
 
 RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, float("inf")))  # pixels, at a short side of 800
 
@@ -103,22 +105,28 @@ def centerness_of(distances: Tensor) -> Tensor:
 
 
 def losses(
-    logits: Tensor, distances: Tensor, centerness: Tensor, targets: Targets, where: Locations
+    logits: Tensor,
+    distances: Tensor,
+    centerness: Tensor,
+    targets: Targets,
+    where: Locations,
+    *,
+    box_loss: str = "iou",
 ) -> dict[str, Tensor]:
     """The three losses of predictions [B, N, K], [B, N, 4] (units of stride, positive) and [B, N] logits.
 
-    Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU, weighted by the target's centerness;
-    centerness: binary cross entropy over the positives.
+    Classification: focal (0.25, 2) over (positives + images); boxes: -log IoU (`box_loss` "giou": 1 - GIoU), weighted
+    by the target's centerness; centerness: binary cross entropy over the positives.
     """
     logits, distances = logits.float(), distances.float()
     positive = targets.labels > 0
-    wanted = one_hot(targets.labels, logits.shape[2] + 1)[..., 1:].to(logits.dtype)
+    wanted = one_hot_classes(targets.labels, logits)
     count = positive.sum()
     classification = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2.0, reduction="sum")
     aim = targets.distances[positive]
     weight = centerness_of(aim)
     predicted = (distances * where.strides[:, None])[positive]
-    regression = (iou_loss(predicted, aim) * weight).sum() / weight.sum().clamp(min=1e-6)
+    regression = (BOX_LOSSES[box_loss](predicted, aim) * weight).sum() / weight.sum().clamp(min=1e-6)
     center = binary_cross_entropy_with_logits(centerness[positive].float(), weight, reduction="sum")
     return {
         "loss_classifier": classification / (count + len(logits)),
@@ -133,6 +141,16 @@ def iou_loss(predicted: Tensor, aim: Tensor) -> Tensor:
     intersection = (overlap[:, 0] + overlap[:, 2]) * (overlap[:, 1] + overlap[:, 3])
     union = _area(predicted) + _area(aim) - intersection
     return -torch.log((intersection + 1) / (union + 1))
+
+
+def giou_loss(predicted: Tensor, aim: Tensor) -> Tensor:
+    """1 - generalised IoU (arXiv 1902.09630) of boxes given as distances from one point; both [P, 4]. Returns [P]."""
+    signs = predicted.new_tensor((-1, -1, 1, 1))
+    loss: Tensor = generalized_box_iou_loss(predicted * signs, aim * signs)
+    return loss
+
+
+BOX_LOSSES = {"iou": iou_loss, "giou": giou_loss}
 
 
 def _area(distances: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from supernet.conv_start import start_convs, start_normal
 from supernet.nas_fpn.cell_pyramid import conv3x3
 from supernet.nas_fpn.plan_cost import ANCHORS, HEAD_DEPTH
 
+STD = 0.01  # of the weights at the start
 PRIOR = 0.01  # probability of an object at the start, so that the background does not swamp the first steps
 
 
@@ -40,10 +42,13 @@ class RetinaHead(nn.Module):
         self.box_tower = Tower(channels, num_levels, lite=lite)
         self.logits = conv3x3(channels, ANCHORS * num_classes, lite=lite)
         self.deltas = conv3x3(channels, ANCHORS * 4, lite=lite)
-        self.apply(_initialise)
-        last = [layer for layer in self.logits.modules() if isinstance(layer, nn.Conv2d)][-1]
-        assert last.bias is not None
-        nn.init.constant_(last.bias, -math.log((1 - PRIOR) / PRIOR))
+        if lite:  # by their fan, for two of 0.01 in a row pass nothing on
+            start_convs(self)
+        for conv in [_convs(self.logits)[-1], _convs(self.deltas)[-1]] if lite else _convs(self):
+            start_normal(conv, STD)
+        bias = _convs(self.logits)[-1].bias
+        assert bias is not None
+        nn.init.constant_(bias, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, features: Sequence[Tensor]) -> Predictions:
         """features: one [B, C, H_l, W_l] a level."""
@@ -75,11 +80,8 @@ class Tower(nn.Module):
         return x
 
 
-def _initialise(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.normal_(layer.weight, std=0.01)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+def _convs(part: nn.Module) -> list[nn.Conv2d]:
+    return [layer for layer in part.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def _by_anchor(x: Tensor, values: int) -> Tensor:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss, one_hot
+from torch.nn.functional import huber_loss
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.ops import box_iou, sigmoid_focal_loss
+
+from msnas.detectors.targets import one_hot_classes
 
 IGNORED = -1
 
@@ -66,7 +68,7 @@ def losses(logits: Tensor, deltas: Tensor, aims: Aims, weights: LossWeights) -> 
     logits: [B, N, K], deltas: [B, N, 4]. The box loss is the mean over the four deltas.
     """
     positive, counted = aims.labels > 0, aims.labels != IGNORED
-    wanted = one_hot(aims.labels.clamp(min=0), logits.shape[2] + 1)[..., 1:].to(logits.dtype)  # [B, N, K]
+    wanted = one_hot_classes(aims.labels, logits)  # [B, N, K]
     focal = sigmoid_focal_loss(logits, wanted, alpha=weights.alpha, gamma=weights.gamma)
     huber = huber_loss(deltas[positive], aims.deltas[positive], reduction="sum", delta=weights.delta)
     normalizer = positive.sum() + 1

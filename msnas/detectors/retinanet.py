@@ -40,8 +40,9 @@ class RetinaNet(Detector):
     pixels that images are resized to at inference. anchor_scale: side of the smallest anchor of a level in
     strides; for encoders whose strides are searched, a quarter of it times 32, 64, ..., 512 pixels at a short
     side of 800. anytime: heads after every stack of the encoder, trained together (deep supervision, equal
-    weights). batch_norm_momentum: weight of the newest batch, 1 - 0.997 as published; None leaves torch's.
-    image_mean, image_std: of RGB in 0..1; None: as the encoder wants them.
+    weights); exit_losses: "mean" of their losses, or "sum". batch_norm_momentum: weight of
+    the newest batch, 1 - 0.997 as published; None leaves torch's. image_mean, image_std: of RGB in 0..1; None: as the
+    encoder wants them.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class RetinaNet(Detector):
         long_side: int = 640,
         anchor_scale: float = 4.0,
         anytime: bool = False,
+        exit_losses: str = "mean",
         lite: bool | None = None,
         focal_alpha: float = 0.25,
         focal_gamma: float = 1.5,
@@ -123,7 +125,8 @@ class RetinaNet(Detector):
         anchors = self._anchors(batch.tensors, exits[0].sizes)
         aims = assign(targets, torch.cat(anchors), self.matcher, self.coder)
         parts = [losses(torch.cat(e.logits, 1), torch.cat(e.deltas, 1), aims, self.loss_weights) for e in exits]
-        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        reduce = torch.sum if self.config["exit_losses"] == "sum" else torch.mean
+        return {name: reduce(torch.stack([part[name] for part in parts])) for name in parts[0]}
 
     @torch.no_grad()
     def detect_at_exits(
@@ -221,6 +224,8 @@ def _check_options(config: dict[str, Any]) -> None:
     ):
         if config[name] <= 0:
             raise ConfigError(f"{name} must be positive, but got {config[name]!r}.")
+    if config["exit_losses"] not in ("mean", "sum"):
+        raise ConfigError(f"exit_losses must be mean or sum, but got {config['exit_losses']!r}.")
     if config["short_side"] > config["long_side"]:
         raise ConfigError(
             f"short_side <= long_side must hold, but got {config['short_side']} and {config['long_side']}."

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from msnas.errors import DataError
 
@@ -24,6 +25,15 @@ def check_targets(targets: Sequence[Target] | None, num_images: int, num_classes
     known = (labels >= 1) & (labels <= num_classes)
     if len(boxes) != len(labels) or not bool((proper & known).all()):
         raise DataError(_fault(targets, num_classes))
+
+
+def one_hot_classes(labels: Tensor, like: Tensor) -> Tensor:
+    """`labels` [...] in 1..K, others being background, as zeros and ones [..., K] of the type of `like` [..., K].
+
+    Without torch's one-hot, whose int64 of all anchors takes four times the memory.
+    """
+    classes = torch.arange(1, like.shape[-1] + 1, device=labels.device)
+    return (labels[..., None] == classes).to(like.dtype)
 
 
 def _fault(targets: Sequence[Target], num_classes: int) -> str:

@@ -4,6 +4,7 @@ The caffe form strides in a bottleneck's first 1x1, timm's (v1.5) in its 3x3; we
 ResNeXt and MobileNetV2 are timm's as they are.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,8 +38,13 @@ class CaffeBackbone(Backbone):
         super().__init__(name, levels, width=width, weights=weights)
         self.frozen = frozen
         if caffe:
-            for module in self.body.modules():
-                _stride_in_first_conv(module)
+            moved = [_stride_in_first_conv(module) for module in self.body.modules()]
+            if weights is not None and any(moved):
+                warnings.warn(
+                    f"caffe=true moves the strides of {name}, and its weights must have been trained so: "
+                    f"timm's are not; with those of {weights} give caffe=false.",
+                    stacklevel=2,
+                )
         if frozen:
             self._freeze()
 
@@ -60,19 +66,19 @@ class CaffeBackbone(Backbone):
             module.requires_grad_(False)
 
 
-def _stride_in_first_conv(module: nn.Module) -> None:
-    """Move a plain bottleneck's stride from its 3x3 to its first 1x1."""
+def _stride_in_first_conv(module: nn.Module) -> bool:
+    """Move a plain bottleneck's stride from its 3x3 to its first 1x1; whether it was moved."""
     is_bottleneck = all(hasattr(module, name) for name in ("conv1", "conv2", "conv3"))
     if not is_bottleneck:
-        return
+        return False
     first, second = module.conv1, module.conv2
     assert isinstance(first, nn.Conv2d)
     assert isinstance(second, nn.Conv2d)
-    if second.groups == 1 and first.kernel_size == (
-        1,
-        1,
-    ):  # ResNeXt strides in its 3x3, so the published X-101
+    plain = second.groups == 1 and first.kernel_size == (1, 1)  # ResNeXt strides in its 3x3, so the published X-101
+    moved = plain and first.stride != second.stride
+    if plain:
         first.stride, second.stride = second.stride, first.stride
+    return moved
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,19 @@ def detector_cost(
     input_size: tuple[int, int],
     width: float = 1.0,
 ) -> Cost:
-    """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid)."""
+    """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid).
+
+    As `FcosEncoder` builds it: without an adapter of C2 that no block reads. The published counts hold that one.
+    """
     from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost
 
     body = caffe_backbone_cost(backbone, decoder.levels, input_size, width)
     head_channels = head_channels or channels
+    pyramid = decoder.pyramid and decoder.pyramid.without_unread_c2()
+    widths = body.channels if pyramid is None else body.channels[-pyramid.num_inputs :]
     return (
         body.cost
-        + pyramid_cost(decoder.pyramid, body.channels, channels, head_channels, input_size)
+        + pyramid_cost(pyramid, widths, channels, head_channels, input_size)
         + head_cost(decoder.head, head_channels, num_classes, input_size)
     )
 

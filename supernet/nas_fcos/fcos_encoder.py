@@ -40,6 +40,7 @@ class FcosEncoder(nn.Module):
         super().__init__()
         if isinstance(pyramid, str):
             pyramid = None if pyramid == ORIGINAL else Pyramid.parse(pyramid)
+        pyramid = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
         self.out_channels = out_channels or channels
         if channels < 1 or self.out_channels % channels or (pyramid is None and channels != self.out_channels):
             raise SpaceError(

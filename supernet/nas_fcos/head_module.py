@@ -9,29 +9,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from supernet.conv_start import start_normal
 from supernet.nas_fcos.decoder import FCOS_HEAD, HEAD_OPS, LEVELS, Head
-from supernet.nas_fcos.operations import DeformableConv, group_norm, operation
+from supernet.nas_fcos.operations import group_norm, operation
 
 MAX_LOG_DISTANCE = 9.0  # 8,000 strides: a training that goes astray stays finite
 
+BRANCHES = ("classes", "boxes")
+
 
 class HeadModule(nn.Module):
-    """Class logits, distances and centerness for every level; the centerness sits on the class branch.
+    """Class logits, distances and centerness for every level; the centerness sits on the branch `centerness_on`.
 
     `head` None is FCOS's own: four 3x3 convolutions, which have a bias (the searched ones have none).
     """
 
-    def __init__(self, head: Head | None, *, channels: int, num_classes: int) -> None:
+    def __init__(self, head: Head | None, *, channels: int, num_classes: int, centerness_on: str = "classes") -> None:
         super().__init__()
-        conv_bias = head is None
-        head = head or FCOS_HEAD
-        self.class_branch = Branch(head, channels, conv_bias)
-        self.box_branch = Branch(head, channels, conv_bias)
+        own, head = head is None, head or FCOS_HEAD
+        self.class_branch = Branch(head, channels, conv_bias=own)
+        self.box_branch = Branch(head, channels, conv_bias=own)
         self.logits = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.distances = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
+        self.centerness_on = centerness_on
         self.scales = nn.Parameter(torch.ones(len(LEVELS)))
-        self.apply(_initialise)
+        predictions = (self.logits, self.distances, self.centerness)
+        published = (self.class_branch, self.box_branch) if own else ()  # searched operations start as torch has them
+        for part in (*published, *predictions):
+            for conv in part.modules():
+                if isinstance(conv, nn.Conv2d):
+                    start_normal(conv, 0.01)
         nn.init.constant_(self.logits.bias, -math.log((1 - 0.01) / 0.01))  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,14 +55,14 @@ class HeadModule(nn.Module):
             logits.append(_flatten(self.logits(classes)))
             logarithm = self.scales[level] * self.distances(boxes).float()
             distances.append(_flatten(torch.exp(logarithm.clamp(max=MAX_LOG_DISTANCE))))
-            centerness.append(_flatten(self.centerness(classes)).squeeze(2))
+            centerness.append(_flatten(self.centerness(boxes if self.centerness_on == "boxes" else classes)).squeeze(2))
         return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(centerness, 1)
 
 
 class Branch(nn.Module):
     """The list of operations; those before the sharing index exist once for every level."""
 
-    def __init__(self, head: Head, channels: int, conv_bias: bool) -> None:
+    def __init__(self, head: Head, channels: int, *, conv_bias: bool) -> None:
         super().__init__()
         copies = [len(LEVELS) if index < head.share else 1 for index in range(len(head.ops))]
         self.layers = nn.ModuleList(
@@ -68,15 +76,6 @@ class Branch(nn.Module):
             assert isinstance(copies, nn.ModuleList)
             x = copies[level if len(copies) > 1 else 0](x)
         return x
-
-
-def _initialise(layer: nn.Module) -> None:
-    if isinstance(layer, nn.Conv2d):
-        nn.init.normal_(layer.weight, std=0.01)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    if isinstance(layer, DeformableConv):
-        nn.init.zeros_(layer.offset.weight)
 
 
 def _flatten(x: Tensor) -> Tensor:

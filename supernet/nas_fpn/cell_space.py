@@ -15,7 +15,7 @@ import numpy as np
 
 from supernet.cost import Cost, total
 from supernet.errors import SpaceError
-from supernet.nas_fpn.plan_cost import cell_cost, fixed_cost
+from supernet.nas_fpn.plan_cost import cell_cost, check_levels_fit, fixed_cost
 from supernet.nas_fpn.pyramid_plan import OPS, Cell, PyramidPlan
 from supernet.prefix_neighbours import draw_neighbour
 from supernet.space import Budget, Genome
@@ -30,9 +30,10 @@ class CellSpace:
     and never make level 3. Every choice leaves later cells the same number of choices, so a walk is uniform
     over genomes.
 
-    A cost is the whole detector's at `input_size` (height, width): backbone, projections, `stacks` copies of
-    the pyramid at `channels`, RetinaNet heads for `num_classes`. Only the levels of the intermediate cells
-    move it; so a budget is a set of level counts, and counting and uniform drawing inside it are exact, too.
+    A cost is the whole detector's at `input_size` (height, width), multiples of 2**top_level: backbone, projections,
+    `stacks` copies of the pyramid at `channels`, RetinaNet heads for `num_classes`. Only the levels of the
+    intermediate cells move it; so a budget is a set of level counts, and counting and uniform drawing inside it are
+    exact, too.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class CellSpace:
             raise SpaceError(
                 f"channels, stacks and num_classes must be at least 1, but got {channels=}, {stacks=}, {num_classes=}."
             )
+        check_levels_fit(input_size, top_level)
         self.config: dict[str, Any] = {
             "num_cells": num_cells,
             "top_level": top_level,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from supernet.cost import Cost, total
+from supernet.errors import SpaceError
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 ANCHORS = 9  # 3 scales x 3 ratios a position
 HEAD_DEPTH = 4  # 3x3 convolutions before the prediction, in the class and in the box tower
-FEATURE_LEVELS = (3, 4, 5)  # of the backbone
 
 
 def cell_cost(level: int, *, channels: int, input_size: tuple[int, int], stacks: int = 1, lite: bool = False) -> Cost:
@@ -32,12 +32,12 @@ def fixed_cost(
     lite: bool = False,
     exits: int = 1,
 ) -> Cost:
-    """Everything but the cells: backbone, projections of C3, C4, C5, and a RetinaNet head an exit."""
-    body, features = _backbone(backbone, input_size, width)
+    """Everything but the cells: backbone, projections of the backbone's features, and a RetinaNet head an exit."""
+    body, features = _backbone(backbone, levels, input_size, width)
     head = head_cost(levels, channels=channels, input_size=input_size, num_classes=num_classes, lite=lite)
     projections = [
         _conv(1, inputs, channels, _pixels(input_size, level), norms=1)
-        for level, inputs in zip(FEATURE_LEVELS, features, strict=True)
+        for level, inputs in zip(feature_levels(levels), features, strict=True)
     ]
     return total([body, *projections, Cost(exits * head.macs, exits * head.params)])
 
@@ -69,18 +69,26 @@ def fpn_level_cost(
     channels: int,
     input_size: tuple[int, int],
     num_classes: int,
+    stacks: int = 1,
     width: float = 1.0,
     lite: bool = False,
 ) -> Cost:
-    """A RetinaNet with the standard FPN: laterals, a 3x3 each for P3..P5, strided ones for P6 and P7."""
-    body, features = _backbone(backbone, input_size, width)
+    """A RetinaNet with `stacks` standard FPNs, each with a norm at every level."""
+    body, features = _backbone(backbone, levels, input_size, width)
     head = head_cost(levels, channels=channels, input_size=input_size, num_classes=num_classes, lite=lite)
+    inputs = [features, *[(channels,) * len(levels)] * (stacks - 1)]
+    return total([body, head, *(_fpn_cost(levels, widths, channels, input_size, lite=lite) for widths in inputs)])
+
+
+def _fpn_cost(
+    levels: Sequence[int], in_channels: Sequence[int], channels: int, input_size: tuple[int, int], *, lite: bool
+) -> Cost:
+    """A lateral for every input, and a 3x3 with its norm at every level: those beyond the inputs are strided."""
     laterals = [
-        _conv(1, inputs, channels, _pixels(input_size, level))
-        for level, inputs in zip(FEATURE_LEVELS, features, strict=True)
+        _conv(1, width, channels, _pixels(input_size, n)) for n, width in zip(levels, in_channels, strict=False)
     ]
-    outputs = [_conv(3, channels, channels, _pixels(input_size, level), lite=lite) for level in levels]
-    return total([body, head, *laterals, *outputs])
+    outputs = [_conv(3, channels, channels, _pixels(input_size, level), lite=lite, norms=1) for level in levels]
+    return total([*laterals, *outputs])
 
 
 def head_cost(
@@ -93,10 +101,28 @@ def head_cost(
     return total([*predictions, *[layer] * (2 * HEAD_DEPTH)])
 
 
-def _backbone(name: str, input_size: tuple[int, int], width: float) -> tuple[Cost, tuple[int, ...]]:
+def feature_levels(levels: Sequence[int]) -> tuple[int, ...]:
+    """Levels of the backbone that a pyramid of `levels` reads: 3, 4 and 5, as far as it has them."""
+    return tuple(level for level in levels if level <= 5)
+
+
+def check_levels_fit(input_size: tuple[int, int], top_level: int) -> None:
+    """Raise SpaceError unless both sides are multiples of the coarsest level's stride, as a detector pads them."""
+    stride, (height, width) = 1 << top_level, input_size
+    if min(height, width) < 1 or height % stride or width % stride:
+        padded = "x".join(str(max(1, -(-side // stride)) * stride) for side in (height, width))
+        raise SpaceError(
+            f"Height and width of the input must be multiples of {stride}, the stride of P{top_level}, "
+            f"but got {height}x{width}; it is padded to {padded}, count at that size."
+        )
+
+
+def _backbone(
+    name: str, levels: Sequence[int], input_size: tuple[int, int], width: float
+) -> tuple[Cost, tuple[int, ...]]:
     from supernet.backbone import backbone_cost
 
-    return backbone_cost(name, FEATURE_LEVELS, input_size, width)
+    return backbone_cost(name, feature_levels(levels), input_size, width)
 
 
 def _conv(size: int, fan_in: int, out: int, pixels: int, *, lite: bool = False, norms: int = 0) -> Cost:

@@ -10,36 +10,52 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d, pad, relu
+from torch.nn.functional import max_pool2d, pad
 
 from supernet.backbone import Backbone
+from supernet.conv_start import start_convs
 from supernet.errors import SpaceError
-from supernet.nas_fpn.cell_pyramid import MergingPyramid, conv3x3
+from supernet.nas_fpn.cell_pyramid import MergingPyramid
 from supernet.nas_fpn.dropblock import DropBlock
+from supernet.nas_fpn.fpn_stack import FpnStack
+from supernet.nas_fpn.plan_cost import feature_levels
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
-
-FEATURE_LEVELS = (3, 4, 5)  # of the backbone
 
 
 class _LevelEncoder(nn.Module, ABC):
     """What the two necks share: the backbone, the levels, and padding to what the coarsest level needs."""
 
-    num_exits = 1
+    pyramids: nn.ModuleList  # one a stack
 
     def __init__(
-        self, backbone: str, levels: tuple[int, ...], channels: int, lite: bool, width: float, weights: str | None
+        self,
+        backbone: str,
+        levels: tuple[int, ...],
+        channels: int,
+        stacks: int,
+        lite: bool,
+        width: float,
+        weights: str | None,
     ) -> None:
         super().__init__()
-        if channels < 1:
-            raise SpaceError(f"`channels >= 1` must hold, but got {channels=}.")
+        if min(channels, stacks) < 1:
+            raise SpaceError(f"`channels >= 1` and `stacks >= 1` must hold, but got {channels=}, {stacks=}.")
+        self.num_exits = stacks
         self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
         self.divisor = 2 ** max(levels)
-        self.backbone = Backbone(backbone, FEATURE_LEVELS, width=width, weights=weights)
+        self.backbone = Backbone(backbone, feature_levels(levels), width=width, weights=weights)
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
 
     @abstractmethod
+    def _inputs(self, features: list[Tensor]) -> list[Tensor]:
+        """What the first stack reads, from C3, C4, C5."""
+
     def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
         """The pyramid after each stack, one after the other; what is not taken is not computed."""
+        features = self._inputs(self._features(images))
+        for pyramid in self.pyramids:
+            features = pyramid(features)
+            yield features
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] of any size to [B, C, H' / 2**l, W' / 2**l] for each level l, finest first.
@@ -51,7 +67,7 @@ class _LevelEncoder(nn.Module, ABC):
         return last
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """C3, C4, C5 of the padded images."""
+        """C3, C4, C5 (those of the levels) of the padded images."""
         height, width = images.shape[-2:]
         padded = pad(images, (0, -width % self.divisor, 0, -height % self.divisor))
         features: list[Tensor] = self.backbone(padded)
@@ -79,13 +95,10 @@ class NasFpnEncoder(_LevelEncoder):
         weights: str | None = None,
     ) -> None:
         self.plan = PyramidPlan.parse(plan) if isinstance(plan, str) else plan
-        super().__init__(backbone, self.plan.levels, channels, lite, width, weights)
-        if stacks < 1:
-            raise SpaceError(f"`stacks >= 1` must hold, but got {stacks=}.")
+        super().__init__(backbone, self.plan.levels, channels, stacks, lite, width, weights)
         drop = dict(dropblock) if dropblock else None
         options = {"channels": channels, "stacks": stacks, "lite": lite, "dropblock": drop, "width": width}
         self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options}
-        self.num_exits = stacks
         self.projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(inputs, channels, 1), nn.BatchNorm2d(channels)) for inputs in self.backbone.channels
         )
@@ -93,20 +106,18 @@ class NasFpnEncoder(_LevelEncoder):
         self.pyramids = nn.ModuleList(
             MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop) for _ in range(stacks)
         )
-        _initialise([self.projections, self.pyramids])
+        for part in (self.projections, self.pyramids):
+            start_convs(part)
 
-    def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
-        """The pyramid after each stack, one after the other; what is not taken is not computed."""
-        inputs = [project(c) for project, c in zip(self.projections, self._features(images), strict=True)]
+    def _inputs(self, features: list[Tensor]) -> list[Tensor]:
+        inputs = [project(c) for project, c in zip(self.projections, features, strict=True)]
         while len(inputs) < len(self.levels):
             inputs.append(max_pool2d(inputs[-1], 2))  # C6 and C7
-        for pyramid in self.pyramids:
-            inputs = pyramid(inputs)
-            yield inputs
+        return inputs
 
 
 class FpnLevelEncoder(_LevelEncoder):
-    """A backbone and the standard FPN: P6 by a strided 3x3 on P5, P7 on ReLU(P6); no norms.
+    """A backbone and `stacks` standard FPNs with norms (Fig. 8a); later ones read all levels of the one before.
 
     lite: every 3x3 depthwise separable (FPNLite).
     """
@@ -117,35 +128,20 @@ class FpnLevelEncoder(_LevelEncoder):
         backbone: str = "resnet50",
         channels: int = 256,
         top_level: int = 7,
+        stacks: int = 1,
         lite: bool = False,
         width: float = 1.0,
         weights: str | None = None,
     ) -> None:
-        if top_level not in (5, 6, 7):
-            raise SpaceError(f"top_level must be 5, 6 or 7, but got {top_level=}.")
-        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, lite, width, weights)
-        options = {"channels": channels, "top_level": top_level, "lite": lite, "width": width}
+        if top_level not in (4, 5, 6, 7):
+            raise SpaceError(f"top_level must be 4, 5, 6 or 7, but got {top_level=}.")
+        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, stacks, lite, width, weights)
+        options = {"channels": channels, "top_level": top_level, "stacks": stacks, "lite": lite, "width": width}
         self.config: dict[str, Any] = {"backbone": backbone, **options}
-        self.laterals = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in self.backbone.channels)
-        self.outputs = nn.ModuleList(conv3x3(channels, channels, lite=lite) for _ in FEATURE_LEVELS)
-        self.extras = nn.ModuleList(conv3x3(channels, channels, lite=lite, stride=2) for _ in range(6, top_level + 1))
-        _initialise([self.laterals, self.outputs, self.extras])
+        inputs = [self.backbone.channels, *[[channels] * len(self.levels)] * (stacks - 1)]
+        self.pyramids = nn.ModuleList(
+            FpnStack(widths, num_levels=len(self.levels), channels=channels, lite=lite) for widths in inputs
+        )
 
-    def exits(self, images: Tensor) -> Iterator[list[Tensor]]:
-        """The one pyramid there is."""
-        inner = [lateral(c) for lateral, c in zip(self.laterals, self._features(images), strict=True)]
-        for finer in range(len(inner) - 2, -1, -1):
-            inner[finer] = inner[finer] + interpolate(inner[finer + 1], scale_factor=2.0, mode="nearest")
-        pyramid = [output(x) for output, x in zip(self.outputs, inner, strict=True)]
-        for index, extra in enumerate(self.extras):
-            pyramid.append(extra(relu(pyramid[-1]) if index else pyramid[-1]))
-        yield pyramid
-
-
-def _initialise(parts: list[nn.ModuleList]) -> None:
-    for part in parts:
-        for layer in part.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+    def _inputs(self, features: list[Tensor]) -> list[Tensor]:
+        return features

@@ -51,12 +51,12 @@ class PyramidPlan:
         each once, from level 3 on.
         """
         cells = tuple(_parse_cell(part, number) for number, part in enumerate(text.split("|"), start=1))
-        for top in (7, 6):
+        for top in (7, 6, 5, 4):
             levels = tuple(range(3, top + 1))
             if sorted(cell.level for cell in cells[-len(levels) :]) == list(levels):
                 return cls(cells, levels)
         raise SpaceError(
-            f"The last cells must make each of the levels 3..7 (or 3..6) once, "
+            f"The last cells must make each of the levels 3..7 (or 3..6, 3..5, 3..4) once, "
             f"but the levels are {','.join(str(cell.level) for cell in cells)}."
         )
 

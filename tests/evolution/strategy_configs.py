@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "strategy").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "conf" / "strategy"
+CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.startswith("by_scale_"))  # those name others
 
 
 def factory(config: Path) -> Callable[..., Any]:

@@ -57,6 +57,7 @@ class FpnOptions:
     backbone: str
     width: float
     channels: int
+    stacks: int
     scaled: bool
     pretrained: str | None
 
@@ -110,7 +111,7 @@ class CellFamily(CandidateFamily):
 
     @property
     def _baseline_shape(self) -> dict[str, Any]:
-        shape = {name: getattr(self.baseline, name) for name in ("backbone", "width", "channels")}
+        shape = {name: getattr(self.baseline, name) for name in ("backbone", "width", "channels", "stacks")}
         return {**shape, "lite": self.space.config["lite"]}
 
     @property

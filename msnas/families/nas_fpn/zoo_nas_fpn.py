@@ -10,12 +10,10 @@ from typing import Any
 
 from msnas.families.family import Picture, nothing_searched
 from supernet.cost import Cost
-from supernet.errors import SpaceError
-from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
+from supernet.nas_fpn.plan_cost import check_levels_fit, fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import DISCOVERED, PyramidPlan
 
 CLASSES = 91
-DIVISOR = 2 ** DISCOVERED.levels[-1]
 BACKBONES = {"mv2": "mobilenetv2_100", "r50": "resnet50", "r101": "resnet101", "r152": "resnet152"}
 
 
@@ -44,7 +42,7 @@ class PublishedRetinaNet:
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 128."""
         size = input_size or self.input_size
-        _check(size)
+        check_levels_fit(size, DISCOVERED.levels[-1])
         cost = self._cost(size)
         neck = f"{self.stacks}@{self.channels} {DISCOVERED}" if self.stacks else f"fpn@{self.channels}"
         return {
@@ -69,15 +67,6 @@ class PublishedRetinaNet:
         if self.stacks:
             return nas_fpn_cost(DISCOVERED, stacks=self.stacks, input_size=size, num_classes=CLASSES, **shape)
         return fpn_level_cost(DISCOVERED.levels, input_size=size, num_classes=CLASSES, **shape)
-
-
-def _check(size: tuple[int, int]) -> None:
-    if any(side < 1 or side % DIVISOR for side in size):
-        padded = "x".join(str(max(1, -(-side // DIVISOR)) * DIVISOR) for side in size)
-        raise SpaceError(
-            f"Height and width of the input must be multiples of {DIVISOR}, but got {size[0]}x{size[1]}; "
-            f"it is padded to {padded}, count at that size."
-        )
 
 
 ENTRIES = [

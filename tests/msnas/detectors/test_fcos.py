@@ -2,13 +2,17 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from msnas.detectors.fcos import FCOS
-from msnas.detectors.fcos_targets import Targets, assign, centerness_of, iou_loss, locations, losses
+from msnas.detectors.fcos_targets import Targets, assign, centerness_of, giou_loss, iou_loss, locations, losses
+from msnas.detectors.targets import one_hot_classes
 from msnas.errors import ConfigError
 from msnas.export import model_file
 from supernet.nas_fcos.decoder import PUBLISHED
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.head_module import HeadModule
+from supernet.nas_fcos.pyramid_module import PyramidModule
 from supernet.strides.architecture import Architecture
 from supernet.strides.stride_encoder import MixedEncoder
 
@@ -159,20 +163,69 @@ def test_fcos_runs_over_a_searched_encoder():
     assert all(part.isfinite() for part in parts.values())
 
 
-def test_a_pyramid_over_c3_detects_as_the_same_pyramid_over_c2_that_reads_none_of_it():
-    pyramids = (PUBLISHED.pyramid, PUBLISHED.pyramid.without_unread_c2())
-    four, three = (FcosEncoder(p, backbone="resnet18", channels=16, width=0.25).eval() for p in pyramids)
-    weights = {k: v for k, v in four.state_dict().items() if not k.startswith("neck.adapters.0.")}
-    three.load_state_dict(
-        {k.replace(f"adapters.{i}", f"adapters.{i - 1}"): v for k, v in weights.items() for i in [_adapter(k)]}
-    )
-    images = torch.rand(1, 3, 64, 64)
-    for a, b in zip(four(images), three(images), strict=True):
+def test_an_adapter_of_c2_that_nothing_reads_is_not_built_and_changes_nothing():
+    torch.manual_seed(0)
+    encoder = FcosEncoder(PUBLISHED.pyramid, backbone="resnet18", channels=16, width=0.25).eval()
+    neck, features = encoder.neck, encoder.backbone(torch.rand(1, 3, 64, 64))
+    assert (neck.num_inputs, len(neck.adapters)) == (3, 3)
+    four = PyramidModule(PUBLISHED.pyramid, channels=16, in_channels=encoder.backbone.channels).eval()
+    for name in ("blocks", "p6", "p7"):
+        getattr(four, name).load_state_dict(getattr(neck, name).state_dict())
+    four.adapters = torch.nn.ModuleList([four.adapters[0], *neck.adapters])
+    for a, b in zip(four(features), neck(features), strict=True):
         assert torch.equal(a, b)
 
 
-def _adapter(key):
-    return int(key.split(".")[2]) if key.startswith("neck.adapters.") else 0
+def test_giou_is_minus_1_far_apart_and_the_iou_loss_is_unchanged():
+    distances, far = torch.tensor([[3.0, 4, 5, 6]]), torch.tensor([[-1e6, -1e6, 1e6 + 1, 1e6 + 1]])
+    assert giou_loss(distances, distances).item() == pytest.approx(0, abs=1e-6)
+    assert giou_loss(far, distances).item() == pytest.approx(2, abs=1e-4)
+
+
+def test_with_giou_the_distances_learn_and_only_the_box_loss_is_another():
+    where, n = grid(64), len(grid(64).points)
+    targets = assign([target([0, 0, 60, 60])], where)
+    predictions = torch.zeros(1, n, 3), torch.ones(1, n, 4, requires_grad=True), torch.zeros(1, n)
+    iou, giou = (losses(*predictions, targets, where, box_loss=kind) for kind in ("iou", "giou"))
+    assert [name for name in iou if iou[name] != giou[name]] == ["loss_box_reg"]
+    assert torch.autograd.grad(giou["loss_box_reg"], predictions[1])[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize(("branch", "learns"), [("classes", "class_branch"), ("boxes", "box_branch")])
+def test_the_centerness_sits_on_the_branch_it_is_told(branch, learns):
+    head = HeadModule(None, channels=16, num_classes=2, centerness_on=branch)
+    head([torch.rand(1, 16, 4, 4)] * 5)[2].sum().backward()
+    names = ("class_branch", "box_branch")
+    assert [n for n in names if next(getattr(head, n).parameters()).grad is not None] == [learns]
+
+
+@pytest.mark.parametrize("option", [{"box_loss": "l1"}, {"centerness_on": "none"}])
+def test_an_option_that_is_none_of_the_choices_is_one_clear_error(option):
+    with pytest.raises(ConfigError, match=f"{next(iter(option))} must be one of"):
+        FCOS(FcosEncoder(backbone="resnet10", channels=8, width=0.125), num_classes=2, **option)
+
+
+def test_zeros_and_ones_of_the_classes_are_torchs_one_hot():
+    labels = torch.tensor([[0, 2, -1, 3]])
+    expected = torch.nn.functional.one_hot(labels.clamp(min=0), 4)[..., 1:].float()
+    assert torch.equal(one_hot_classes(labels, torch.zeros(1, 4, 3)), expected)
+
+
+def test_no_int64_of_all_locations_and_classes_is_made():
+    where = grid(64)
+    seen = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            seen.extend(x for x in [out] if isinstance(x, torch.Tensor) and x.dtype == torch.int64)
+            return out
+
+    n = len(where.points)
+    targets = assign([target([0, 0, 60, 60])], where)
+    with Watch():
+        losses(torch.zeros(1, n, 7), torch.ones(1, n, 4), torch.zeros(1, n), targets, where)
+    assert max(x.numel() for x in seen) < 7 * n
 
 
 def test_a_detector_of_frozen_norms_keeps_their_statistics():
@@ -204,3 +257,12 @@ def test_images_are_normalised_as_the_backbone_wants_them():
     encoder = FcosEncoder(backbone="tf_efficientnet_lite0", channels=8)
     detector = FCOS(encoder, num_classes=2, short_side=64, long_side=64)
     assert detector.transform.image_mean == detector.config["image_mean"] == [0.5, 0.5, 0.5]
+
+
+def test_moving_the_strides_of_weights_that_were_trained_without_is_warned_about(tmp_path):
+    shape = {"backbone": "resnet26", "channels": 8, "width": 0.125}
+    body = FcosEncoder(**shape, caffe=False).backbone.body
+    torch.save(body.state_dict(), tmp_path / "v15.pth")
+    with pytest.warns(UserWarning, match="v15.pth give caffe=false"):
+        FcosEncoder(**shape, weights=str(tmp_path / "v15.pth"))
+    FcosEncoder(**shape, caffe=False, weights=str(tmp_path / "v15.pth"))  # no warning

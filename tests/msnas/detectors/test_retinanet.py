@@ -61,6 +61,12 @@ def test_every_parameter_gets_a_gradient(anytime):
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+def test_exits_lose_the_sum_where_it_is_asked_for():
+    parts = {kind: detector(anytime=True, exit_losses=kind)(*scene()) for kind in ("mean", "sum")}
+    for name, mean in parts["mean"].items():
+        assert torch.isclose(parts["sum"][name], 2 * mean)  # two stacks
+
+
 def test_images_without_objects_can_be_trained_on():
     images, targets = scene()
     targets[0] = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -153,9 +159,7 @@ class _Heads(torch.nn.Module):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("lite", [False, True])
 def test_the_closed_form_equals_a_count_on_the_built_detector(seed, lite):
-    space = CellSpace(
-        num_cells=6 + seed, top_level=6 + seed % 2, channels=24, stacks=1 + seed, lite=lite, num_classes=7
-    )
+    space = CellSpace(num_cells=6 + seed, top_level=4 + seed, channels=24, stacks=1 + seed, lite=lite, num_classes=7)
     genome = space.sample(np.random.default_rng(seed))
     with torch.device("meta"):
         encoder = NasFpnEncoder(space.decode(genome), backbone="resnet10", channels=24, stacks=1 + seed, lite=lite)
@@ -180,14 +184,12 @@ def test_the_closed_form_knows_exits(exits):
     assert (macs, params) == (cost.macs, cost.params)
 
 
-@pytest.mark.parametrize("lite", [False, True])
-def test_the_closed_form_of_the_fpn_equals_a_count(lite):
+@pytest.mark.parametrize(("lite", "stacks", "top_level"), [(False, 1, 7), (True, 3, 7), (False, 2, 5), (True, 2, 4)])
+def test_the_closed_form_of_the_fpn_equals_a_count(lite, stacks, top_level):
+    shape = {"backbone": "mobilenetv2_100", "channels": 24, "lite": lite, "stacks": stacks}
     with torch.device("meta"):
-        macs, params = counted(
-            FpnLevelEncoder(backbone="mobilenetv2_100", channels=24, lite=lite), (256, 384), lite=lite
-        )
-    options = {"channels": 24, "input_size": (256, 384), "lite": lite, "num_classes": 7}
-    cost = fpn_level_cost((3, 4, 5, 6, 7), backbone="mobilenetv2_100", **options)
+        macs, params = counted(FpnLevelEncoder(**shape, top_level=top_level), (256, 384), lite=lite)
+    cost = fpn_level_cost(range(3, top_level + 1), **shape, input_size=(256, 384), num_classes=7)
     assert (macs, params) == (cost.macs, cost.params)
 
 

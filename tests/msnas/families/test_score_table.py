@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msnas.config.compose import groups
 from supernet.space import Budget
 from supernet.strides.stride_space import StrideSpace
 
@@ -16,7 +15,7 @@ SPEC = importlib.util.spec_from_file_location("replay", FOLDER / "replay.py")
 replay = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(replay)
 
-SEEDS = {"controller": 3, "controller_nas_fcos": 3}  # of the slow ones
+SEEDS = {"controller": 3}  # of the slow one
 EVALUATIONS = 64
 
 
@@ -33,7 +32,7 @@ def asked(name, seed, again=0):
     return replay.search(replay.make_strategy(name, read().space, seed), read(), EVALUATIONS)
 
 
-@pytest.mark.parametrize("name", groups()["strategy"])
+@pytest.mark.parametrize("name", replay.STRATEGIES)
 class TestStrategyOnTheTable:
     def test_it_asks_for_different_architectures_of_the_table_only(self, name, table):
         genomes = asked(name, 0)

@@ -15,7 +15,7 @@ from msnas.files import read_json
 from msnas.report.page import report
 
 Embedded = Callable[[Path], Any]
-WORDS = ["space=nas_fcos_fpn", "detector=fcos", "strategy=controller_nas_fcos", "budget=none", "input=128x128"]
+WORDS = ["space=nas_fcos_fpn", "detector=fcos", "strategy=controller", "budget=none", "input=128x128"]
 WORDS += ["strategy.hidden=8", "space.blocks=4", "heads.layers=2"]
 WORDS += ["strategy.population_size=6", "strategy.children=6", "strategy.iterations=2"]
 WORDS += ["heads.population_size=30", "heads.children=30", "heads.iterations=1"]

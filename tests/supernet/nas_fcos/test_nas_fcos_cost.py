@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from supernet.cost import Cost
+from supernet.cost import Cost, total
 from supernet.mac_counter import count_macs, count_params
+from supernet.nas_fcos.caffe_backbone import CaffeBackbone, caffe_backbone_cost
 from supernet.nas_fcos.decoder import PUBLISHED, Decoder
 from supernet.nas_fcos.decoder_cost import detector_cost, head_cost, pyramid_cost
 from supernet.nas_fcos.fcos_encoder import FcosEncoder, make_pyramid
@@ -35,17 +36,30 @@ class Network(nn.Module):
 
     def __init__(self, decoder, backbone, channels, head_channels, num_classes=80):
         super().__init__()
-        self.encoder = FcosEncoder(decoder.pyramid, backbone=backbone, channels=channels, out_channels=head_channels)
+        self.backbone = CaffeBackbone(backbone, decoder.levels)
+        self.pyramid = make_pyramid(decoder.pyramid, self.backbone.channels, channels, head_channels)
         self.head = HeadModule(decoder.head, channels=head_channels, num_classes=num_classes)
 
     def forward(self, images):
-        return self.head(self.encoder(images))
+        return self.head(self.pyramid(self.backbone(images)))
 
 
 @pytest.mark.parametrize(("name", "decoder", "backbone", "channels", "head", "macs", "params"), EXACT)
 def test_costs_are_the_reference_integers(name, decoder, backbone, channels, head, macs, params):
-    cost = detector_cost(decoder, backbone, channels=channels, head_channels=head, num_classes=80, input_size=SIZE)
-    assert cost == Cost(macs, params)
+    body = caffe_backbone_cost(backbone, decoder.levels, SIZE)
+    pyramid = pyramid_cost(decoder.pyramid, body.channels, channels, head, SIZE)
+    assert total([body.cost, pyramid, head_cost(decoder.head, head, 80, SIZE)]) == Cost(macs, params)
+
+
+@pytest.mark.parametrize("decoder", [PUBLISHED, NO_C2, FCOS])
+def test_a_detector_runs_no_adapter_that_nothing_reads_and_costs_none(decoder):
+    cost = detector_cost(decoder, "resnet50", channels=256, num_classes=80, input_size=SIZE)
+    with torch.device("meta"):
+        encoder = FcosEncoder(decoder.pyramid)
+        head = HeadModule(decoder.head, channels=256, num_classes=80)
+        counted = count_macs(nn.Sequential(encoder, head), torch.empty(1, 3, *SIZE))
+    assert (cost.macs, cost.params) == (counted, count_params(encoder) + count_params(head))
+    assert cost.macs == (169_822_191_104 if decoder is FCOS else 185_752_464_896)
 
 
 @pytest.mark.parametrize(("name", "decoder", "backbone", "channels", "head", "macs", "params"), EXACT[:6])

@@ -1,10 +1,12 @@
 """Merging cells compute what the paper draws, at any width, depth, number of levels and image size."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from supernet.nas_fpn.cell_pyramid import MergingPyramid, global_pooling, resample
+from supernet.nas_fpn.cell_space import CellSpace
 from supernet.nas_fpn.plan_encoder import FpnLevelEncoder, NasFpnEncoder
 from supernet.nas_fpn.pyramid_plan import DISCOVERED, PyramidPlan
 
@@ -106,3 +108,21 @@ def test_every_stack_is_an_exit_and_later_stacks_do_not_run():
         exits = encoder.exits(torch.zeros(1, 3, 128, 128))
         next(exits), next(exits)
     assert ran == [0, 1]
+
+
+@pytest.mark.parametrize("top_level", [4, 5, 6, 7])
+def test_every_top_level_that_a_space_takes_is_one_that_its_text_and_its_detector_know(top_level):
+    space = CellSpace(num_cells=6, top_level=top_level, channels=8, input_size=(256, 128))
+    plan = space.decode(space.sample(np.random.default_rng(0)))
+    assert space.parse(str(plan)) == plan
+    with torch.device("meta"):
+        shapes = {"backbone": "resnet10", "channels": 8, "width": 0.125}
+        for encoder in (NasFpnEncoder(plan, stacks=2, **shapes), FpnLevelEncoder(top_level=top_level, **shapes)):
+            sides = [x.shape[-1] for x in encoder(torch.empty(2, 3, 256, 128))]
+            assert sides == [128 >> level for level in space.levels]
+
+
+def test_later_fpn_stacks_read_all_levels_and_have_norms_on_all():
+    first, second = FpnLevelEncoder(backbone="resnet10", channels=8, width=0.125, stacks=2).pyramids
+    assert [len(part) for part in (first.laterals, first.extras, first.norms)] == [3, 2, 5]
+    assert [len(part) for part in (second.laterals, second.extras, second.norms)] == [5, 0, 5]

@@ -167,3 +167,9 @@ def test_a_genome_that_names_no_pyramid_is_an_error(genome, message):
 def test_a_setting_that_makes_no_space_is_an_error(settings, message):
     with pytest.raises(SpaceError, match=message):
         CellSpace(**settings)
+
+
+def test_a_size_that_the_coarsest_level_does_not_divide_is_an_error_that_names_the_padded_one():
+    assert CellSpace(num_cells=15, top_level=6, input_size=(832, 1280)).divisor == 64
+    with pytest.raises(SpaceError, match="padded to 896x1280"):
+        CellSpace(input_size=(832, 1280))

@@ -8,7 +8,7 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from msnas.families.nas_fcos.zoo_nas_fcos import BACKBONES, CLASSES, ENTRIES
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_elementwise, count_macs, count_params
-from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.fcos_encoder import FcosEncoder, make_pyramid
 from supernet.nas_fcos.head_module import HeadModule
 
 ZOO = {entry.name: entry for entry in ENTRIES}
@@ -39,6 +39,10 @@ class Network(nn.Module):
             out_channels=outer,
             frozen=True,
         )
+        # The published counts hold an adapter of C2 that nothing reads.
+        pyramid, (inner, outer) = entry.decoder.pyramid, entry.channels
+        widths = self.encoder.backbone.channels
+        self.encoder.neck = make_pyramid(pyramid, widths, inner, outer)
         if entry.anchors:
             self.head = RetinaNetHead(outer, 9, CLASSES)
         else:

@@ -1,0 +1,104 @@
+"""Before the first step, no stage of any detector is dead or explodes: neither forwards nor backwards."""
+
+import math
+
+import pytest
+import torch
+
+from msnas.detectors.fcos import FCOS
+from msnas.detectors.retina_head import Tower
+from msnas.detectors.retinanet import RetinaNet
+from supernet.nas_fcos.decoder import AGGREGATIONS, HEAD_OPS, PUBLISHED, UNARY_OPS
+from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.head_module import Branch
+from supernet.nas_fpn.plan_encoder import FpnLevelEncoder, NasFpnEncoder
+from supernet.nas_fpn.pyramid_plan import DISCOVERED
+
+RESNET = {"backbone": "resnet10", "width": 0.25}
+BOXES = [[0.08, 0.08, 0.24, 0.24], [0.12, 0.16, 0.6, 0.7], [0.03, 0.03, 0.94, 0.98]]  # in sides of the image
+
+
+def stages(model):
+    """Every output of backbone, pyramid and towers, in one forward pass in training; and one backward pass."""
+    seen = {"backbone": [], "pyramid": [], "towers": []}
+
+    def keep(stage):
+        def hook(module, inputs, output):
+            for x in output if isinstance(output, list | tuple) else [output]:
+                x.retain_grad()
+                seen[stage].append(x)
+
+        return hook
+
+    model.encoder.backbone.register_forward_hook(keep("backbone"))
+    for module in model.modules():
+        if isinstance(module, Tower | Branch):
+            module.register_forward_pre_hook(lambda module, inputs: keep("pyramid")(module, (), inputs[0]))
+            module.register_forward_hook(keep("towers"))
+    torch.manual_seed(1)
+    side = model.config["short_side"]
+    target = {"boxes": side * torch.tensor(BOXES), "labels": torch.tensor([1, 2, 3])}
+    sum(model([torch.rand(3, side, side) for _ in range(2)], [target] * 2).values()).backward()
+    return seen
+
+
+def is_alive(model):
+    """Whether deviations of all outputs, and gradients of all stages, are within a factor of 30 of each other."""
+    seen = stages(model.train())
+    deviations = [float(x.detach().std()) for outputs in seen.values() for x in outputs]
+    squares = [sum(float(x.grad.square().sum()) for x in xs if x.grad is not None) for xs in seen.values()]
+    gradients = [math.sqrt(square) for square in squares]
+    return max(deviations) < 30 * min(deviations) and max(gradients) < 30 * min(gradients)
+
+
+def retinanet(encoder):
+    torch.manual_seed(0)
+    return RetinaNet(encoder(), num_classes=5, short_side=256, long_side=256)  # P7 of several positions
+
+
+def fcos(pyramid, head):
+    torch.manual_seed(0)
+    return FCOS(FcosEncoder(pyramid, channels=32, **RESNET), num_classes=5, short_side=96, long_side=96, head=head)
+
+
+@pytest.mark.parametrize(("lite", "backbone"), [(False, RESNET), (True, {"backbone": "mobilenetv2_100"})])
+@pytest.mark.parametrize("kind", [FpnLevelEncoder, lambda **shape: NasFpnEncoder(DISCOVERED, **shape)])
+def test_retinanet_starts_alive(kind, lite, backbone):
+    assert is_alive(retinanet(lambda: kind(channels=48, stacks=2, lite=lite, **backbone)))
+
+
+@pytest.mark.parametrize(("pyramid", "head"), [("fcos", "fcos"), str(PUBLISHED).split("/")])
+def test_published_fcos_detectors_start_alive(pyramid, head):
+    assert is_alive(fcos(pyramid, head))
+
+
+@pytest.mark.parametrize("op", range(len(HEAD_OPS)))
+def test_every_operation_of_a_head_starts_alive(op):
+    assert is_alive(fcos("fcos", f"{','.join(6 * [str(op)])}|3"))
+
+
+@pytest.mark.parametrize("op", range(len(UNARY_OPS)))
+@pytest.mark.parametrize("aggregation", range(len(AGGREGATIONS)))
+def test_every_operation_of_a_pyramid_starts_alive(op, aggregation):
+    blocks = ((3, 3), (3, 4), (2, 5), (1, 6), (3, 5), (2, 7), (7, 7))  # the last three are the outputs
+    text = ":".join(f"{first},{second},{op},{op},{aggregation}" for first, second in blocks)
+    assert is_alive(fcos(text, str(PUBLISHED.head)))
+
+
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("kind", [FpnLevelEncoder, lambda **shape: NasFpnEncoder(DISCOVERED, stacks=1, **shape)])
+def test_the_levels_of_a_pyramid_start_at_one_size(kind, lite):
+    """The fan of a dense convolution on a depthwise one left P6 at a sixth of P3."""
+    torch.manual_seed(0)
+    features = kind(channels=48, lite=lite, **RESNET)(torch.rand(2, 3, 256, 256))
+    deviations = [float(x.detach().std()) for x in features]
+    assert max(deviations) < 3 * min(deviations)
+
+
+def test_only_predictions_and_the_published_head_start_at_001():
+    branch = fcos("fcos", "1,2,5,0,4,4|0").head.class_branch
+    dense, separable = (branch.layers[place][0][0] for place in (0, 1))
+    assert float(dense.weight.detach().std()) == pytest.approx(1 / math.sqrt(3 * 9 * 32), rel=0.05)  # torch's default
+    assert float(separable[0].weight.detach().std()) == pytest.approx(1 / math.sqrt(3 * 9), rel=0.1)
+    published = fcos("fcos", "fcos").head
+    assert float(published.class_branch.layers[0][0][0].weight.detach().std()) == pytest.approx(0.01, rel=0.05)
