@@ -61,8 +61,8 @@ def open_data(settings: DataSettings, *, seed: int = 0, scoring: bool = True) ->
         kept, held = _test_split(source.train, groups, settings.val_fraction, seed, notes)
         train, val, groups = everything.subset(kept), everything.subset(held), groups.subset(kept)
     parts = _search_split(settings, train, groups, seed, notes)
-    if scoring and not any(image.has_boxes for image in parts[1].images):
-        raise DataError(_nothing_to_score(train, parts[1]))
+    if scoring:
+        _refuse_boxless(train, parts[0], parts[1])
     if not settings.keep_empty:
         train, parts = _with_boxes(train), (_with_boxes(parts[0]), *parts[1:])
     for note in notes:
@@ -157,15 +157,16 @@ def _counted(name: str, part: DetectionDataset, train: DetectionDataset) -> str:
     return f"{name}: {len(part)} of {len(train)} training images, {boxes.total()} boxes of {classes}.{without}"
 
 
-def _nothing_to_score(train: DetectionDataset, search_val: DetectionDataset) -> str:
-    boxed = sum(image.has_boxes for image in train.images)
-    crowds = sum(item.crowd for image in search_val.images for item in image.annotations)
-    only = f" ({crowds} crowd regions, which score nothing)" if crowds else ""
-    why = f"{boxed} of {len(train)} training images have any" if len(search_val) else _undivided(len(train))
-    return (
-        f"search_val must have boxes, by which candidates are scored, but has none{only}: {why}. Annotate more images, "
-        "or check data.group."
-    )
+def _refuse_boxless(train: DetectionDataset, supernet_train: DetectionDataset, search_val: DetectionDataset) -> None:
+    """Raise DataError where there is nothing to learn from, or nothing to score candidates by."""
+    for name, part in (("search_val, by which candidates are scored,", search_val), ("supernet_train", supernet_train)):
+        if any(image.has_boxes for image in part.images):
+            continue
+        boxed = sum(image.has_boxes for image in train.images)
+        crowds = sum(item.crowd for image in part.images for item in image.annotations)
+        why = f"{boxed} of {len(train)} training images have any" if len(part) else _undivided(len(train))
+        also = f", and crowd regions ({crowds}) do not count" if crowds else ""
+        raise DataError(f"{name} must have boxes, but has none: {why}{also}. Annotate more images, or see data.group.")
 
 
 def open_stores(settings: DataSettings, source: Source) -> list[ImageStore]:
