@@ -6,7 +6,7 @@ from coco_folders import CocoFolder, real_data
 from PIL import Image, ImageEnhance
 
 from msnas.data.check.data_report import check_data
-from msnas.data.check.duplicates import near_duplicates
+from msnas.data.check.duplicates import near_copies, near_duplicates
 from msnas.data.settings import DataSettings
 
 
@@ -47,6 +47,15 @@ def test_thousands_of_pictures_are_compared_in_blocks():
     first = rng.integers(0, 256, (5000, 32, 32, 3), np.uint8)
     found = near_duplicates(first, first[[4999, 17, 2048]])
     assert sorted((pair.first, pair.second) for pair in found) == [(17, 1), (2048, 2), (4999, 0)]
+
+
+def test_a_film_is_one_group_though_its_ends_differ():
+    rng = np.random.default_rng(0)
+    ends = [np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((4, 4, 1))) for _ in range(2)]
+    film = np.stack([(ends[0] * (1 - t) + ends[1] * t).astype(np.uint8) for t in np.linspace(0, 1, 30)])
+    other = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    assert near_duplicates(film[:1], film[-1:]) == []
+    assert near_copies(np.concatenate([film, other, other[:1]])) == [list(range(30)), [30, 33]]
 
 
 def test_a_picture_in_both_splits_is_reported_by_name(folder: CocoFolder):
