@@ -121,8 +121,8 @@ def _chosen(images: Any, rule: tuple[int, int], size: tuple[int, int]) -> list[I
 def _canvas(part: AnnotationFile, image: ImageRecord, rule: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """The image [3, H, W] as the graph takes it."""
     height, width = resized_size(image.height, image.width, *rule)
-    file = locate(part.files.images, image.file_name)
-    pixels = read_rgb(file, image.width, image.height, (height, width))
+    file = locate(part.files.images, image.file_name, links=part.files.reading.links)
+    pixels = read_rgb(file, image.width, image.height, (height, width), part.files.reading)
     canvas = torch.tensor(IMAGE_MEAN)[:, None, None].repeat(1, *size)
     canvas[:, :height, :width] = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
     return canvas
