@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from msnas.data import fields
@@ -55,6 +55,11 @@ class ImageRecord:
     annotations: list[Annotation] = field(default_factory=list)
     source: str | None = None
     group: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The file name without what can be written in two ways, such as `./` before it."""
+        return PurePosixPath(self.file_name.replace("\\", "/")).as_posix()
 
     @property
     def name(self) -> str:

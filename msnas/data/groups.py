@@ -41,8 +41,8 @@ def find_groups(part: AnnotationFile, settings: DataSettings, *, looks: bool = T
     """
     group, said = list(range(len(part.images))), list[str]()
     reasons: list[tuple[str, Callable[[ImageRecord], Hashable]]] = [
-        ("name one file", lambda image: Path(image.file_name.replace("\\", "/")).as_posix()),
-        ("are copies of one picture by `extra.name`", lambda image: image.source),
+        ("name one file", lambda image: image.path),
+        ("are copies of one picture (`extra.name`, or a name with `.rf.`)", lambda image: image.source),
     ]
     if settings.group is not None:
         reasons.append((f"share their {settings.group!r}", lambda image: image.group))

@@ -146,10 +146,18 @@ def upright_size(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
         return (height, width) if _exif_orientation(image) in _SIDEWAYS else (width, height)
 
 
-def deepest(path: Path, reading: Reading = PLAIN) -> int:
-    """The largest value of an image of more than 8 bits, 0 for any other, which is not decoded. Raises ImageError."""
+def deepest(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
+    """The largest value of a grey image of 16 bits, and the largest high byte of a coloured one; 0 for any other.
+
+    Only images of 16 bits are decoded. Raises ImageError.
+    """
     with _opened(path, reading.pixel_limit) as image:
-        return int(np.asarray(image).max()) if image.mode in _DEEP else 0
+        tiles = getattr(image, "tile", None) if image.mode in ("RGB", "RGBA") else None
+        raw = str(tiles[0][3]) if tiles else ""  # how the file holds its pixels, such as RGB;16B
+        return (
+            int(np.asarray(image).max()) if image.mode in _DEEP else 0,
+            int(np.asarray(image)[..., :3].max()) if ";16" in raw else 0,
+        )
 
 
 @contextmanager

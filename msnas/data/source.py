@@ -3,7 +3,7 @@ demand.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def read_source(settings: DataSettings) -> Source:
     val = None if files.val is None else _read(files.val, settings)
     if val is not None and train.categories and val.categories:
         _compare_categories(train, val)
-        _note_shared_files(train, val)
+        _note_shared(train, val)
     parts = (train,) if val is None else (train, val)
     _scale_deep_images(parts, settings)
     return Source(files, train, val)
@@ -171,11 +171,17 @@ def _scale_deep_images(parts: Sequence[AnnotationFile], settings: DataSettings) 
     """Find the value of white where it is not given and images are of more than 8 bits, and say it."""
     if settings.white is not None or settings.shapes is not None:
         return
-    white = find_white(parts, settings.workers)
-    for part in parts if white is not None else ():
-        part.files = replace(part.files, reading=replace(part.files.reading, white=white))
-        rule = f"16-bit images hold no more than {white}, which is taken for white: data.white={white}"
-        part.note("", "file_name", rule, "noted")
+    white, colour = find_white(parts, settings.workers)
+    for part in parts:
+        if white is not None:
+            part.files = replace(part.files, reading=replace(part.files.reading, white=white))
+            rule = f"16-bit images hold no more than {white}, which is taken for white: data.white={white}"
+            part.note("", "file_name", rule, "noted")
+        if colour is not None:
+            rule = (
+                f"16-bit colour images hold less than {256 * (colour + 1)}, of which the high byte is read: they are "
+            )
+            part.note("", "file_name", f"{rule}nearly black; convert them to 8 bits", "noted")
 
 
 def _compare_categories(train: AnnotationFile, val: AnnotationFile) -> None:
@@ -194,9 +200,17 @@ def _compare_categories(train: AnnotationFile, val: AnnotationFile) -> None:
             val.note(where, "id", f"the class must be one of {train.files.label}'s", severity, got)
 
 
-def _note_shared_files(train: AnnotationFile, val: AnnotationFile) -> None:
-    known = {(train.files.images, image.file_name) for image in train.images}
+def _note_shared(train: AnnotationFile, val: AnnotationFile) -> None:
+    """What is in both files makes the score too good: the same file, a copy of one picture, a shared `data.group`."""
+    keys: tuple[tuple[str, Callable[[AnnotationFile, ImageRecord], Hashable]], ...] = (
+        ("the file is", lambda part, image: (part.files.images, image.path)),
+        ("a copy of the same picture is", lambda _, image: image.source),
+        ("an image of the same data.group is", lambda _, image: image.group),
+    )
+    known = [{key(train, image) for image in train.images} - {None} for _, key in keys]
     for image in val.images:
-        if (val.files.images, image.file_name) in known:
-            rule = f"the file is also in {train.files.label}: its score will be too good"
-            val.faults.append(Fault(val.files.label, image.name, "file_name", rule, "noted", shown(image.file_name)))
+        for (what, key), there in zip(keys, known, strict=True):
+            if key(val, image) in there:
+                rule = f"{what} also in {train.files.label}: its score will be too good"
+                val.note(image.name, "file_name", rule, "noted", shown(image.file_name))
+                break

@@ -1,5 +1,8 @@
 """Images of 10 to 14 bits in files of 16 are as bright as their data set makes them."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from coco_folders import CocoFolder
@@ -45,3 +48,22 @@ def test_a_given_white_is_taken_in_every_way_of_reading(folder: CocoFolder):
     assert int(pixels.max()) == 127
     again = read_upright(folder.images / "train0.png", Reading(white=2046))
     np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), again)
+
+
+@pytest.mark.parametrize(("top", "noted"), [(4095, True), (65535, False)])
+def test_coloured_images_that_become_nearly_black_are_noted(folder: CocoFolder, top: int, noted: bool):
+    for i in range(6):
+        (folder.images / f"train{i}.png").write_bytes(_deep_colour(np.full((48, 64, 3), top >> (i % 2), np.uint16)))
+    rules = [fault.rule for fault in check_data(folder.write().settings()).faults if "one colour" not in fault.rule]
+    assert any("nearly black; convert them to 8 bits" in rule for rule in rules) == noted
+
+
+def _deep_colour(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow does not write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    framed = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)

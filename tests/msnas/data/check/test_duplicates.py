@@ -69,3 +69,13 @@ def test_shots_of_one_scene_are_found_and_blood_cells_are_not():
     pairs = check_data(DataSettings(root=str(real_data("aquarium")), short_side=128, long_side=213)).duplicates
     assert [(pair.train, pair.val) for pair in pairs] == [("IMG_8403.jpg", "IMG_8404.jpg")]
     assert check_data(DataSettings(root=str(real_data("bccd")), short_side=128, long_side=213)).duplicates == ()
+
+
+@pytest.mark.parametrize("same", ["file", "source", "group"])
+def test_what_both_files_share_is_noted(folder: CocoFolder, same: str):
+    for content, name in ((folder.train, "train1.png"), (folder.val, "./train1.png")):
+        changes = {"file": {"file_name": name}, "source": {"extra": {"name": "a.jpg"}}, "group": {"video": 7}}
+        content["images"][1] |= changes[same]
+    report = check_data(folder.write().settings(group="video" if same == "group" else None))
+    assert [(fault.file, fault.severity) for fault in report.faults] == [("val.json", "noted")]
+    assert "also in train.json: its score will be too good" in report.faults[0].rule
