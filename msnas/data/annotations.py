@@ -16,6 +16,7 @@ from msnas.data.faults import Fault, Severity, shown
 from msnas.data.fields import MIN_SIDE, Box, FieldError
 from msnas.data.files import SplitFiles, seen
 from msnas.data.images import ImageError, locate, upright_size
+from msnas.data.names import Names
 from msnas.data.segmentation import bounds, segmentation_fault, usable
 from msnas.data.units import Objects, unit_fault
 
@@ -91,17 +92,19 @@ class AnnotationFile:
         self.faults.append(Fault(self.files.label, str(record), field, rule, severity, got))
 
 
-def read_annotations(files: SplitFiles, *, masks: bool = False, group: str | None = None) -> AnnotationFile:
+def read_annotations(
+    files: SplitFiles, *, masks: bool = False, group: str | None = None, repair_names: bool = False
+) -> AnnotationFile:
     """The annotation file of a split with every fault of its text and records; images are only opened for a size that
     is missing.
 
     masks: keep segmentations, and require one for every object. group: a key of the image records, dotted where it lies
-    deeper, whose value is kept.
+    deeper, whose value is kept. repair_names: where a record's file is not there, take the one file that can be meant.
     """
     result = AnnotationFile(files)
     content = _load(result)
     if content is not None:
-        _Reader(result, content, masks, group).read()
+        _Reader(result, content, masks, group, Names(files.images) if repair_names else None).read()
     return result
 
 
@@ -147,8 +150,10 @@ class _Place(NamedTuple):
 class _Reader:
     """Walks one parsed file and fills an AnnotationFile."""
 
-    def __init__(self, result: AnnotationFile, content: dict[str, Any], masks: bool, group: str | None) -> None:
-        self.result, self.content, self.masks, self.group = result, content, masks, group
+    def __init__(
+        self, result: AnnotationFile, content: dict[str, Any], masks: bool, group: str | None, names: Names | None
+    ) -> None:
+        self.result, self.content, self.masks, self.group, self.names = result, content, masks, group, names
         self._objects = Objects()
         self._boxes: dict[tuple[int, int, Box], list[Any]] = {}  # image, class, box -> segmentations
         self._images: dict[int, ImageRecord] = {}  # also those with faults: their objects are not strangers
@@ -184,6 +189,8 @@ class _Reader:
         for where, record in self._records("images"):
             id_ = self._unique_id(where, record, self._images)
             name = self._try(where, fields.text, record, "file_name")
+            if name is not None and self.names is not None:
+                name = self._repaired(where, name, self.names)
             if name is not None and (record.get("width") is None or record.get("height") is None):
                 record = record | self._measured(where, name)
             width = self._try(where, fields.integer, record, "width", 1)
@@ -198,6 +205,19 @@ class _Reader:
             self._images[id_] = image
             if name is not None and width is not None and height is not None:
                 self.result.images.append(image)
+
+    def _repaired(self, where: object, name: str, names: Names) -> str:
+        """The name, or where no such file is there the only one that can be meant, which is noted."""
+        try:
+            locate(names.folder, name, links=self.result.files.reading.links)
+            return name
+        except ImageError as error:
+            found = names.candidate(name) if error.field == "file_name" else None
+        if found is None or found == name:
+            return name
+        rule = "no such image: the one file that can be meant is taken"
+        self.result.note(where, "file_name", rule, "repaired", f"{shown(name)}, took {shown(found)}")
+        return found
 
     def _measured(self, where: object, name: str) -> dict[str, int]:
         """Width and height as the image file has them; nothing where it cannot be read, which is another's fault."""

@@ -7,6 +7,7 @@ stored.)
 """
 
 import importlib
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -87,7 +88,8 @@ def locate(folder: Path, file_name: str, *, links: bool = False) -> Path:
     try:
         state = path.stat()
     except OSError as error:
-        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})") from error
+        told = "a link to nothing: fetch what it leads to" if os.path.islink(path) else error.strerror
+        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({told})") from error
     except ValueError as error:
         raise ImageError("file_name", "the name must be one that a file can have", shown(file_name)) from error
     if not stat.S_ISREG(state.st_mode):

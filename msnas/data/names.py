@@ -8,12 +8,6 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from msnas.data.annotations import AnnotationFile
-from msnas.data.faults import shown
-from msnas.data.images import ImageError, locate
-
-_CANDIDATE = "file_name"  # the field of a fault that a candidate mends
-
 
 class Names:
     """The image files below a folder, by what stays of a name when letter case, folders, encoding and suffix go."""
@@ -38,21 +32,6 @@ class Names:
             agreed = {path: _agreement(PurePosixPath(path), wanted) for path in found}
             found = [path for path in found if agreed[path] == max(agreed.values())]
         return found[0] if len(found) == 1 else None
-
-
-def repair_names(part: AnnotationFile) -> None:
-    """Give every record whose file is not there the one file that can be meant, and note it."""
-    names: Names | None = None
-    for image in part.images:
-        try:
-            locate(part.files.images, image.file_name, links=part.files.reading.links)
-        except ImageError as error:
-            names = names or Names(part.files.images)
-            found = names.candidate(image.file_name) if error.field == _CANDIDATE else None
-            if found is not None and found != image.file_name:
-                rule = "no such image: the one file that can be meant is taken"
-                part.note(image.name, "file_name", rule, "repaired", f"{shown(image.file_name)}, took {shown(found)}")
-                image.file_name = found
 
 
 def _plain(name: str) -> str:

@@ -14,7 +14,7 @@ from msnas.data.depth import find_white
 from msnas.data.faults import Fault, Severity, shown
 from msnas.data.files import DataFiles, SplitFiles, find_files, seen
 from msnas.data.images import ImageError, locate
-from msnas.data.names import Names, repair_names
+from msnas.data.names import Names
 from msnas.data.settings import DataSettings
 from msnas.data.shapes.shapes_folder import shapes_folder
 from msnas.errors import ConfigError
@@ -107,10 +107,7 @@ def image_sizes(settings: DataSettings) -> list[tuple[int, int]]:
 
 
 def _read(files: SplitFiles, settings: DataSettings) -> AnnotationFile:
-    part = read_annotations(files, masks=settings.masks, group=settings.group)
-    if settings.repair_names:
-        repair_names(part)
-    return part
+    return read_annotations(files, masks=settings.masks, group=settings.group, repair_names=settings.repair_names)
 
 
 def open_images(

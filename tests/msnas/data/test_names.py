@@ -76,6 +76,20 @@ def test_missing_sizes_are_read_from_the_images(folder: CocoFolder):
     assert open_data(folder.settings()).train.images[0].width == 64
 
 
+def test_a_repaired_name_gives_the_missing_size(folder: CocoFolder):
+    _misname(folder, "images/a.png", "a.png")
+    for record in folder.train["images"]:
+        del record["width"], record["height"]
+    assert check_data(folder.write().settings(repair_names=True)).count("refused") == 0
+
+
+def test_a_link_to_nothing_is_to_be_fetched(folder: CocoFolder):
+    (folder.images / "train1.png").unlink()
+    (folder.images / "train1.png").symlink_to("store")
+    [fault] = check_data(folder.write().settings()).faults
+    assert "fetch what it leads to" in fault.got
+
+
 def test_a_picture_beyond_the_limit_is_refused_with_the_option_that_raises_it(folder: CocoFolder):
     report = check_data(folder.write().settings(pixel_limit=64 * 48 - 1))
     assert {fault.rule for fault in report.faults} == {"the image must have at most 3,071 pixels"}
