@@ -78,7 +78,7 @@ def open_split(settings: DataSettings, split: str, *, seed: int = 0, decode: boo
     """
     divided = split == "val" and data_files(settings).val is None
     part, categories = read_part(settings, "train" if divided else split)
-    place = part.files.annotations.parent
+    place = Path(settings.root) if settings.root is not None else part.files.annotations.parent
     _refuse_faults((part,), place)
     store = ImageStore(part, settings.short_side, settings.long_side)
     if decode:
