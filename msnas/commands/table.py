@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command(
         "msnas.commands.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")
     ),
+    "convert": Command("msnas.commands.convert", "YOLO text or Pascal VOC files as a COCO folder", "D", ("out",)),
     "init": Command("msnas.commands.init", "a file of options that fit your own data", "D", ("out", "scale", "space")),
     "train": Command(
         "msnas.commands.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")

@@ -5,17 +5,26 @@ too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size);
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from msnas.data import fields
 from msnas.data.faults import Fault, Severity, shown
 from msnas.data.fields import MIN_SIDE, Box, FieldError
-from msnas.data.files import SplitFiles
-from msnas.data.segmentation import segmentation_fault, usable
+from msnas.data.files import SplitFiles, seen
+from msnas.data.images import ImageError, locate, upright_size
+from msnas.data.names import Names
+from msnas.data.segmentation import bounds, segmentation_fault, usable
+from msnas.data.units import Objects, unit_fault
 
 T = TypeVar("T")
+# Without a mask, what `area` may be beside width x height: no less than a thin object's mask covers, and no more than
+# the box with a pixel of rounding on each side.
+_THINNEST_AREA = 0.1
+_AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,9 @@ class Annotation:
 
 @dataclass(slots=True)
 class ImageRecord:
-    """One image of the file and its objects. width, height: pixels, as stated; row: place in `images`."""
+    """One image of the file and its objects. width, height: pixels, as stated; row: place in `images`; source: the
+    picture that it is a copy of; group: its value of `data.group`. Where images share one, no split divides them.
+    """
 
     id: int
     file_name: str
@@ -43,6 +54,13 @@ class ImageRecord:
     height: int
     row: int
     annotations: list[Annotation] = field(default_factory=list)
+    source: str | None = None
+    group: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The file name without what can be written in two ways, such as `./` before it."""
+        return PurePosixPath(self.file_name.replace("\\", "/")).as_posix()
 
     @property
     def name(self) -> str:
@@ -74,15 +92,19 @@ class AnnotationFile:
         self.faults.append(Fault(self.files.label, str(record), field, rule, severity, got))
 
 
-def read_annotations(files: SplitFiles, *, masks: bool = False) -> AnnotationFile:
-    """The annotation file of a split with every fault of its text and records; images are not opened.
+def read_annotations(
+    files: SplitFiles, *, masks: bool = False, group: str | None = None, repair_names: bool = False
+) -> AnnotationFile:
+    """The annotation file of a split with every fault of its text and records; images are only opened for a size that
+    is missing.
 
-    masks: keep segmentations, and require one for every object.
+    masks: keep segmentations, and require one for every object. group: a key of the image records, dotted where it lies
+    deeper, whose value is kept. repair_names: where a record's file is not there, take the one file that can be meant.
     """
     result = AnnotationFile(files)
     content = _load(result)
     if content is not None:
-        _Reader(result, content, masks).read()
+        _Reader(result, content, masks, group, Names(files.images) if repair_names else None).read()
     return result
 
 
@@ -92,7 +114,7 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
     content: Any = None
     try:
         if not path.is_file():
-            raise FieldError("", "the annotation file must exist", "a folder" if path.is_dir() else "nothing there")
+            raise FieldError("", "the annotation file must exist", "a folder" if path.is_dir() else _nothing(path))
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):
             raise FieldError("", "the file must be one object with images, annotations, categories", shown(content))
@@ -104,6 +126,13 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         result.note("", "", "the file must be valid JSON", got=str(error))
     return None
+
+
+def _nothing(path: Path) -> str:
+    around = next((folder for folder in path.parents if folder.is_dir()), None)
+    if around is None:
+        return "nothing there"
+    return f"nothing there: {seen(around)}; name the files with data.train_json=, data.val_json=, data.images="
 
 
 class _Place(NamedTuple):
@@ -121,8 +150,12 @@ class _Place(NamedTuple):
 class _Reader:
     """Walks one parsed file and fills an AnnotationFile."""
 
-    def __init__(self, result: AnnotationFile, content: dict[str, Any], masks: bool) -> None:
-        self.result, self.content, self.masks = result, content, masks
+    def __init__(
+        self, result: AnnotationFile, content: dict[str, Any], masks: bool, group: str | None, names: Names | None
+    ) -> None:
+        self.result, self.content, self.masks, self.group, self.names = result, content, masks, group, names
+        self._objects = Objects()
+        self._boxes: dict[tuple[int, int, Box], list[Any]] = {}  # image, class, box -> segmentations
         self._images: dict[int, ImageRecord] = {}  # also those with faults: their objects are not strangers
 
     def read(self) -> None:
@@ -130,8 +163,13 @@ class _Reader:
         self._read_categories()
         self._read_images()
         self._read_objects()
+        fault = unit_fault(self._objects)
+        if fault is not None:
+            self.result.note("", "annotations", fault.rule, fault.severity, fault.got)
         if not self.result.refused and not any(image.has_boxes for image in self.result.images):
-            self.result.note("", "annotations", "at least one usable box must exist")
+            crowds = sum(len(image.annotations) for image in self.result.images)
+            got = f"only crowd regions ({crowds} with iscrowd 1), of which nothing is learned" if crowds else ""
+            self.result.note("", "annotations", "at least one usable box must exist", got=got)
 
     def _read_categories(self) -> None:
         found: dict[int, str] = {}
@@ -151,6 +189,10 @@ class _Reader:
         for where, record in self._records("images"):
             id_ = self._unique_id(where, record, self._images)
             name = self._try(where, fields.text, record, "file_name")
+            if name is not None and self.names is not None:
+                name = self._repaired(where, name, self.names)
+            if name is not None and (record.get("width") is None or record.get("height") is None):
+                record = record | self._measured(where, name)
             width = self._try(where, fields.integer, record, "width", 1)
             height = self._try(where, fields.integer, record, "height", 1)
             if name is not None and name in file_names:
@@ -158,9 +200,35 @@ class _Reader:
             file_names.add(name or "")
             if id_ is None:
                 continue
-            self._images[id_] = ImageRecord(id_, name or "", width or 0, height or 0, where.row)
+            image = ImageRecord(id_, name or "", width or 0, height or 0, where.row)
+            image.source, image.group = _source(record), _value(record, self.group)
+            self._images[id_] = image
             if name is not None and width is not None and height is not None:
-                self.result.images.append(self._images[id_])
+                self.result.images.append(image)
+
+    def _repaired(self, where: object, name: str, names: Names) -> str:
+        """The name, or where no such file is there the only one that can be meant, which is noted."""
+        try:
+            locate(names.folder, name, links=self.result.files.reading.links)
+            return name
+        except ImageError as error:
+            found = names.candidate(name) if error.field == "file_name" else None
+        if found is None or found == name:
+            return name
+        rule = "no such image: the one file that can be meant is taken"
+        self.result.note(where, "file_name", rule, "repaired", f"{shown(name)}, took {shown(found)}")
+        return found
+
+    def _measured(self, where: object, name: str) -> dict[str, int]:
+        """Width and height as the image file has them; nothing where it cannot be read, which is another's fault."""
+        reading = self.result.files.reading
+        try:
+            path = locate(self.result.files.images, name, links=reading.links)
+            width, height = upright_size(path, reading)
+        except ImageError:
+            return {}
+        self.result.note(where, "width, height", "the size is missing: read from the image file", "repaired")
+        return {"width": width, "height": height}
 
     def _read_objects(self) -> None:
         seen: dict[int, None] = {}
@@ -170,16 +238,40 @@ class _Reader:
                 seen[id_] = None
             image_id = self._reference(where, record, "image_id", self._images, "images")
             category = self._reference(where, record, "category_id", self.result.categories, "categories")
-            bbox = self._try(where, fields.bbox, record)
             crowd = self._try(where, fields.crowd, record)
             image = None if image_id is None else self._images[image_id]
             segmentation = self._segmentation(where, record, image, bool(crowd))
+            bbox = self._bbox(where, record, segmentation)
             if id_ is None or image is None or category is None or bbox is None or crowd is None:
                 continue
             xyxy = self._clipped(where, bbox, image) if image.width and image.height else None
-            if xyxy is not None:
-                area = self._area(where, record, xyxy)
-                image.annotations.append(Annotation(id_, category, bbox, xyxy, area, crowd, segmentation))
+            if not crowd and image.width and image.height:
+                self._objects.add(bbox, (image.width, image.height), record.get("area"), segmentation)
+            if xyxy is None:
+                continue
+            area = self._area(where, record, bbox, xyxy, bool(crowd) or usable(segmentation))
+            item = Annotation(id_, category, bbox, xyxy, area, crowd, segmentation if self.masks else None)
+            if not crowd and self._is_known(image, item):
+                rule = "the same box of the same class is there already: dropped"
+                self.result.note(where, "bbox", rule, "repaired", shown(list(bbox)))
+            else:
+                image.annotations.append(item)
+
+    def _bbox(self, where: object, record: dict[str, Any], segmentation: Any) -> Box | None:
+        """The box as the file has it; where it has none, the one around the segmentation."""
+        around = bounds(segmentation) if record.get("bbox") in (None, []) and usable(segmentation) else None
+        if around is None:
+            return self._try(where, fields.bbox, record)
+        self.result.note(where, "bbox", "the box is missing: the bounds of the segmentation are taken", "repaired")
+        return around
+
+    def _is_known(self, image: ImageRecord, item: Annotation) -> bool:
+        """Whether the image has the object already."""
+        key = (image.id, item.category_id, item.bbox)
+        same = self._boxes.setdefault(key, [])
+        known = item.segmentation in same
+        same.append(item.segmentation)
+        return known
 
     def _records(self, key: str) -> Iterator[tuple[_Place, dict[str, Any]]]:
         """(place, record) of every entry of a list that must be there; entries that are no object are
@@ -243,20 +335,45 @@ class _Reader:
         self.result.note(where, "bbox", rule, "repaired", got)
         return None if lost else (x0, y0, x1, y1)
 
-    def _area(self, where: object, record: dict[str, Any], xyxy: Box) -> float:
+    def _area(self, where: object, record: dict[str, Any], bbox: Box, xyxy: Box, masked: bool) -> float:
+        """The file's area, unless it is missing, or without a mask far from what the box can hold."""
         boxed = (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
         if "area" not in record:
             self.result.note(where, "area", "the key is missing: width x height is taken", "repaired")
             return boxed
         area = self._try(where, fields.area, record)
-        return boxed if area is None else area
+        most = 1.02 * (max(bbox[2], xyxy[2] - xyxy[0]) + 1) * (max(bbox[3], xyxy[3] - xyxy[1]) + 1)
+        if area is None or masked or _THINNEST_AREA * boxed <= area <= most:
+            return boxed if area is None else area
+        rule = "without a mask the area must be about width x height, which is taken"
+        self.result.note(where, "area", rule, "repaired", f"{area:g} for a box of {bbox[2]:g} x {bbox[3]:g}")
+        return boxed
 
     def _segmentation(self, where: object, record: dict[str, Any], image: ImageRecord | None, crowd: bool) -> Any:
+        """The segmentation where it is faultless, else None. Only a detector with a mask branch minds its faults."""
         value = record.get("segmentation")
         fault = segmentation_fault(value, None if image is None else (image.height, image.width))
         if fault is not None:
-            self.result.note(where, "segmentation", fault, got=shown(value))
-        elif self.masks and not crowd and not usable(value):
+            severity: Severity = "refused" if self.masks else "noted"
+            self.result.note(where, "segmentation", fault, severity, shown(value))
+            return None
+        if self.masks and not crowd and not usable(value):
             rule = "training with masks needs a segmentation for every object"
             self.result.note(where, "segmentation", rule, got=shown(value))
-        return value if self.masks else None
+        return value
+
+
+def _source(record: dict[str, Any]) -> str | None:
+    """The name of the picture that an augmented copy was made from, as Roboflow writes it."""
+    extra, name = record.get("extra"), record.get("file_name")
+    if isinstance(extra, dict) and isinstance(extra.get("name"), str) and extra["name"]:
+        return str(extra["name"])
+    copy = _AUGMENTED.fullmatch(name) if isinstance(name, str) else None
+    return copy[1] if copy else None
+
+
+def _value(record: Any, key: str | None) -> str | None:
+    """The value of a dotted key as text; None where there is none."""
+    for part in key.split(".") if key is not None else ():
+        record = record.get(part) if isinstance(record, dict) else None
+    return None if key is None or record is None else repr(record)

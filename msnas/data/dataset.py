@@ -5,6 +5,7 @@ them.
 import contextlib
 import io
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,8 +51,9 @@ class DetectionDataset:
 
     @property
     def classes(self) -> list[str]:
-        """Names, in the order of labels 1..K."""
-        return list(self.categories.values())
+        """Names, in the order of labels 1..K; with the id where two classes have one name."""
+        number = Counter(self.categories.values())
+        return [f"{name} (id {id_})" if number[name] > 1 else name for id_, name in self.categories.items()]
 
     @property
     def category_ids(self) -> list[int]:
@@ -62,6 +64,11 @@ class DetectionDataset:
     def image_ids(self) -> list[int]:
         """The file's ids, in the order of indices."""
         return [image.id for image in self.images]
+
+    @property
+    def white(self) -> int | None:
+        """The value of white in 16-bit images, for `Reading`; None: 65535, or there are none."""
+        return self.store.reading.white
 
     @property
     def memory(self) -> int:

@@ -1,42 +1,71 @@
-"""Where the parts of a data set lie: the two usual COCO layouts, and the user's overrides."""
+"""Where the parts of a data set lie: the usual layouts of COCO folders and labelling tools, and the user's overrides.
 
+The one resolver: every command asks it.
+"""
+
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from msnas.data.images import PLAIN, Reading
 from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: its annotation file, the folder its file names are relative to, and the name faults give the
-    file.
+    """One split: its annotation file, the folder its file names are relative to, the name faults give the file, and how
+    its images are read.
     """
 
     annotations: Path
     images: Path
     label: str
+    reading: Reading = PLAIN
 
 
 @dataclass(frozen=True)
 class DataFiles:
-    """A data set on disk. `val` is None where there is no validation file: a part of train is then split
-    off.
+    """A data set on disk. `val` is None where there is no validation file: a part of train is then split off. `test` is
+    None where there is none.
     """
 
     root: Path
     train: SplitFiles
     val: SplitFiles | None
+    test: SplitFiles | None = None
 
 
-# (train, val) annotation files and image folders, relative to the root; the first layout with a file is taken
+@dataclass(frozen=True)
+class _Layout:
+    """Annotation files and image folders relative to the root; `{s}` is the split. Of several folders the first that
+    exists is taken, and the first of all where none does.
+    """
+
+    annotations: str
+    images: tuple[str, ...]
+
+
+# Names of the splits in folders and files, the most usual one first.
+_NAMES = {
+    "train": ("train", "Train", "training"),
+    "val": ("val", "valid", "validation", "Val"),
+    "test": ("test", "Test"),
+}
+# The first layout with a file for training or validation is taken, else the first with one for testing.
 _LAYOUTS = (
-    (("train.json", "images"), ("val.json", "images")),
-    (
-        ("annotations/instances_train2017.json", "train2017"),
-        ("annotations/instances_val2017.json", "val2017"),
-    ),
+    _Layout("{s}.json", ("images",)),
+    _Layout("annotations/instances_{s}2017.json", ("{s}2017",)),
+    _Layout("{s}/_annotations.coco.json", ("{s}",)),  # Roboflow
+    _Layout("annotations/{s}.json", ("{s}", "images/{s}", "images")),  # MMDetection
+    _Layout("annotations/instances_{s}.json", ("images/{s}", "{s}", "images")),  # CVAT with subsets
 )
+_WHOLE = (  # one file for all, which training takes
+    _Layout("annotations/instances_default.json", ("images/default", "images")),  # CVAT
+    _Layout("_annotations.coco.json", (".",)),  # Roboflow, not divided
+    _Layout("result.json", ("images",)),  # Label Studio
+)
+_SEEN = 8  # names that a message lists
 
 
 def find_files(settings: DataSettings, root: Path | None = None) -> DataFiles:
@@ -47,22 +76,97 @@ def find_files(settings: DataSettings, root: Path | None = None) -> DataFiles:
     """
     root = root or (Path(settings.root) if settings.root is not None else Path())
     if not root.is_dir():
-        raise ConfigError(f"data.root must be a folder that exists, but got {str(root)!r}.")
-    train, val = next((pair for pair in _LAYOUTS if any((root / part[0]).exists() for part in pair)), _LAYOUTS[0])
-    images = _override(root, "images", settings.images)
-    train_json = _override(root, "train_json", settings.train_json)
-    val_json = _override(root, "val_json", settings.val_json)
-    if val_json is None and (train_json is None or settings.root is not None) and (root / val[0]).exists():
-        val_json = root / val[0]
-    return DataFiles(
-        root,
-        _split(root, train_json or root / train[0], images or root / train[1]),
-        None if val_json is None else _split(root, val_json, images or root / val[1]),
-    )
+        raise ConfigError(
+            f"data.root must be a folder that exists, but got {str(root)!r}; data.root=NEW names it where it has moved."
+        )
+    found = {split: _split(settings, root, split) for split in ("train", "val", "test")}
+    train = found["train"] or _files(settings, root, "train", root / "train.json", root / "images")
+    return DataFiles(root, train, found["val"], found["test"])
 
 
-def _override(root: Path, key: str, value: str | None) -> Path | None:
-    """An override as a path: as it stands, else inside the root."""
+def seen(root: Path) -> str:
+    """The JSON files and folders of a data folder, for a message about a file that is not there."""
+    inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    folders = [f"{path.name}/" for path in inside if path.is_dir()]
+    below = (path for folder in inside if folder.is_dir() for path in sorted(folder.glob("*.json"))[:_SEEN])
+    jsons = [str(path.relative_to(root)) for path in (*inside, *below) if path.suffix.lower() == ".json"]
+    names = [*jsons[:_SEEN], *folders[:_SEEN]]
+    return f"{root} holds {', '.join(map(ascii, names))}" if names else f"{root} holds no JSON file and no folder"
+
+
+def _split(settings: DataSettings, root: Path, split: str) -> SplitFiles | None:
+    """A split by its override, else by the layout; None where neither names a file that exists."""
+    override = _override(settings, root, f"{split}_json")
+    if override is not None:
+        return _files(settings, root, split, override, _images_beside(root, override, split, settings.root is None))
+    if settings.root is None and settings.shapes is None:
+        return None  # files that were named one by one
+    layout = _layout(root)
+    if layout is None:
+        return _whole(settings, root, split)
+    for name in _NAMES[split]:
+        annotations = root / layout.annotations.format(s=name)
+        if annotations.exists():
+            return _files(settings, root, split, annotations, _folder(root, layout, name))
+    if split != "train":
+        return None
+    annotations = root / layout.annotations.format(s=split)  # as the layout wants it, though it is not there
+    return _files(settings, root, split, annotations, _folder(root, layout, split))
+
+
+def _whole(settings: DataSettings, root: Path, split: str) -> SplitFiles | None:
+    """The one file of a data set that is not divided, which is for training."""
+    for whole in _WHOLE if split == "train" else ():
+        if (root / whole.annotations).is_file():
+            return _files(settings, root, split, root / whole.annotations, _folder(root, whole, split))
+    return None
+
+
+def _layout(root: Path) -> _Layout | None:
+    for splits in (("train", "val"), ("test",)):
+        for layout in _LAYOUTS:
+            if any(_named(root, layout, split) for split in splits):
+                return layout
+        if any((root / whole.annotations).is_file() for whole in _WHOLE):
+            return None
+    return None
+
+
+def _named(root: Path, layout: _Layout, split: str) -> bool:
+    return any((root / layout.annotations.format(s=name)).exists() for name in _NAMES[split])
+
+
+def _folder(root: Path, layout: _Layout, name: str) -> Path:
+    folders = [root / folder.format(s=name) for folder in layout.images]
+    folder = next((one for one in folders if one.is_dir()), folders[0])
+    if layout.annotations == "result.json" and _names_folder(root / layout.annotations, "images"):
+        return root
+    return folder
+
+
+def _names_folder(annotations: Path, folder: str) -> bool:
+    """Whether the file's first name of an image begins with `folder`, as Label Studio's do or do not by version."""
+    with open(annotations, "rb") as file:
+        start = file.read(1_000_000).decode("utf-8", "ignore")
+    return re.search(rf'"file_name"\s*:\s*"{folder}\\*[/\\]', start) is not None
+
+
+def _images_beside(root: Path, annotations: Path, split: str, alone: bool) -> Path:
+    """The image folder of an annotation file that was named: that of the layout it fits, else the root's `images`.
+
+    alone: there is no root, so that a folder beside the file counts.
+    """
+    for layout in (*_LAYOUTS, *_WHOLE):
+        for name in _NAMES[split]:
+            if annotations == root / layout.annotations.format(s=name):
+                return _folder(root, layout, name)
+    beside = [annotations.parent / "images", annotations.parent] if alone else []
+    return next((one for one in (root / "images", *beside) if one.is_dir()), root / "images")
+
+
+def _override(settings: DataSettings, root: Path, key: str) -> Path | None:
+    """An override as a path: inside the root, else as it stands."""
+    value: str | None = getattr(settings, key)
     if value is None:
         return None
     for path in (root / value, Path(value)):
@@ -71,6 +175,8 @@ def _override(root: Path, key: str, value: str | None) -> Path | None:
     raise ConfigError(f"data.{key} must exist, in data.root or as a path by itself, but got {value!r}.")
 
 
-def _split(root: Path, annotations: Path, images: Path) -> SplitFiles:
+def _files(settings: DataSettings, root: Path, split: str, annotations: Path, images: Path) -> SplitFiles:
+    own, shared = (_override(settings, root, key) for key in (f"{split}_images", "images"))
     label = annotations.relative_to(root) if annotations.is_relative_to(root) else annotations
-    return SplitFiles(annotations, images, str(label))
+    reading = Reading(settings.white, settings.pixel_limit, settings.links)
+    return SplitFiles(annotations, own or shared or images, str(label), reading)

@@ -6,18 +6,22 @@ equal to the transposed size, EXIF's orientation is applied; anything else is a 
 stored.)
 """
 
+import importlib
+import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from msnas.data.faults import shown
+from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import DataError
 
 _TRANSPOSE = {  # EXIF orientation -> what makes the picture upright; EXIF 2.3, tag 274
@@ -37,6 +41,25 @@ _UNDO = {
 _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 
 
+_PLUG_INS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # suffix -> package
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images of a data set are read.
+
+    white: the value of white in 16-bit images; None: 65535, of which the high byte is kept. pixel_limit: pixels that an
+    image may have. links: whether links may lead out of the image folder.
+    """
+
+    white: int | None = None
+    pixel_limit: int = PIXEL_LIMIT
+    links: bool = False
+
+
+PLAIN = Reading()
+
+
 class ImageError(DataError):
     """An image that training refuses: the field of its record, the rule, and what came."""
 
@@ -45,23 +68,28 @@ class ImageError(DataError):
         self.field, self.rule, self.got = field, rule, got
 
 
-def locate(folder: Path, file_name: str) -> Path:
-    """The regular, non-empty file that a record names. Raises ImageError: outside `folder`, absent, empty."""
+def locate(folder: Path, file_name: str, *, links: bool = False) -> Path:
+    """The regular, non-empty file that a record names. Raises ImageError: outside `folder`, absent, empty.
+
+    links: whether a symbolic link may lead out of the folder.
+    """
     ways_out = (PurePosixPath(file_name), PureWindowsPath(file_name))
     if any(way.is_absolute() or way.drive or way.root for way in ways_out):
         raise ImageError("file_name", "the name must be relative to the image folder", shown(file_name))
     path = folder / file_name
     if any(".." in way.parts for way in ways_out):
         raise ImageError("file_name", "the file must not leave the image folder", shown(file_name))
-    if not _stays_inside(folder, path):
+    if not links and not _stays_inside(folder, path):
         place = (
-            f"{shown(file_name)}, which leads to {shown(str(path.resolve()))} (only the folder itself may be a link)"
+            f"{shown(file_name)}, which leads to {shown(str(path.resolve()))} (only the folder itself may be a link; "
         )
+        place += "data.links=true allows others, in a folder that you trust)"
         raise ImageError("file_name", "the file must not leave the image folder", place)
     try:
         state = path.stat()
     except OSError as error:
-        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})") from error
+        told = "a link to nothing: fetch what it leads to" if os.path.islink(path) else error.strerror
+        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({told})") from error
     except ValueError as error:
         raise ImageError("file_name", "the name must be one that a file can have", shown(file_name)) from error
     if not stat.S_ISREG(state.st_mode):
@@ -71,19 +99,21 @@ def locate(folder: Path, file_name: str) -> Path:
     return path
 
 
-def read_rgb(path: Path, width: int, height: int, target: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_rgb(
+    path: Path, width: int, height: int, target: tuple[int, int] | None = None, reading: Reading = PLAIN
+) -> NDArray[np.uint8]:
     """The picture as [h, w, 3] RGB, upright as the record's `width` and `height` say, resized to `target`.
 
     target: (height, width) in pixels; None: as it is. Raises ImageError where the size or the content is
     wrong.
     """
     down, across = target or (height, width)
-    with _opened(path) as image:
+    with _opened(path, reading.pixel_limit) as image:
         upright = _orientation(image, width, height)
         if image.format == "JPEG":  # a fraction of the pixels is exact enough at twice the target's size
             sideways = _stored_size(image) != (width, height)
             image.draft(None, (2 * down, 2 * across) if sideways else (2 * across, 2 * down))
-        pixels = _to_rgb(_stored_pixels(image))
+        pixels = _to_rgb(_stored_pixels(image), reading.white)
         if upright is not None:
             pixels = pixels.transpose(upright)
         if pixels.size != (across, down):
@@ -91,40 +121,84 @@ def read_rgb(path: Path, width: int, height: int, target: tuple[int, int] | None
         return np.asarray(pixels)
 
 
-def read_upright(path: Path) -> NDArray[np.uint8]:
+def read_upright(path: Path, reading: Reading = PLAIN) -> NDArray[np.uint8]:
     """The picture as [h, w, 3] RGB, turned as its EXIF says: for images that no record describes.
 
     Raises ImageError where it cannot be read.
     """
-    with _opened(path) as image:
+    with _opened(path, reading.pixel_limit) as image:
         turned_by_pillow = isinstance(image, TiffImagePlugin.TiffImageFile)
         upright = None if turned_by_pillow else _TRANSPOSE.get(_exif_orientation(image))
         image.load()
-        pixels = _to_rgb(image)
+        pixels = _to_rgb(image, reading.white)
         return np.asarray(pixels if upright is None else pixels.transpose(upright))
 
 
-def check_header(path: Path, width: int, height: int) -> None:
+def check_header(path: Path, width: int, height: int, reading: Reading = PLAIN) -> None:
     """Open the file without decoding it: raises ImageError where it is no image or not of the stated size."""
-    with _opened(path) as image:
+    with _opened(path, reading.pixel_limit) as image:
         _refuse_floats(image)
         _orientation(image, width, height)
 
 
+def upright_size(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
+    """(width, height) of the picture, turned as its EXIF says, without decoding it. Raises ImageError."""
+    with _opened(path, reading.pixel_limit) as image:
+        width, height = _stored_size(image)
+        return (height, width) if _exif_orientation(image) in _SIDEWAYS else (width, height)
+
+
+def deepest(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
+    """The largest value of a grey image of 16 bits, and the largest high byte of a coloured one; 0 for any other.
+
+    Only images of 16 bits are decoded. Raises ImageError.
+    """
+    with _opened(path, reading.pixel_limit) as image:
+        tiles = getattr(image, "tile", None) if image.mode in ("RGB", "RGBA") else None
+        raw = str(tiles[0][3]) if tiles else ""  # how the file holds its pixels, such as RGB;16B
+        return (
+            int(np.asarray(image).max()) if image.mode in _DEEP else 0,
+            int(np.asarray(image)[..., :3].max()) if ";16" in raw else 0,
+        )
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an
     ImageError.
     """
+    Image.MAX_IMAGE_PIXELS = pixel_limit  # Pillow warns of more, and refuses twice as much; here more is refused
+    if path.suffix.lower() in _PLUG_INS:
+        _registered(path.suffix.lower())
     try:
         with Image.open(path) as image:
+            if image.width * image.height > pixel_limit:
+                raise Image.DecompressionBombError
             yield image
     except ImageError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        got = f"{shown(path.name)} with more (data.pixel_limit=NUMBER raises the limit)"
+        raise ImageError("file_name", f"the image must have at most {pixel_limit:,} pixels", got) from error
+    except UnidentifiedImageError as error:
+        package = _PLUG_INS.get(path.suffix.lower())
+        hint = f": Pillow reads {path.suffix} with a plug-in, `pip install {package}`" if package else ""
+        got = f"{shown(path.name)}{hint or ': cannot identify the kind of image'}"
+        raise ImageError("file_name", "the image must be readable", got) from error
     except Exception as error:
         text = re.sub(r"<_io[^>]*>", "the file", " ".join(str(error).split())) or type(error).__name__
         got = f"{shown(path.name)}: {text.replace(str(path), path.name)[:200]}"
         raise ImageError("file_name", "the image must be readable", got) from error
+
+
+@lru_cache(maxsize=16)
+def _registered(suffix: str) -> None:
+    """Make Pillow know the suffix, where its plug-in is installed."""
+    with suppress(ImportError):
+        if _PLUG_INS[suffix] == "pillow-heif":
+            importlib.import_module("pillow_heif").register_heif_opener()
+        else:
+            importlib.import_module("pillow_jxl")
 
 
 def _stays_inside(folder: Path, path: Path) -> bool:
@@ -181,11 +255,11 @@ def _stored_pixels(image: Image.Image) -> Image.Image:
     return image if turned is None else image.transpose(_UNDO.get(turned, turned))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as 8-bit RGB: alpha is left out, 16-bit grey keeps its high byte."""
+def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
+    """Any mode as 8-bit RGB: alpha is left out, 16-bit grey keeps its high byte, or is scaled to `white`."""
     if image.mode in _DEEP:
-        deep = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((np.clip(deep, 0, 65535) >> 8).astype(np.uint8))
+        deep = np.clip(np.asarray(image).astype(np.int64), 0, white or 65535)
+        image = Image.fromarray((deep >> 8 if white is None else deep * 255 // white).astype(np.uint8))
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # a palette's transparency may be bytes, which convert("RGB") warns about
     _refuse_floats(image)

@@ -34,6 +34,22 @@ def usable(value: Any) -> bool:
     return isinstance(value, dict) or any(len(polygon) >= 6 for polygon in value or ())
 
 
+def bounds(value: Any) -> tuple[float, float, float, float] | None:
+    """The box [x, y, width, height] around a faultless segmentation, pixels; None where it is empty."""
+    if isinstance(value, dict):
+        mask = _decoded(value)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return None
+        left, top = int(columns[0]), int(rows[0])
+        return float(left), float(top), float(columns[-1] - left + 1), float(rows[-1] - top + 1)
+    points = np.array([x for polygon in value or () if len(polygon) >= 6 for x in polygon], float).reshape(-1, 2)
+    if not len(points):
+        return None
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right - left, bottom - top
+
+
 def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
     """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to
     `target`.

@@ -5,11 +5,14 @@ torch.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from msnas.errors import ConfigError
 
-SHAPES = "shapes"  # the name of the data that this library draws itself
+COCO, SHAPES = "coco", "shapes"  # kinds of data: a folder in COCO format, and what this library draws itself
+PIXEL_LIMIT = 178_956_970  # of one image: where Pillow too takes it for an attack
+_PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
 _DRAWING = {"size": "size", "train": "train", "val": "val", "drawing_seed": "seed"}  # config key -> field
 
 
@@ -54,18 +57,25 @@ class DataSettings:
     """One data set and how it is read.
 
     root: folder in COCO format (relative overrides are looked up in it); None for drawn shapes: a cache
-    folder. short_side, long_side: pixels; an image is resized so that its short side is `short_side`, unless
-    its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest factor on that
-    size in training; crop: whether what that enlarged is cut to the size before. workers: threads that decode.
-    memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read. keep_empty: whether
-    images without boxes are trained on.
+    folder. `~` is expanded in every path. short_side, long_side: pixels; an image is resized so that its short side is
+    `short_side`, unless its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest
+    factor on that size in training; crop: whether what that enlarged is cut to the size before. workers: threads that
+    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read. keep_empty:
+    whether images without boxes are trained on. selection: the share of search_val that is kept for the finalists.
+    group: a key of the image records; images of one value stay on one side of every split, and so do near copies
+    unless near_copies is false. repair_names, links: which image files are taken (see `images`). white: the value of
+    white in 16-bit images; None: see `depth`. pixel_limit: pixels that one image may have.
     """
 
     name: str = "coco"
     root: str | None = None
     train_json: str | None = None
     val_json: str | None = None
+    test_json: str | None = None
     images: str | None = None
+    train_images: str | None = None
+    val_images: str | None = None
+    test_images: str | None = None
     short_side: int = 800
     long_side: int = 1333
     flip: float = 0.5
@@ -77,12 +87,21 @@ class DataSettings:
     keep_empty: bool = True
     val_fraction: float = 0.2
     search_val: SearchVal = field(default_factory=SearchVal)
+    selection: float = 0.0
+    group: str | None = None
+    near_copies: bool = True
+    repair_names: bool = False
+    links: bool = False
+    white: int | None = None
+    pixel_limit: int = PIXEL_LIMIT
     shapes: ShapesSettings | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value of the wrong type or out of range."""
-        for key in ("root", "train_json", "val_json", "images"):
+        for key in _PATHS:
             _text_or_none(f"data.{key}", getattr(self, key))
+            if getattr(self, key) is not None:
+                object.__setattr__(self, key, _expanded(f"data.{key}", getattr(self, key)))
         _integer("data.short_side", self.short_side, 1)
         _integer("data.long_side", self.long_side, self.short_side)
         _number("data.flip", self.flip, 0, 1)
@@ -90,10 +109,16 @@ class DataSettings:
         _integer("data.workers", self.workers, 0, 256)
         _number("data.memory_limit", self.memory_limit, 0)
         _number("data.val_fraction", self.val_fraction, 0, 0.5)
-        for key in ("crop", "masks", "keep_empty"):
+        _number("data.selection", self.selection, 0, 0.9)
+        _text_or_none("data.group", self.group, "a key of the image records")
+        if self.white is not None:
+            _integer("data.white", self.white, 1, 65535)
+        _integer("data.pixel_limit", self.pixel_limit, 1)
+        for key in ("crop", "masks", "keep_empty", "near_copies", "repair_names", "links"):
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
-        if self.shapes is None and self.root is None and self.train_json is None:
+        files = (self.train_json, self.val_json, self.test_json)
+        if self.shapes is None and self.root is None and files == (None, None, None):
             raise ConfigError(
                 "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes."
             )
@@ -102,12 +127,12 @@ class DataSettings:
     def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":
         """Settings from the `data` part of a configuration, as plain Python values.
 
-        The keys of a drawing (size, train, val, drawing_seed) belong to `name: shapes`. Raises ConfigError
+        The keys of a drawing (size, train, val, drawing_seed) belong to `kind: shapes`. Raises ConfigError
         for an unknown key, with the nearest known one, and for a bad value.
         """
         values = dict(mapping)
         known = {item.name for item in fields(cls)} - {"shapes"}
-        drawn = values.get("name") == SHAPES
+        drawn = _kind(values) == SHAPES
         _refuse_unknown("data", values, known | set(_DRAWING) if drawn else known)
         if drawn:
             drawing = {_DRAWING[key]: values.pop(key) for key in tuple(values) if key in _DRAWING}
@@ -119,6 +144,22 @@ class DataSettings:
         elif held_out is not None and not isinstance(held_out, SearchVal):
             raise ConfigError(f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}.")
         return cls(**{"masks": masks, **values})
+
+
+def _kind(values: dict[str, Any]) -> str:
+    """Takes `kind` out of the mapping; without one, a drawing's keys under its own name say the same."""
+    drawing = values.get("name") == SHAPES and not values.keys().isdisjoint(_DRAWING)
+    kind = values.pop("kind", SHAPES if drawing else COCO)
+    if kind not in (COCO, SHAPES):
+        raise ConfigError(f"data.kind must be {COCO} or {SHAPES}, but got {kind!r}.")
+    return str(kind)
+
+
+def _expanded(name: str, path: str) -> str:
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise ConfigError(f"{name} must name a home folder that exists, but got {path!r}.") from None
 
 
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:
@@ -145,9 +186,9 @@ def _number(name: str, value: object, low: float, high: float = float("inf")) ->
         raise ConfigError(f"{name} must be {bound}, but got {value}.")
 
 
-def _text_or_none(name: str, value: object) -> None:
+def _text_or_none(name: str, value: object, what: str = "a path") -> None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise ConfigError(f"{name} must be a path or null, but got {value!r}.")
+        raise ConfigError(f"{name} must be {what} or null, but got {value!r}.")
 
 
 def _jitter(value: object) -> tuple[float, float]:

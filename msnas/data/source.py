@@ -3,20 +3,24 @@ demand.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from msnas.data.annotations import AnnotationFile, ImageRecord, read_annotations
+from msnas.data.depth import find_white
 from msnas.data.faults import Fault, Severity, shown
-from msnas.data.files import DataFiles, find_files
+from msnas.data.files import DataFiles, SplitFiles, find_files, seen
 from msnas.data.images import ImageError, locate
+from msnas.data.names import Names
 from msnas.data.settings import DataSettings
 from msnas.data.shapes.shapes_folder import shapes_folder
+from msnas.errors import ConfigError
 
 T = TypeVar("T")
+_SIZES: dict[tuple[str, str, int, int], list[tuple[int, int]]] = {}  # by annotation file, images, bytes, time of change
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,68 @@ def read_source(settings: DataSettings) -> Source:
     """Read and cross-check the annotation files (drawing the shapes first). Raises ConfigError for bad paths
     only.
     """
-    files = find_files(settings, None if settings.shapes is None else shapes_folder(settings))
-    train = read_annotations(files.train, masks=settings.masks)
-    val = None if files.val is None else read_annotations(files.val, masks=settings.masks)
+    files = data_files(settings)
+    train = _read(files.train, settings)
+    val = None if files.val is None else _read(files.val, settings)
     if val is not None and train.categories and val.categories:
         _compare_categories(train, val)
-        _note_shared_files(train, val)
+        _note_shared(train, val)
+    parts = (train,) if val is None else (train, val)
+    _scale_deep_images(parts, settings)
     return Source(files, train, val)
+
+
+def read_part(settings: DataSettings, split: str) -> tuple[AnnotationFile, dict[int, str]]:
+    """The annotation file of `train`, `val` or `test`, and the classes: the training file's where there is one.
+
+    Raises ConfigError where the split has no file.
+    """
+    files = data_files(settings)
+    own: SplitFiles | None = getattr(files, split)
+    if own is None:
+        raise ConfigError(
+            f"There must be annotations of the {split} split, but {seen(files.root)}; give data.{split}_json."
+        )
+    part, parts = _read(own, settings), list[AnnotationFile]()
+    if split != "train" and files.train.annotations.is_file():
+        parts = [_read(files.train, settings)]
+        _compare_categories(parts[0], part)
+    _scale_deep_images([part, *parts], settings)
+    return part, (parts or [part])[0].categories
+
+
+def data_files(settings: DataSettings) -> DataFiles:
+    """The files of a data set, drawn first where it is drawn. Raises ConfigError for paths that do not exist."""
+    return find_files(settings, None if settings.shapes is None else shapes_folder(settings))
+
+
+def image_sizes(settings: DataSettings) -> list[tuple[int, int]]:
+    """(height, width) of every training image as the annotations tell it, pixels. Nothing is drawn for shapes.
+
+    Raises ConfigError where there are none.
+    """
+    if settings.shapes is not None:
+        return [(settings.shapes.size, settings.shapes.size)]
+    files = find_files(settings).train
+    try:
+        state = files.annotations.stat()
+    except OSError:
+        state = None  # which the reader has a better word for
+    known = None if state is None else (str(files.annotations), str(files.images), state.st_size, state.st_mtime_ns)
+    if known is None or known not in _SIZES:
+        part = _read(files, settings)
+        sizes = [(image.height, image.width) for image in part.images]
+        if not sizes:
+            told = next((f": {fault}" for fault in part.faults if fault.severity == "refused"), ".")
+            raise ConfigError(f"Image sizes cannot be read from {files.annotations}{told} Or give input=HxW.")
+        if known is None:
+            return sizes
+        _SIZES[known] = sizes
+    return list(_SIZES[known])
+
+
+def _read(files: SplitFiles, settings: DataSettings) -> AnnotationFile:
+    return read_annotations(files, masks=settings.masks, group=settings.group, repair_names=settings.repair_names)
 
 
 def open_images(
@@ -72,7 +131,7 @@ def open_images(
 
     def one(record: ImageRecord) -> T | ImageError:
         try:
-            return action(record, locate(folder, record.file_name))
+            return action(record, locate(folder, record.file_name, links=part.files.reading.links))
         except ImageError as error:
             return error
         finally:
@@ -85,13 +144,41 @@ def open_images(
     else:
         answers = map(one, part.images)
     results: list[T | None] = []
+    names: Names | None = None
     for record, answer in zip(part.images, answers, strict=True):
         if isinstance(answer, ImageError):
-            part.faults.append(Fault(part.files.label, record.name, answer.field, answer.rule, "refused", answer.got))
+            names = names or Names(folder)
+            got = answer.got + _meant(names, record.file_name)
+            part.faults.append(Fault(part.files.label, record.name, answer.field, answer.rule, "refused", got))
             results.append(None)
         else:
             results.append(answer)
     return results
+
+
+def _meant(names: Names, file_name: str) -> str:
+    """The file that a record may mean, as the end of a message; "" where none or several can be."""
+    found = names.candidate(file_name)
+    if found is None or found == file_name:
+        return ""
+    return f"; {shown(found)} may be meant: correct the name, or give data.repair_names=true"
+
+
+def _scale_deep_images(parts: Sequence[AnnotationFile], settings: DataSettings) -> None:
+    """Find the value of white where it is not given and images are of more than 8 bits, and say it."""
+    if settings.white is not None or settings.shapes is not None:
+        return
+    white, colour = find_white(parts, settings.workers)
+    for part in parts:
+        if white is not None:
+            part.files = replace(part.files, reading=replace(part.files.reading, white=white))
+            rule = f"16-bit images hold no more than {white}, which is taken for white: data.white={white}"
+            part.note("", "file_name", rule, "noted")
+        if colour is not None:
+            rule = (
+                f"16-bit colour images hold less than {256 * (colour + 1)}, of which the high byte is read: they are "
+            )
+            part.note("", "file_name", f"{rule}nearly black; convert them to 8 bits", "noted")
 
 
 def _compare_categories(train: AnnotationFile, val: AnnotationFile) -> None:
@@ -110,9 +197,17 @@ def _compare_categories(train: AnnotationFile, val: AnnotationFile) -> None:
             val.note(where, "id", f"the class must be one of {train.files.label}'s", severity, got)
 
 
-def _note_shared_files(train: AnnotationFile, val: AnnotationFile) -> None:
-    known = {(train.files.images, image.file_name) for image in train.images}
+def _note_shared(train: AnnotationFile, val: AnnotationFile) -> None:
+    """What is in both files makes the score too good: the same file, a copy of one picture, a shared `data.group`."""
+    keys: tuple[tuple[str, Callable[[AnnotationFile, ImageRecord], Hashable]], ...] = (
+        ("the file is", lambda part, image: (part.files.images, image.path)),
+        ("a copy of the same picture is", lambda _, image: image.source),
+        ("an image of the same data.group is", lambda _, image: image.group),
+    )
+    known = [{key(train, image) for image in train.images} - {None} for _, key in keys]
     for image in val.images:
-        if (val.files.images, image.file_name) in known:
-            rule = f"the file is also in {train.files.label}: its score will be too good"
-            val.faults.append(Fault(val.files.label, image.name, "file_name", rule, "noted", shown(image.file_name)))
+        for (what, key), there in zip(keys, known, strict=True):
+            if key(val, image) in there:
+                rule = f"{what} also in {train.files.label}: its score will be too good"
+                val.note(image.name, "file_name", rule, "noted", shown(image.file_name))
+                break

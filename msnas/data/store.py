@@ -23,6 +23,7 @@ class ImageStore:
     def __init__(self, part: AnnotationFile, short_side: int, long_side: int) -> None:
         self.folder = part.files.images
         self.label = part.files.label
+        self.reading = part.files.reading
         self._part: AnnotationFile | None = part
         self._sizes = {
             image.row: resized_size(image.height, image.width, short_side, long_side) for image in part.images
@@ -58,14 +59,14 @@ class ImageStore:
     def look(self, workers: int) -> None:
         """Open every image without decoding it, for the faults that its header shows."""
         assert self._part is not None
-        open_images(self._part, lambda record, path: check_header(path, record.width, record.height), workers)
+        open_images(self._part, self._check, workers)
 
     def pixels(self, record: ImageRecord) -> Tensor:
         """The image [3, h, w] uint8, a copy of the caller's own. Raises DataError where it cannot be read."""
         if self._block is not None:
             return self._view(self._block, record).clone()
         try:
-            return self._read(record, locate(self.folder, record.file_name))
+            return self._read(record, locate(self.folder, record.file_name, links=self.reading.links))
         except ImageError as error:
             raise DataError(f"{self.label}: {record.name}, {error.field}: {error}") from error
 
@@ -74,6 +75,9 @@ class ImageStore:
         start = self._starts[record.row]
         return block[start : start + 3 * height * width].view(3, height, width)
 
+    def _check(self, record: ImageRecord, path: Path) -> None:
+        check_header(path, record.width, record.height, self.reading)
+
     def _read(self, record: ImageRecord, path: Path) -> Tensor:
-        pixels = read_rgb(path, record.width, record.height, self._sizes[record.row])
+        pixels = read_rgb(path, record.width, record.height, self._sizes[record.row], self.reading)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

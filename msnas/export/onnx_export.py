@@ -119,8 +119,8 @@ def _canvas(
 ) -> Tensor:
     """The image [3, H, W] as the graph takes it, padded with `colour`."""
     height, width = resized_size(image.height, image.width, *rule)
-    file = locate(part.files.images, image.file_name)
-    pixels = read_rgb(file, image.width, image.height, (height, width))
+    file = locate(part.files.images, image.file_name, links=part.files.reading.links)
+    pixels = read_rgb(file, image.width, image.height, (height, width), part.files.reading)
     canvas = torch.tensor(colour)[:, None, None].repeat(1, *size)
     canvas[:, :height, :width] = torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255
     return canvas

@@ -1,16 +1,16 @@
 """From the configuration to the search space, its input size and its budget. Torch-free: `msnas cost` lives on it."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.compose import build
 from msnas.data.geometry import typical_input
+from msnas.data.settings import DataSettings
+from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
 from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
@@ -64,36 +64,8 @@ def input_size(config: DictConfig) -> tuple[int, int]:
 
 def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
-    data = config.data
-    sizes = [(data.size, data.size)] if data.name == "shapes" else _listed_sizes(train_json(data))
-    return typical_input(sizes, data.short_side, data.long_side, family_class(config.family).divisor(config.space))
-
-
-def train_json(data: DictConfig) -> Path:
-    """The training annotations of a COCO folder, in either of the two usual layouts."""
-    if data.train_json is not None:
-        return Path(data.train_json)
-    if data.root is None:
-        raise ConfigError(
-            "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes."
-        )
-    root = Path(data.root)
-    for path in (root / "train.json", root / "annotations" / "instances_train2017.json"):
-        if path.exists():
-            return path
-    raise ConfigError(
-        f"{root} holds neither train.json nor annotations/instances_train2017.json; give data.train_json=."
+    content: Any = OmegaConf.to_container(config.data, resolve=True)
+    data = DataSettings.from_mapping(content)
+    return typical_input(
+        image_sizes(data), data.short_side, data.long_side, family_class(config.family).divisor(config.space)
     )
-
-
-def _listed_sizes(path: Path) -> list[tuple[int, int]]:
-    """(height, width) of every image that an annotation file lists."""
-    try:
-        images = json.loads(path.read_text(encoding="utf-8-sig"))["images"]
-        sizes = [(int(image["height"]), int(image["width"])) for image in images]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        told = f"Image sizes cannot be read from {path} ({error})"
-        raise ConfigError(f"{told}; run `msnas check`, or give input=HxW.") from error
-    if not sizes or min(min(size) for size in sizes) < 1:
-        raise ConfigError(f"{path} lists no image with a size; run `msnas check`, or give input=HxW.")
-    return sizes

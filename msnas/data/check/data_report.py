@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from msnas.data.annotations import AnnotationFile
-from msnas.data.check.duplicates import SIDE, Thumbnails, near_duplicates
+from msnas.data.check.duplicates import Thumbnails, near_duplicates
 from msnas.data.check.object_sizes import (
     BASE_STRIDES,
     AnchorRecall,
@@ -26,9 +26,9 @@ from msnas.data.check.object_sizes import (
     suggest,
 )
 from msnas.data.faults import Fault
-from msnas.data.images import read_rgb
+from msnas.data.groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
 from msnas.data.settings import DataSettings
-from msnas.data.source import Source, open_images, read_source
+from msnas.data.source import Source, read_source
 
 _BLANK = 8  # of 255: a picture whose brightest and darkest spots differ by less shows nothing
 
@@ -130,6 +130,8 @@ def check_data(
     """
     source = read_source(settings)
     thumbnails = _look(source, settings.workers, progress)
+    groups_of = _groups(source.train, thumbnails[0], settings)
+    _note_too_few(source, groups_of)
     images = [image for part in source.parts for image in part.images]
     boxes = collect_boxes(images, settings.short_side, settings.long_side)
     fit = fit or Fit.of(settings.short_side)
@@ -151,7 +153,7 @@ def check_data(
         configured=fit,
         suggestion=suggest(boxes, fit, recalls) if groups else None,
         duplicates=_shared(source, thumbnails),
-        notes=_notes(source, settings),
+        notes=(*groups_of.said, *_notes(source, settings)),
     )
 
 
@@ -166,11 +168,8 @@ def _look(source: Source, workers: int, progress: Callable[[int, int], None] | N
 
     result: list[Thumbnails] = []
     for part in source.parts:
-        small = open_images(
-            part, lambda image, path: read_rgb(path, image.width, image.height, (SIDE, SIDE)), workers, tick
-        )
-        blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-        result.append(np.stack([blank if one is None else one for one in small]) if small else blank[None][:0])
+        small = small_copies(part, workers, tick)
+        result.append(stacked(small))
         for image, one in zip(part.images, small, strict=True):
             if one is not None and int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
                 part.note(image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name))
@@ -217,6 +216,23 @@ def _shared(source: Source, thumbnails: list[Thumbnails]) -> tuple[SharedPicture
         )
         for pair in near_duplicates(*thumbnails)
     )
+
+
+def _groups(part: AnnotationFile, thumbnails: Thumbnails, settings: DataSettings) -> Groups:
+    """The groups that training will find, from pictures that have been read already."""
+    groups = find_groups(part, settings, looks=False)
+    looks = settings.near_copies and settings.shapes is None and len(part.images) <= MANY
+    return join_alike(groups, part, thumbnails) if looks else groups
+
+
+def _note_too_few(source: Source, groups: Groups) -> None:
+    """Refuse data that no search can divide: training, search_val and the reported split need boxes each."""
+    part, needed = source.train, 2 + (source.val is None)
+    boxed = {groups.named[index] for index, image in enumerate(part.images) if image.has_boxes}
+    if not part.refused and len(boxed) < needed:
+        also = " and to report on" if source.val is None else ""
+        rule = f"{needed} images with boxes, no copies, must exist: to train on, to score candidates{also}"
+        part.note("", "images", rule, got=str(len(boxed)))
 
 
 def _notes(source: Source, settings: DataSettings) -> tuple[str, ...]:

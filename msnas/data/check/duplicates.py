@@ -1,4 +1,4 @@
-"""Pictures that are in both splits, or nearly: found by comparing small copies, all pairs at once."""
+"""Pictures that are there twice, or nearly, in one split or in two: found by comparing small copies of all pairs."""
 
 from dataclasses import dataclass
 
@@ -41,6 +41,37 @@ def near_duplicates(first: Thumbnails, second: Thumbnails) -> list[Duplicate]:
                     found[start + row, column] = similarity
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [Duplicate(int(row), int(column), similarity) for (row, column), similarity in ranked]
+
+
+def near_copies(images: Thumbnails) -> list[list[int]]:
+    """Groups of two images or more that are near copies, each of at least one other of its group; in file order.
+
+    images [n, 32, 32, 3]. A film that changes slowly is one group, though its ends differ.
+    """
+    if not len(images):
+        return []
+    group = np.arange(len(images))  # the least index of the group that each image belongs to
+    coarse = _normalised(_pooled(images))
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK]
+        for seen in (block, block[:, :, ::-1]):
+            likely = _normalised(_pooled(seen)) @ coarse.T > _COARSE
+            for row in np.flatnonzero(likely.sum(axis=1) > 1):
+                _join(group, start + int(row), seen[row], images, np.flatnonzero(likely[row]))
+    members: dict[int, list[int]] = {}
+    for index, first in enumerate(group.tolist()):
+        members.setdefault(first, []).append(index)
+    return [indices for indices in members.values() if len(indices) > 1]
+
+
+def _join(
+    group: NDArray[np.int64], index: int, seen: NDArray[np.uint8], images: Thumbnails, others: NDArray[np.int64]
+) -> None:
+    """Make one group of image `index` (as `seen`) and those later ones of `others` that it is a near copy of."""
+    for other in others[others > index].tolist():
+        if group[other] != group[index] and _similarity(seen, images[other]):
+            low, high = sorted((group[index], group[other]))
+            group[group == high] = low
 
 
 def _similarity(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

@@ -16,6 +16,7 @@ from msnas.data.opening import open_data
 from msnas.errors import DataError
 
 NAN, INFINITY = float("nan"), float("inf")
+SEGMENTATIONS: dict[str, Any] = {}
 BROKEN: dict[str, tuple[Callable[[CocoFolder], object], str, str]] = {}
 
 
@@ -44,7 +45,7 @@ for key in ("image_id", "category_id", "id"):
     for value, label in (("2", "text"), (True, "a bool"), (None, "null"), (1.5, "a fraction"), ([1], "a list")):
         _case(f"annotation's {key} is {label}", "annotations[1]", key, _set("annotations", key, value))
     _case(f"annotation without {key}", "annotations[1]", key, _drop("annotations", key))
-for key in ("id", "file_name", "width", "height"):
+for key in ("id", "file_name"):
     _case(f"image without {key}", "images[1]", key, _drop("images", key))
     _case(f"image's {key} is null", "images[1]", key, _set("images", key, None))
 for key in ("width", "height"):
@@ -81,7 +82,21 @@ for value, label in (
     ({"size": [64, 48], "counts": [64 * 48]}, "size turned"), ({"size": [48, 64], "counts": "~~~"}, "bad letters"),
     ({"size": [48, 64], "counts": "0"}, "short string"), ({"size": [48, 64], "counts": [-1, 64 * 48 + 1]}, "negative"),
 ):  # fmt: skip
-    _case(f"segmentation: {label}", "annotations[1]", "segmentation", _set("annotations", "segmentation", value))
+    SEGMENTATIONS[label] = value
+
+
+@pytest.mark.parametrize("label", SEGMENTATIONS)
+@pytest.mark.parametrize(("masks", "severity"), [(True, "refused"), (False, "noted")])
+def test_broken_segmentations_are_refused_where_masks_are_learned_and_else_noted(
+    folder: CocoFolder, label: str, masks: bool, severity: str
+):
+    for item in folder.train["annotations"] + folder.val["annotations"]:
+        item["segmentation"] = [[5, 5, 9, 5, 9, 9]]
+    folder.train["annotations"][1]["segmentation"] = SEGMENTATIONS[label]
+    report = check_data(folder.write().settings(masks=masks))
+    assert [(fault.record, fault.field, fault.severity) for fault in report.faults] == [
+        ("annotations[1] (id 2)", "segmentation", severity)
+    ]
 
 
 @pytest.mark.parametrize("name", BROKEN)

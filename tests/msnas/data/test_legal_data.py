@@ -169,7 +169,7 @@ REPAIRED: dict[str, tuple[list[float], str]] = {
 @pytest.mark.parametrize("name", REPAIRED)
 def test_box_that_is_dropped_or_clipped_is_listed(folder: CocoFolder, name: str):
     bbox, deed = REPAIRED[name]
-    folder.train["annotations"][1]["bbox"] = bbox
+    folder.train["annotations"][1] |= {"bbox": bbox, "area": bbox[2] * bbox[3]}
     report = check_data(folder.write().settings())
     assert [(f.file, f.record, f.field, f.severity) for f in report.faults] == [
         ("train.json", "annotations[1] (id 2)", "bbox", "repaired")
@@ -181,7 +181,7 @@ def test_box_that_is_dropped_or_clipped_is_listed(folder: CocoFolder, name: str)
 @pytest.mark.parametrize("name", REPAIRED)
 def test_what_is_dropped_or_clipped_is_said_when_training_opens_the_data(folder: CocoFolder, name: str):
     bbox, deed = REPAIRED[name]
-    folder.train["annotations"][1]["bbox"] = bbox
+    folder.train["annotations"][1] |= {"bbox": bbox, "area": bbox[2] * bbox[3]}
     splits = open_data(folder.write().settings())
     assert any(deed in note and "1 x" in note for note in splits.notes)
     boxes = splits.train.load(0)[1]["boxes"]
@@ -191,7 +191,7 @@ def test_what_is_dropped_or_clipped_is_said_when_training_opens_the_data(folder:
 
 
 def test_a_hundredth_of_a_pixel_over_the_border_is_rounding(folder: CocoFolder):
-    folder.train["annotations"][1]["bbox"] = [54.01, 5, 10, 10]
+    folder.train["annotations"][1] |= {"bbox": [54.01, 5, 10, 10], "area": 100}
     assert check_data(folder.write().settings()).faults == ()
 
 

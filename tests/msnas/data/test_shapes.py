@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from msnas.data.check.data_report import check_data
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings, ShapesSettings
+from msnas.data.shapes import shapes_folder as shapes
 from msnas.data.shapes.scenes import CLASSES, draw_scene
-from msnas.data.shapes.shapes_folder import shapes_folder as shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

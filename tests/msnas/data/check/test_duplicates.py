@@ -6,7 +6,7 @@ from coco_folders import CocoFolder, real_data
 from PIL import Image, ImageEnhance
 
 from msnas.data.check.data_report import check_data
-from msnas.data.check.duplicates import near_duplicates
+from msnas.data.check.duplicates import near_copies, near_duplicates
 from msnas.data.settings import DataSettings
 
 
@@ -49,6 +49,15 @@ def test_thousands_of_pictures_are_compared_in_blocks():
     assert sorted((pair.first, pair.second) for pair in found) == [(17, 1), (2048, 2), (4999, 0)]
 
 
+def test_a_film_is_one_group_though_its_ends_differ():
+    rng = np.random.default_rng(0)
+    ends = [np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((4, 4, 1))) for _ in range(2)]
+    film = np.stack([(ends[0] * (1 - t) + ends[1] * t).astype(np.uint8) for t in np.linspace(0, 1, 30)])
+    other = rng.integers(0, 256, (3, 32, 32, 3), np.uint8)
+    assert near_duplicates(film[:1], film[-1:]) == []
+    assert near_copies(np.concatenate([film, other, other[:1]])) == [list(range(30)), [30, 33]]
+
+
 def test_a_picture_in_both_splits_is_reported_by_name(folder: CocoFolder):
     (folder.images / "val2.png").write_bytes((folder.images / "train4.png").read_bytes())
     report = check_data(folder.write().settings())
@@ -60,3 +69,13 @@ def test_shots_of_one_scene_are_found_and_blood_cells_are_not():
     pairs = check_data(DataSettings(root=str(real_data("aquarium")), short_side=128, long_side=213)).duplicates
     assert [(pair.train, pair.val) for pair in pairs] == [("IMG_8403.jpg", "IMG_8404.jpg")]
     assert check_data(DataSettings(root=str(real_data("bccd")), short_side=128, long_side=213)).duplicates == ()
+
+
+@pytest.mark.parametrize("same", ["file", "source", "group"])
+def test_what_both_files_share_is_noted(folder: CocoFolder, same: str):
+    for content, name in ((folder.train, "train1.png"), (folder.val, "./train1.png")):
+        changes = {"file": {"file_name": name}, "source": {"extra": {"name": "a.jpg"}}, "group": {"video": 7}}
+        content["images"][1] |= changes[same]
+    report = check_data(folder.write().settings(group="video" if same == "group" else None))
+    assert [(fault.file, fault.severity) for fault in report.faults] == [("val.json", "noted")]
+    assert "also in train.json: its score will be too good" in report.faults[0].rule

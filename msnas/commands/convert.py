@@ -1,0 +1,34 @@
+"""`msnas convert D out=...`: YOLO text or Pascal VOC files as a COCO folder, and what `msnas check` says of it."""
+
+import json
+from pathlib import Path
+
+from msnas.call import Call
+from msnas.data.check.data_report import check_data
+from msnas.data.check.report_text import print_report
+from msnas.data.conversion import convert
+from msnas.data.settings import DataSettings
+from msnas.errors import ConfigError
+from msnas.setup.open_run import setup_of
+
+
+def main(call: Call) -> int:
+    """Convert, check the result, print the next command; 0 where the result is sound, else 1."""
+    if len(call.positionals) != 1:
+        raise ConfigError("Give one folder of YOLO text or Pascal VOC files: msnas convert D out=FOLDER.")
+    config = setup_of(call.words).config
+    source = Path(call.positionals[0]).expanduser()
+    out = Path(config.out or f"{source.resolve().name}-coco").expanduser()
+    images = convert(source, out)
+    data = config.data
+    size = {"short_side": data.short_side, "long_side": data.long_side, "workers": data.workers}
+    report = check_data(DataSettings(root=str(out), **size))
+    if call.json:
+        print(json.dumps({"out": str(out), "images": images, "sound": report.sound}))
+        return report.exit_code
+    from rich.console import Console
+
+    print_report(report, Console())
+    told = ", ".join(f"{number:,} images in {name}.json" for name, number in images.items())
+    print(f"\n{told}; {out / 'images'} is the source. Next:\n\n    msnas init {out}")
+    return report.exit_code

@@ -1,0 +1,40 @@
+"""Images of 10 to 14 bits in files of 16: the value of white that they really use."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from msnas.data.annotations import AnnotationFile
+from msnas.data.images import ImageError, Reading, deepest, locate
+
+_HALF = 32768  # a data set that reaches it uses its 16 bits
+_EIGHT_BIT = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # files that hold no deeper images, and need not be opened
+
+
+def find_white(parts: Sequence[AnnotationFile], workers: int) -> tuple[int | None, int | None]:
+    """The largest value in the grey 16-bit images of a data set, and the largest high byte in the coloured ones; None
+    where there are none, or where they use their bits.
+
+    What cannot be read is passed over: opening the images says so.
+    """
+    jobs = [
+        (part.files.images, image.file_name, part.files.reading)
+        for part in parts
+        for image in part.images
+        if not image.file_name.lower().endswith(_EIGHT_BIT)
+    ]
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(_deepest, jobs))
+    else:
+        found = list(map(_deepest, jobs))
+    grey, colour = (max(values, default=0) for values in zip(*(found or [(0, 0)]), strict=True))
+    return grey if 0 < grey < _HALF else None, colour if 0 < colour < _HALF >> 8 else None
+
+
+def _deepest(job: tuple[Path, str, Reading]) -> tuple[int, int]:
+    folder, file_name, reading = job
+    try:
+        return deepest(locate(folder, file_name, links=reading.links), reading)
+    except ImageError:
+        return 0, 0
