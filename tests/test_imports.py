@@ -29,7 +29,10 @@ TORCH_FREE = [
     "msnas.config.compose",
     "msnas.errors",
     "msnas.commands.cost",
+    "msnas.engine.recipe",
+    "msnas.families.nas_fcos.decoder_recipe",
     "msnas.families.nas_fcos.fcos_family",
+    "msnas.families.nas_fpn.scratch_recipe",
     "msnas.setup.space",
     "msnas.families.zoo",
 ]

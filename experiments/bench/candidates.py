@@ -28,8 +28,9 @@ from msnas.data.settings import DataSettings
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine import candidate, loop
 from msnas.engine import evaluation as evaluate
-from msnas.engine.candidate import CandidateEvaluator, Recipe
+from msnas.engine.candidate import CandidateEvaluator
 from msnas.engine.devices import Hardware
+from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from supernet.strides.stride_encoder import MixedEncoder
 from supernet.strides.stride_space import StrideSpace

@@ -20,9 +20,9 @@ from msnas.call import Call
 from msnas.data.check.object_sizes import collect_boxes
 from msnas.data.geometry import REFERENCE_SHORT_SIDE, anchor_hits
 from msnas.data.opening import DetectionDataset, Splits
-from msnas.engine.candidate import Kind, Recipe
 from msnas.engine.checkpoint import differences
 from msnas.engine.devices import Hardware, computing_with
+from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.family import family_of
 from msnas.files import read_json, write_json

@@ -8,8 +8,8 @@ candidates alone; a score depends on nothing that was scored before it.
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,17 +20,14 @@ from msnas.data import coco_eval
 from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
-from msnas.engine.evaluation import BATCH, Judgeable, evaluate
+from msnas.engine.evaluation import Judgeable, evaluate
 from msnas.engine.loop import train
-from msnas.engine.schedule import Schedule
-from msnas.errors import ConfigError, UserError
+from msnas.engine.recipe import Recipe
+from msnas.errors import UserError
 from msnas.seeds import derive
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["finetune", "bn", "bn+finetune"]
-KINDS: tuple[Kind, ...] = ("finetune", "bn", "bn+finetune")
-METRICS = ("ap", "ap_agnostic")
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 STAGE = "candidate"
 
@@ -43,71 +40,6 @@ class CostedSpace(Protocol):
 
     def cost(self, genome: Genome, /) -> Any:
         """A `supernet.cost.Cost`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How every candidate is scored; fields are checked (ConfigError).
-
-    kind: `finetune` (the paper); `bn`: statistics re-estimated, nothing learned; `bn+finetune`: finetuned,
-    then statistics re-estimated for the weights that came of it. iterations: steps of finetuning; 0 with
-    `finetune` scores the supernet's weights and statistics as they are (Table 4's "no"). lr: constant, for
-    a batch of 32, scaled with the batch. bn_images, bn_batch: how many images the statistics are estimated
-    from, and how many at once: the least number of values a channel, since a map may be 1x1. metric: what
-    candidates are ranked by: `ap`, COCO's, or `ap_agnostic`, where classes do not matter and IoUs are 0.50 to
-    0.75, which is less noisy on little data; COCO's numbers are kept beside it.
-    """
-
-    kind: Kind = "finetune"
-    iterations: int = 100
-    batch: int = 32
-    lr: float = 0.004
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    clip: float = 0.0
-    bn_images: int = 128
-    bn_batch: int = 32
-    score_batch: int = BATCH
-    metric: str = "ap"
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"candidate.recipe must be one of {', '.join(KINDS)}, but got {self.kind!r}.")
-        if self.metric not in METRICS:
-            raise ConfigError(f"candidate.metric must be one of {', '.join(METRICS)}, but got {self.metric!r}.")
-        if self.iterations < 0:
-            raise ConfigError(f"`candidate.iterations >= 0` must hold, but got {self.iterations}.")
-        if self.estimates and not 16 <= self.bn_batch <= self.bn_images:
-            came = f"bn_batch={self.bn_batch}, bn_images={self.bn_images}"
-            raise ConfigError(f"`16 <= bn_batch <= bn_images` must hold for a candidate, but got {came}.")
-        if self.finetunes:
-            self.schedule()  # checks batch, lr, ...
-
-    @property
-    def name(self) -> str:
-        """What the history calls it."""
-        return self.kind
-
-    @property
-    def finetunes(self) -> bool:
-        """Whether weights are trained at all."""
-        return self.kind != "bn" and self.iterations > 0
-
-    @property
-    def estimates(self) -> bool:
-        """Whether statistics are re-estimated before the score."""
-        return self.kind != "finetune"
-
-    def schedule(self) -> Schedule:
-        """Fresh SGD without warm-up at a constant rate."""
-        return Schedule(
-            steps=self.iterations,
-            batch=self.batch,
-            lr=self.lr * self.batch / 32,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-        )
 
 
 class CandidateEvaluator:

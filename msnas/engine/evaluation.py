@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from msnas.data import coco_eval
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
-
-BATCH = 8  # images a forward pass; part of a score, since images are padded to the largest of their batch
+from msnas.engine.recipe import BATCH
 
 
 class Judgeable(Protocol):

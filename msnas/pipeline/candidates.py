@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from msnas.data.opening import Splits
-from msnas.engine.candidate import CandidateEvaluator, Recipe
+from msnas.engine.candidate import CandidateEvaluator
 from msnas.engine.checkpoint import load_weights
 from msnas.engine.devices import Hardware
+from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError
 from msnas.families.family import family_of

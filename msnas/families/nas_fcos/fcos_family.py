@@ -107,7 +107,7 @@ def baseline_name(config: DictConfig) -> str:
 
 def recipe(config: DictConfig, **changes: Any) -> Any:
     """How a sampled decoder is scored."""
-    from msnas.families.nas_fcos.decoder_scoring import DecoderRecipe
+    from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 
     values: Any = OmegaConf.to_container(config.decoder, resolve=True)
     return DecoderRecipe(**{**values, **changes})

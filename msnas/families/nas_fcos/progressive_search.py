@@ -22,7 +22,8 @@ from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.family import Told
-from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, DecoderRecipe, train_decoder
+from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
 from msnas.families.nas_fcos.feature_cache import FeatureCache, cache_features
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import Decoder, Head, Pyramid

@@ -105,7 +105,7 @@ def _baseline_shape(config: DictConfig) -> dict[str, Any]:
 
 def recipe(config: DictConfig) -> Any:
     """How a plan is scored: a whole training in short, from scratch."""
-    from msnas.families.nas_fpn.scratch import ScratchRecipe
+    from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 
     values: Any = OmegaConf.to_container(config.proxy, resolve=True)
     training = {name: config.schedule[name] for name in ("momentum", "weight_decay", "clip")}

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluation import BATCH, Judgeable, Judged, detect, judge
+from msnas.engine.evaluation import Judgeable, Judged, detect, judge
+from msnas.engine.recipe import BATCH
 from supernet.nas_fpn.plan_cost import exit_macs
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 

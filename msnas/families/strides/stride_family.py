@@ -94,7 +94,7 @@ def _detector(config: DictConfig, encoder: Any, classes: Sequence[str]) -> Any:
 
 def recipe(config: DictConfig) -> Any:
     """How every candidate is scored."""
-    from msnas.engine.candidate import Recipe
+    from msnas.engine.recipe import Recipe
 
     candidate = config.candidate
     return Recipe(

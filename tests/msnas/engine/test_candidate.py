@@ -7,8 +7,8 @@ import torch
 from engine_fakes import state_bits
 
 from evolution.driver import Job
-from msnas.engine.candidate import Recipe
 from msnas.engine.evaluation import evaluate
+from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError, DataError
 

@@ -10,10 +10,10 @@ from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError, DataError
+from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import (
     DecoderData,
     DecoderEvaluator,
-    DecoderRecipe,
     Predictor,
     train_decoder,
 )

@@ -12,7 +12,7 @@ from msnas.data.settings import DataSettings
 from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
-from msnas.families.nas_fcos.decoder_scoring import DecoderRecipe
+from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.progressive_search import Cache, Phase, ProgressiveSearch, make_decoder
 from supernet.nas_fcos.decoder import PUBLISHED, Pyramid
 from supernet.nas_fcos.fcos_encoder import FcosEncoder

@@ -19,7 +19,7 @@ from msnas.engine.evaluation import evaluate
 from msnas.export import model_file
 from msnas.families.nas_fpn import cell_family as nas_fpn
 from msnas.families.nas_fpn.exits import evaluate_exits
-from msnas.families.nas_fpn.scratch import ScratchRecipe
+from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn.plan_cost import exit_macs, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
