@@ -8,7 +8,7 @@ import sys
 
 from msnas.config.compose import compose
 from msnas.engine.evaluation import evaluate
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.pipeline.supernet_training import schedule_of
 from msnas.setup.networks import fpn_baseline, network
 from msnas.setup.training import batches_of, hardware_of, open_splits
@@ -27,7 +27,8 @@ def main(kind: str, steps: int, words: list[str]) -> None:
     model = fpn_baseline(config, classes) if kind == "fpn" else network(config, PUBLISHED_PARTS[kind], classes)
     schedule = schedule_of(config, images=len(splits.train), steps=steps)
     batches = batches_of(config, splits.train, batch=schedule.batch, seed=1)
-    trained = train(model, batches, schedule, seed=1, stage="retrain", hardware=hardware)
+    training = Training(schedule=schedule, seed=1, stage="retrain", hardware=hardware)
+    trained = train(model, batches, training)
     numbers = evaluate(model, splits.val, hardware=hardware).numbers
     print(f"{kind} {' '.join(words)}: AP {numbers['ap']:.4f}, AP50 {numbers['ap50']:.4f}, {trained.seconds:.0f} s")
 

@@ -21,7 +21,7 @@ from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.evaluation import Judgeable, evaluate
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
 from msnas.errors import UserError
 from msnas.seeds import derive
@@ -98,6 +98,7 @@ class CandidateEvaluator:
             "metric": recipe.metric,
             "iterations": recipe.iterations if recipe.finetunes else 0,
             "batch": recipe.batch,
+            "optimizer": recipe.optimizer,
             "lr": recipe.lr * recipe.batch / 32,
             "momentum": recipe.momentum,
             "weight_decay": recipe.weight_decay,
@@ -145,16 +146,15 @@ class CandidateEvaluator:
         self.times = {"finetune": 0.0, "statistics": 0.0}
         if recipe.finetunes:
             batches = self._batches(recipe.batch, replicate, "finetune")
-            trained = train(
-                model,
-                batches,
-                recipe.schedule(),
+            training = Training(
+                schedule=recipe.schedule(),
                 seed=self.seed,
                 stage=STAGE,
                 replicate=replicate,
-                hardware=hardware,
                 restart_statistics=True,
+                hardware=hardware,
             )
+            trained = train(model, batches, training)
             self.times["finetune"] = trained.seconds
         if recipe.estimates:
             estimating, steps = time.perf_counter(), recipe.bn_images // recipe.bn_batch

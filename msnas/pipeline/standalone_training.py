@@ -3,7 +3,7 @@
 import hashlib
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.evaluation import Judged, evaluate
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
+from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.supernet_training import schedule_of
@@ -60,20 +61,17 @@ def train_entry(
         Progress(entry.name, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
         Board(folder, on=config.log.tensorboard and group.writes) as board,
     ):
-        trained = train(
-            model,
-            batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group),
-            schedule,
-            seed=seed,
-            stage=STAGE,
-            hardware=hardware,
-            group=group,
-            folder=folder,
-            fingerprint={"network": entry.architecture, "detector": str(config.detector)},
-            save_every=every,
-            progress=progress.update,
-            on_step=training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware),
-        )
+        on_board = training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware)
+
+        def report(line: Mapping[str, Any]) -> None:
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            on_board(line)
+
+        batches = batches_of(config, splits.train, batch=schedule.batch, seed=seed, group=group)
+        training = Training(schedule=schedule, seed=seed, stage=STAGE, hardware=hardware, group=group)
+        made_with = {"network": entry.architecture, "detector": str(config.detector)}
+        files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
+        trained = train(model, batches, training, files=files, report=report)
         judged = evaluate(model, splits.val, hardware=hardware, group=group)
         board.scalars(schedule.steps - 1, judged.numbers, part="val")
     if group.writes:

@@ -1,7 +1,8 @@
 """The first stage: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -10,8 +11,9 @@ from msnas.call import Call
 from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
+from msnas.engine.training_files import TrainingFiles
 from msnas.errors import ConfigError
 from msnas.families.family import family_of
 from msnas.files import write_json
@@ -52,7 +54,7 @@ def train_first(run: Run, call: Call, group: Group = ALONE) -> None:
         Progress(family.FIRST, schedule.steps, status=folder / "status.json", quiet=not group.writes) as progress,
         Board(folder, on=config.log.tensorboard and group.writes) as board,
     ):
-        on_step = training_board(
+        on_board = training_board(
             board,
             model,
             splits.search_val,
@@ -61,21 +63,22 @@ def train_first(run: Run, call: Call, group: Group = ALONE) -> None:
             hardware=hardware,
             path_of_step=path_of_step,
         )
-        trained = train(
-            model,
-            batches,
-            schedule,
+
+        def report(line: Mapping[str, Any]) -> None:
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            on_board(line)
+
+        training = Training(
+            schedule=schedule,
             seed=config.seed,
             stage=STAGE,
             path_of_step=path_of_step,
             hardware=hardware,
             group=group,
-            folder=folder,
-            fingerprint={"space": str(config.space), "detector": str(config.detector)},
-            save_every=every,
-            progress=progress.update,
-            on_step=on_step,
         )
+        made_with = {"space": str(config.space), "detector": str(config.detector)}
+        files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
+        trained = train(model, batches, training, files=files, report=report)
     if group.writes:
         checkpoint.save_weights(folder / "weights.safetensors", model)
         write_json(folder / "done.json", {"steps": schedule.steps, "seconds": trained.seconds})
@@ -92,7 +95,7 @@ def _announce(run: Run, schedule: Schedule, hardware: Hardware) -> None:
 def schedule_of(config: DictConfig, *, images: int, steps: int | None, factor: float = 1.0) -> Schedule:
     """The recipe of `config.schedule` over `images` training images, `factor` times as long.
 
-    steps: the whole length where it is given; warm-up and milestones keep their share.
+    steps: the whole length where it is given; what is given in epochs keeps its share.
     """
     recipe = config.schedule
     total = None if steps is None else max(1, round(steps * factor))
@@ -103,9 +106,13 @@ def schedule_of(config: DictConfig, *, images: int, steps: int | None, factor: f
         lr=recipe.lr,
         warmup=recipe.warmup,
         warmup_lr=recipe.warmup_lr,
+        warmup_steps=recipe.warmup_steps,
+        decay=recipe.decay,
         milestones=[milestone * factor for milestone in recipe.milestones],
+        optimizer=recipe.optimizer,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
+        decay_norms=recipe.decay_norms,
         clip=recipe.clip,
         steps=total,
     )

@@ -101,6 +101,7 @@ def recipe(config: DictConfig) -> Any:
         kind=candidate.recipe,
         iterations=candidate.iterations if candidate.finetune else 0,
         batch=candidate.batch,
+        optimizer=candidate.optimizer,
         lr=candidate.lr,
         bn_images=candidate.bn_images,
         bn_batch=candidate.bn_batch,

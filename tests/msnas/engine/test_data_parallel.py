@@ -12,7 +12,7 @@ import torch
 from engine_fakes import TinyBatches, TinySupernet, schedule, state_bits
 from rank_process import SIZE, Linear
 
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 
 SECONDS = 180
 
@@ -88,7 +88,7 @@ def test_an_interrupted_and_resumed_run_has_the_weights_of_the_uninterrupted_one
 
 def test_without_batch_norm_two_processes_learn_what_one_does(ranks):
     alone = Linear()
-    train(alone, TinyBatches(), schedule(steps=20), seed=1, stage="test")
+    train(alone, TinyBatches(), Training(schedule=schedule(steps=20), seed=1, stage="test"))
     torch.testing.assert_close(torch.tensor(ranks[0]["linear"]), alone.layer.weight.detach().flatten())
 
 
