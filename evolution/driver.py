@@ -31,9 +31,7 @@ class Job(NamedTuple):
 Evaluate = Callable[..., Evaluation]
 """Takes a genome and a replicate; where halving wants more than the lowest rung, also `rung=`."""
 EvaluateMany = Callable[[Iterable[Job]], Iterable[Evaluation]]
-"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too.
-
-For `steadily` it takes the next job only when a worker is free for it."""
+"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def run_search(
 ) -> SearchResult:
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
-    drive: takes the strategy to its end: `by_generations`, the default, `steadily` or `by_halving(rungs)`.
+    drive: takes the strategy to its end: `by_generations`, the default, or `by_halving(rungs)`.
     finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
     give_up_after: candidates failed in a row after which the search stops with a StrategyError; it also stops when a
         generation ends and nothing has succeeded yet.

@@ -28,7 +28,7 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.search",
         "evolution under the budget",
         "",
-        ("run", "strategy", "budget", "candidate", "fidelity", "search", "asynchronous", "top_k", "hardware", "log"),
+        ("run", "strategy", "budget", "candidate", "fidelity", "search", "top_k", "hardware", "log"),
     ),
     "retrain": Command(
         "msnas.commands.retrain",

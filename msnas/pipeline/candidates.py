@@ -100,11 +100,10 @@ def rungs_of(config: DictConfig) -> tuple[Recipe, ...]:
     shares, last = list(config.candidate.rungs), recipe_of(config)
     if config.fidelity != "halving":
         raise ConfigError(f"fidelity is full or halving, but got {config.fidelity!r}.")
-    if not family_of(config).SHARES_WEIGHTS or not last.finetunes or config.asynchronous:
-        got = f"space={config.space_name} candidate.recipe={last.kind} asynchronous={str(config.asynchronous).lower()}"
+    if not family_of(config).SHARES_WEIGHTS or not last.finetunes:
+        got = f"space={config.space_name} candidate.recipe={last.kind}"
         raise ConfigError(
-            f"fidelity=halving needs a space with a supernet, candidates that are finetuned and "
-            f"asynchronous=false, but got {got}."
+            f"fidelity=halving needs a space with a supernet and candidates that are finetuned, but got {got}."
         )
     if len(shares) < 2 or shares != sorted({*shares}) or shares[0] < 0 or shares[-1] != 1:
         raise ConfigError(f"candidate.rungs are growing shares that end in 1, such as [0, 0.25, 1], but got {shares}.")

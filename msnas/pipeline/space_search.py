@@ -8,7 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 from evolution.driver import Drive, Finalist, by_generations, run_search
 from evolution.halving import by_halving
 from evolution.history import History
-from evolution.steady_state import steadily
 from evolution.strategy import Strategy
 from msnas.config.compose import build
 from msnas.data.opening import Splits
@@ -61,7 +60,7 @@ def search_space(
 def _drive(config: DictConfig) -> Drive:
     """How the strategy is taken to its end."""
     rungs = rungs_of(config)
-    return by_halving(len(rungs)) if rungs else steadily if config.asynchronous else by_generations
+    return by_halving(len(rungs)) if rungs else by_generations
 
 
 def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
