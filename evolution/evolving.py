@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from evolution.generational import Generational, Sizes
-from evolution.operators import Brood, Operator, breed, make_variation, operators_of
+from evolution.operators import Offspring, Operator, breed, make_variation, operators_of
 from evolution.strategy import Genome, Space, check_positive
 
 Attempt = list[tuple[Operator, Sequence[Genome]]]
@@ -51,6 +51,6 @@ class Evolving(Generational):
         """What one attempt tries: here a child by every operator."""
         return [(operator, self._parents(operator)) for operator in self.operators]
 
-    def _breed(self, taken: set[Genome]) -> Brood:
+    def _breed(self, taken: set[Genome]) -> Offspring:
         limits = {"wanted": self.children, "max_attempts": self.max_attempts}
         return breed(self._attempt, self.variation, taken, self.rng, **limits)

@@ -9,7 +9,7 @@ from typing import Unpack
 from deap import tools
 
 from evolution.evolving import Evolving, Variations
-from evolution.operators import Brood, Operator, sample_new
+from evolution.operators import Offspring, Operator, sample_new
 from evolution.population import Individual
 from evolution.strategy import Genome, Space, check_natural
 
@@ -24,12 +24,12 @@ class MultiScaleEvolution(Evolving):
         super().__init__(space, **options)
         self.n_random = check_natural("n_random", n_random)
 
-    def _breed(self, taken: set[Genome]) -> Brood:
-        brood = super()._breed(taken)  # Alg. 1, lines 3-10
-        brood.add(
+    def _breed(self, taken: set[Genome]) -> Offspring:
+        offspring = super()._breed(taken)  # Alg. 1, lines 3-10
+        offspring.add(
             sample_new(self.space, self.n_random, taken, self.rng, max_attempts=self.max_attempts)
         )  # Alg. 1, lines 11-13
-        return brood
+        return offspring
 
     def _parents(self, operator: Operator) -> list[Genome]:
         """Uniform from the last population, two different ones where there are two."""
