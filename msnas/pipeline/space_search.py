@@ -23,10 +23,10 @@ from msnas.setup.space import budget_of, input_size
 def search_space(
     config: DictConfig, splits: Splits, *, space: Any, weights: Path, folder: Path, hardware: Any, told: Told
 ) -> Found:
-    """Search `space`, on from where the history in `folder` stands. hardware: each evaluator chooses its own."""
+    """Search `space`, on from where the history in `folder` stands. hardware: this process's."""
     strategy: Strategy = build(config.strategy, space=space, seed=derive(config.seed, "search", "strategy"))
     with (
-        History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights)) as history,
+        History(folder / "history.sqlite", fingerprint=_fingerprint(config, weights, hardware)) as history,
         evaluate_many(config, splits, weights) as engine,
     ):
         told.known(len(history.evaluations()))
@@ -63,7 +63,7 @@ def _drive(config: DictConfig) -> Drive:
     return by_halving(len(rungs)) if rungs else by_generations
 
 
-def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
+def _fingerprint(config: DictConfig, weights: Path, hardware: Any) -> dict[str, Any]:
     """What a history's scores depend on: another of these is another search."""
     plain: Any = OmegaConf.to_container(config, resolve=True)
     budget = budget_of(config)
@@ -75,7 +75,15 @@ def _fingerprint(config: DictConfig, weights: Path) -> dict[str, Any]:
         "proxy": plain.get("proxy"),
         "strategy": plain["strategy"],
         "threads": config.hardware.threads,
+        **_kind_of_device(config, hardware),
         "supernet": digest(weights) if family_of(config).SHARES_WEIGHTS else None,
         **({} if config.fidelity == "full" else {"fidelity": config.fidelity}),
         **({"latency": latency_of(config, input_size(config))} if wants_latency(config) else {}),
     }
+
+
+def _kind_of_device(config: DictConfig, hardware: Any) -> dict[str, str]:
+    """Device and precision: of this process, as its workers choose alike; on a cluster the words for its nodes."""
+    if config.hardware.engine == "ray":
+        return {"device": config.hardware.device, "precision": config.hardware.precision}
+    return {"device": hardware.device.type, "precision": hardware.precision}

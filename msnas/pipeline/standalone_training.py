@@ -15,7 +15,7 @@ from evolution.ranking import kendall_tau
 from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
-from msnas.engine.evaluation import Judged, evaluate
+from msnas.engine.evaluation import EvaluationResult, evaluate
 from msnas.engine.loop import Training, train
 from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
@@ -72,13 +72,15 @@ def train_entry(
         made_with = {"network": entry.architecture, "detector": str(config.detector)}
         files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
         trained = train(model, batches, training, files=files, report=report)
-        judged = evaluate(model, splits.val, hardware=hardware, group=group)
-        board.scalars(schedule.steps - 1, judged.numbers, part="val")
+        result = evaluate(model, splits.val, hardware=hardware, group=group)
+        board.scalars(schedule.steps - 1, result.numbers, part="val")
     if group.writes:
-        _save(model, entry, splits, judged, folder, trained.seconds)
+        _save(model, entry, splits, result, folder, trained.seconds)
 
 
-def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder: Path, seconds: float) -> None:
+def _save(
+    model: nn.Module, entry: Entry, splits: Splits, result: EvaluationResult, folder: Path, seconds: float
+) -> None:
     meta = {
         "classes": list(splits.train.classes),
         "category_ids": list(splits.train.category_ids),
@@ -86,9 +88,9 @@ def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder
         "architecture": entry.architecture,
     }
     model_file.save(folder, model, meta)
-    write_text(folder / "detections.json", json.dumps(judged.detections))
+    write_text(folder / "detections.json", json.dumps(result.detections))
     row = {"name": entry.name, "architecture": entry.architecture, "macs": entry.macs, "params": entry.params}
-    row |= {**judged.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
     write_json(folder / "result.json", row)
 
 
