@@ -33,9 +33,10 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 def clip_gradient(parameters: Sequence[nn.Parameter], largest: float) -> float:
     """Scale the whole gradient down to norm `largest` (0: leave it); returns its norm before that."""
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if norm > largest > 0:
+    known = float(norm)  # once: each time a GPU is waited for
+    if known > largest > 0:
         clip_grads_with_norm_(parameters, largest, norm)
-    return float(norm)
+    return known
 
 
 def _groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:
