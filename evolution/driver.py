@@ -93,8 +93,8 @@ class SearchResult:
     seconds: float  # spent in evaluations, all runs together
 
 
-Heard = Callable[[Record], None] | None
-Drive = Callable[[Any, "Scorer", History, Heard], None]
+OnGeneration = Callable[[Record], None] | None
+Drive = Callable[[Any, "Scorer", History, OnGeneration], None]
 
 
 def run_search(
@@ -108,7 +108,7 @@ def run_search(
     replicates: int = 3,
     give_up_after: int = 20,
     on_evaluation: Callable[[Evaluation, int, int], None] | None = None,
-    on_generation: Heard = None,
+    on_generation: OnGeneration = None,
 ) -> SearchResult:
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
@@ -140,7 +140,7 @@ def by_generations(
     strategy: Strategy,
     scorer: "Scorer",
     history: History,
-    on_generation: Heard,
+    on_generation: OnGeneration,
     *,
     score: Callable[..., list[Evaluation]] = score_once,
 ) -> None:
@@ -153,7 +153,7 @@ def by_generations(
         commit(strategy, history, on_generation)  # the search ended before its last generation: say why
 
 
-def commit(strategy: Strategy, history: History, on_generation: Heard) -> None:
+def commit(strategy: Strategy, history: History, on_generation: OnGeneration) -> None:
     """Store a generation's record and the strategy's state, then say so."""
     history.commit(strategy.record, strategy.state_dict())
     if on_generation is not None:

@@ -1,8 +1,10 @@
 """Two processes on this machine train together over gloo; every test looks at one thing that they did."""
 
 import json
+from pathlib import Path
 
 import pytest
+import rank_process
 import torch
 from engine_fakes import TinyBatches, TinySupernet, schedule, state_bits
 from rank_process import SIZE, Linear
@@ -14,7 +16,7 @@ from msnas.engine.loop import Training, train
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    ended = run_ranks("rank_process.py", str(folder), size=SIZE)
+    ended = run_ranks(Path(rank_process.__file__), str(folder), size=SIZE)
     assert [code for code, _ in ended] == [0] * SIZE, ended
     return folder
 

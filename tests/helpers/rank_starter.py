@@ -9,14 +9,14 @@ from pathlib import Path
 SECONDS = 180
 
 
-def run_ranks(script: str, *words: str, size: int) -> list[tuple[int, str]]:
-    """Exit code and standard error of every rank of `script`, a file of this folder."""
+def run_ranks(script: Path, *words: str, size: int) -> list[tuple[int, str]]:
+    """Exit code and standard error of every rank of `script`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name(script)), *words]
+    command = [sys.executable, "-W", "ignore", str(script), *words]
     running = [
         subprocess.Popen(command, env=os.environ | shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
         for rank in range(size)
