@@ -47,6 +47,10 @@ class Training:
     hardware: Hardware = field(default_factory=Hardware)
     group: Group = ALONE
 
+    def path(self, step: int) -> Hashable | None:
+        """The path of `step`, where the model has several."""
+        return None if self.path_of_step is None else self.path_of_step(step)
+
     def made_with(self) -> dict[str, Any]:
         """What a checkpoint must have been made with to go on from it."""
         run = {"stage": self.stage, "seed": self.seed, "replicate": self.replicate}
@@ -80,12 +84,7 @@ def train(
     step before) or no memory is left, Interrupted after Ctrl-C or SIGTERM, RunError for what is wrong with
     the files.
     """
-    schedule, hardware, group, path_of_step = (
-        training.schedule,
-        training.hardware,
-        training.group,
-        training.path_of_step,
-    )
+    schedule, hardware, group = training.schedule, training.hardware, training.group
     model = group.prepare(hardware.place(model)).train()
     norms = norms_of(model) if training.restart_statistics else []
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -101,7 +100,7 @@ def train(
         for step in range(first, schedule.steps):
             step_began, lr = time.perf_counter(), schedule.lr_at(step)
             torch.manual_seed(derive(training.seed, training.stage, training.replicate, step, group.rank))
-            path = None if path_of_step is None else path_of_step(step)
+            path = training.path(step)
             group.check_same(step, path)
             restart(norms, step)
 
