@@ -90,6 +90,8 @@ class Schedule:
         """
         _must(images >= 1, "`images >= 1`", images=images)
         _must(0 < epochs < math.inf, "`0 < epochs < inf`", epochs=epochs)
+        counted = warmup_steps is None or (isinstance(warmup_steps, int) and warmup_steps >= 0)
+        _must(counted, "`warmup_steps >= 0`, an integer", warmup_steps=warmup_steps)
         inside = all(0 < milestone < epochs for milestone in milestones)
         _must(inside, "`0 < milestone < epochs`", milestones=tuple(milestones), epochs=epochs)
         total = max(1, round(epochs * images / batch)) if steps is None else steps

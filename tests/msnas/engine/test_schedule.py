@@ -37,6 +37,12 @@ def test_a_warm_up_in_steps_takes_the_place_of_the_one_in_epochs(given, steps):
     assert Schedule.of_epochs(images=320, warmup_steps=given, **PAPER).warmup_steps == steps
 
 
+@pytest.mark.parametrize("wrong", [-1, 1.5, "many"])
+def test_a_warm_up_that_is_no_number_of_steps_is_refused(wrong):
+    with pytest.raises(ConfigError, match=rf"`warmup_steps >= 0`, an integer, but got warmup_steps={wrong}"):
+        Schedule.of_epochs(images=320, warmup_steps=wrong, **PAPER)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 def test_a_run_of_a_few_steps_is_a_valid_schedule(steps):
     assert Schedule.of_epochs(images=10_000, steps=steps, **PAPER).steps == steps
