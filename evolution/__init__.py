@@ -24,7 +24,6 @@ _HOME = {
     "by_halving": "evolution.halving",
     "evaluate_with": "evolution.driver",
     "run_search": "evolution.driver",
-    "steadily": "evolution.steady_state",
 }
 
 __all__ = sorted(_HOME)

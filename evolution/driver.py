@@ -31,9 +31,7 @@ class Job(NamedTuple):
 Evaluate = Callable[..., Evaluation]
 """Takes a genome and a replicate; where halving wants more than the lowest rung, also `rung=`."""
 EvaluateMany = Callable[[Iterable[Job]], Iterable[Evaluation]]
-"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too.
-
-For `steadily` it takes the next job only when a worker is free for it."""
+"""Scores jobs and gives each result as it finishes, in any order. A candidate's failure is a result too."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ class SearchResult:
     seconds: float  # spent in evaluations, all runs together
 
 
-Heard = Callable[[Record], None] | None
-Drive = Callable[[Any, "Scorer", History, Heard], None]
+OnGeneration = Callable[[Record], None] | None
+Drive = Callable[[Any, "Scorer", History, OnGeneration], None]
 
 
 def run_search(
@@ -110,11 +108,11 @@ def run_search(
     replicates: int = 3,
     give_up_after: int = 20,
     on_evaluation: Callable[[Evaluation, int, int], None] | None = None,
-    on_generation: Heard = None,
+    on_generation: OnGeneration = None,
 ) -> SearchResult:
     """Search to the end, on from where `history` stands; the result is that of a search never interrupted.
 
-    drive: takes the strategy to its end: `by_generations`, the default, `steadily` or `by_halving(rungs)`.
+    drive: takes the strategy to its end: `by_generations`, the default, or `by_halving(rungs)`.
     finalists: how many of the best are scored again, `replicates` times each; the means choose the winners.
     give_up_after: candidates failed in a row after which the search stops with a StrategyError; it also stops when a
         generation ends and nothing has succeeded yet.
@@ -142,7 +140,7 @@ def by_generations(
     strategy: Strategy,
     scorer: "Scorer",
     history: History,
-    on_generation: Heard,
+    on_generation: OnGeneration,
     *,
     score: Callable[..., list[Evaluation]] = score_once,
 ) -> None:
@@ -155,7 +153,7 @@ def by_generations(
         commit(strategy, history, on_generation)  # the search ended before its last generation: say why
 
 
-def commit(strategy: Strategy, history: History, on_generation: Heard) -> None:
+def commit(strategy: Strategy, history: History, on_generation: OnGeneration) -> None:
     """Store a generation's record and the strategy's state, then say so."""
     history.commit(strategy.record, strategy.state_dict())
     if on_generation is not None:

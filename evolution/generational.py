@@ -9,7 +9,7 @@ import numpy as np
 from deap import tools
 
 from evolution.errors import StrategyError
-from evolution.operators import Brood, sample_new
+from evolution.operators import Offspring, sample_new
 from evolution.population import GenomeLog, Individual, refill, same_genome, succeeded, summary
 from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
@@ -64,7 +64,7 @@ class Generational(ABC):
     # What a strategy adds
 
     @abstractmethod
-    def _breed(self, taken: set[Genome]) -> Brood:
+    def _breed(self, taken: set[Genome]) -> Offspring:
         """The next generation's children, none of them in `taken`; the population is not empty."""
 
     @abstractmethod
@@ -83,9 +83,9 @@ class Generational(ABC):
 
     def ask(self) -> list[Genome]:
         if not self._asked and not self.finished:
-            brood = self._next_brood()
-            self._asked = brood.children
-            self._bred = {"generation": self.generation, **brood.record()}
+            offspring = self._next_offspring()
+            self._asked = offspring.children
+            self._bred = {"generation": self.generation, **offspring.record()}
             if not self._asked:
                 self._stop()
         return list(self._asked)
@@ -113,7 +113,7 @@ class Generational(ABC):
     def best(self, k: int) -> list[Evaluation]:
         return self.choose([individual.evaluation for individual in self._hall], k)
 
-    def _next_brood(self) -> Brood:
+    def _next_offspring(self) -> Offspring:
         taken = set(self._scored.seen)
         if self.generation == 0 or not self.population:  # or everything failed so far: nobody to breed from
             count = self.population_size if self.generation == 0 else self.children

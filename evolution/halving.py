@@ -7,7 +7,7 @@ score says something beside those of its own rung only; whoever goes on ranks ab
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from evolution.driver import Drive, Heard, Job, Scorer, by_generations
+from evolution.driver import Drive, Job, OnGeneration, Scorer, by_generations
 from evolution.errors import StrategyError
 from evolution.history import History
 from evolution.strategy import Evaluation, Genome, Strategy, check_positive
@@ -19,7 +19,7 @@ def by_halving(rungs: int) -> Drive:
     return partial(_by_rungs, rungs)
 
 
-def _by_rungs(rungs: int, strategy: Strategy, scorer: Scorer, history: History, on_generation: Heard) -> None:
+def _by_rungs(rungs: int, strategy: Strategy, scorer: Scorer, history: History, on_generation: OnGeneration) -> None:
     if not getattr(strategy, "ranks_rungs", False):
         raise StrategyError(
             f"Halving leaves scores of different rungs, which {type(strategy).__name__} would take for one kind; "

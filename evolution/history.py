@@ -167,16 +167,12 @@ class History(HistoryView):
                 "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)", row
             )
 
-    def commit(self, record: Record | None, state: Record) -> None:
-        """Store a generation's record (its number is under `generation`) and the state: both or none.
-
-        Without a record, in mid-generation of a steady-state search, the state alone.
-        """
+    def commit(self, record: Record, state: Record) -> None:
+        """Store a generation's record (its number is under `generation`) and the state: both or none."""
         self._wait_for_disk(True)
         with self._transaction():
-            if record is not None:
-                row = record["generation"], _dump(record)
-                self._database.execute("INSERT INTO generations VALUES (?, ?)", row)
+            row = record["generation"], _dump(record)
+            self._database.execute("INSERT INTO generations VALUES (?, ?)", row)
             self._database.execute("UPDATE search SET state = ?", (_dump(state),))
 
     def close(self) -> None:

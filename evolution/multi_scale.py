@@ -9,7 +9,7 @@ from typing import Unpack
 from deap import tools
 
 from evolution.evolving import Evolving, Variations
-from evolution.operators import Brood, Operator, sample_new
+from evolution.operators import Offspring, Operator, sample_new
 from evolution.population import Individual
 from evolution.strategy import Genome, Space, check_natural
 
@@ -24,22 +24,12 @@ class MultiScaleEvolution(Evolving):
         super().__init__(space, **options)
         self.n_random = check_natural("n_random", n_random)
 
-    @property
-    def per_generation(self) -> int:
-        """The random ones too."""
-        return self.children + self.n_random
-
-    def _breed(self, taken: set[Genome]) -> Brood:
-        brood = super()._breed(taken)  # Alg. 1, lines 3-10
-        brood.add(self._random(self.n_random, taken))  # Alg. 1, lines 11-13
-        return brood
-
-    def _bear_one(self, taken: set[Genome]) -> Brood:
-        is_random = self.rng.random() < self.n_random / self.per_generation
-        return self._random(1, taken) if is_random else super()._bear_one(taken)
-
-    def _random(self, count: int, taken: set[Genome]) -> Brood:
-        return sample_new(self.space, count, taken, self.rng, max_attempts=self.max_attempts)
+    def _breed(self, taken: set[Genome]) -> Offspring:
+        offspring = super()._breed(taken)  # Alg. 1, lines 3-10
+        offspring.add(
+            sample_new(self.space, self.n_random, taken, self.rng, max_attempts=self.max_attempts)
+        )  # Alg. 1, lines 11-13
+        return offspring
 
     def _parents(self, operator: Operator) -> list[Genome]:
         """Uniform from the last population, two different ones where there are two."""

@@ -30,7 +30,7 @@ class Operator:
 
 
 @dataclass(slots=True)
-class Brood:
+class Offspring:
     """The new children of one generation and how they came about."""
 
     wanted: int
@@ -45,8 +45,8 @@ class Brood:
     def full(self) -> bool:
         return len(self.children) >= self.wanted
 
-    def add(self, other: "Brood") -> None:
-        """Count another brood's children in."""
+    def add(self, other: "Offspring") -> None:
+        """Count another offspring's children in."""
         self.wanted += other.wanted
         self.children.update(other.children)
         self.attempts += other.attempts
@@ -75,9 +75,9 @@ class Variation(Protocol):
         """Attempts in a row without a new child after which more are hopeless; None: all that are allowed."""
 
     def child(
-        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, brood: Brood
+        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, offspring: Offspring
     ) -> Genome | None:
-        """A valid in-budget child that is not in `taken`, or None; `brood` counts draws and radii."""
+        """A valid in-budget child that is not in `taken`, or None; `offspring` counts draws and radii."""
 
 
 class PaperVariation:
@@ -90,14 +90,14 @@ class PaperVariation:
         self.mutation_rate = mutation_rate
 
     def child(
-        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, brood: Brood
+        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, offspring: Offspring
     ) -> Genome | None:
         section = self.space.sections[operator.section]
         if operator.parents == 2:
             child = crossover(parents[0], parents[1], section, rng)
         else:
             child = mutate(parents[0], section, self.space.cardinalities, self.mutation_rate, rng)
-        brood.draws[operator.name] += 1
+        offspring.draws[operator.name] += 1
         return child if child not in taken and self.space.is_valid(child) else None
 
 
@@ -110,15 +110,15 @@ class ExactVariation:
         self.patience = patience
 
     def child(
-        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, brood: Brood
+        self, operator: Operator, parents: Sequence[Genome], taken: Container[Genome], rng: Rng, offspring: Offspring
     ) -> Genome | None:
         largest = len(_positions(self.space.sections[operator.section], parents[0]))
         smallest = 0 if operator.parents == 2 else 1
         for radius in range(smallest, largest + 1):
-            child = self._draw(operator, parents, radius, taken, rng, brood)
+            child = self._draw(operator, parents, radius, taken, rng, offspring)
             if child is not None:
                 if radius > smallest:
-                    brood.grown[operator.name][radius] += 1
+                    offspring.grown[operator.name][radius] += 1
                 return child
         return None
 
@@ -129,12 +129,12 @@ class ExactVariation:
         radius: int,
         taken: Container[Genome],
         rng: Rng,
-        brood: Brood,
+        offspring: Offspring,
     ) -> Genome | None:
         """A new neighbour at this radius; None if there is none or `draws` draws met only known ones."""
         for _ in range(self.draws):
             child = self.space.neighbour(parents, operator.section, radius, rng)
-            brood.draws[operator.name] += 1
+            offspring.draws[operator.name] += 1
             if child is None:
                 return None
             if child not in taken:
@@ -199,43 +199,43 @@ def breed(
     *,
     wanted: int,
     max_attempts: int,
-) -> Brood:
+) -> Offspring:
     """Vary until `wanted` new children or `max_attempts` attempts are there; every child is added to `taken`.
 
     `attempt` gives what one attempt tries: operators with their parents.
     """
-    brood = Brood(wanted)
+    offspring = Offspring(wanted)
     barren = 0
-    while brood.attempts < max_attempts and not brood.full and barren != variation.patience:  # Alg. 1, line 5
-        before = len(brood.children)
+    while offspring.attempts < max_attempts and not offspring.full and barren != variation.patience:  # Alg. 1, line 5
+        before = len(offspring.children)
         for operator, parents in attempt():
-            child = None if brood.full else variation.child(operator, parents, taken, rng, brood)
+            child = None if offspring.full else variation.child(operator, parents, taken, rng, offspring)
             if child is not None:
-                brood.children[child] = operator.name
-                brood.accepted[operator.name] += 1
+                offspring.children[child] = operator.name
+                offspring.accepted[operator.name] += 1
                 taken.add(child)
-        brood.attempts += 1
-        barren = barren + 1 if len(brood.children) == before else 0
-    return brood
+        offspring.attempts += 1
+        barren = barren + 1 if len(offspring.children) == before else 0
+    return offspring
 
 
-def sample_new(space: Space, count: int, taken: set[Genome], rng: Rng, *, max_attempts: int) -> Brood:
+def sample_new(space: Space, count: int, taken: set[Genome], rng: Rng, *, max_attempts: int) -> Offspring:
     """`count` genomes of the space that are not in `taken`, which they are added to.
 
     Gives up, with those it has, after `max_attempts` draws in a row of known genomes only (a small space).
     """
-    brood = Brood(count)
+    offspring = Offspring(count)
     known = 0
-    while not brood.full and known < max_attempts:
+    while not offspring.full and known < max_attempts:
         genome = space.sample(rng)
-        brood.draws[RANDOM] += 1
+        offspring.draws[RANDOM] += 1
         known += 1
         if genome not in taken:
-            brood.children[genome] = RANDOM
-            brood.accepted[RANDOM] += 1
+            offspring.children[genome] = RANDOM
+            offspring.accepted[RANDOM] += 1
             taken.add(genome)
             known = 0
-    return brood
+    return offspring
 
 
 def _positions(section: slice, genome: Genome) -> range:

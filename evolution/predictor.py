@@ -14,7 +14,7 @@ from deap import tools
 
 from evolution.errors import StrategyError
 from evolution.generational import Generational, Sizes
-from evolution.operators import Brood, sample_new
+from evolution.operators import Offspring, sample_new
 from evolution.population import Individual, succeeded
 from evolution.strategy import Evaluation, Genome, Record, Space, as_genome, check_natural, check_positive
 
@@ -70,33 +70,33 @@ class PredictorSearch(Generational):
         """Whether the predictions are good enough to be followed."""
         return self._tau is not None and self._tau >= self.threshold
 
-    def _breed(self, taken: set[Genome]) -> Brood:
+    def _breed(self, taken: set[Genome]) -> Offspring:
         features, scores = self._one_hot(list(self._known)), np.array(list(self._known.values()))
         self._tau = cross_validated_tau(self._make_model, features, scores)
         if not self.predicts:
             return self._uniform(self.children + self.n_random, taken)
-        brood = self._screened(self._fitted(features, scores), taken)
-        brood.add(self._uniform(self.n_random, taken))
-        return brood
+        offspring = self._screened(self._fitted(features, scores), taken)
+        offspring.add(self._uniform(self.n_random, taken))
+        return offspring
 
     def _fitted(self, features: Floats, scores: Floats) -> Any:
         return _quietly(self._make_model().fit, features, scores)
 
-    def _screened(self, model: Any, taken: set[Genome]) -> Brood:
+    def _screened(self, model: Any, taken: set[Genome]) -> Offspring:
         """The best predicted of the proposals; only these are added to `taken`."""
         proposed = self._uniform(self.proposals, set(taken))
-        brood = Brood(self.children)
-        brood.draws[ORIGIN] = proposed.draws.total()
+        offspring = Offspring(self.children)
+        offspring.draws[ORIGIN] = proposed.draws.total()
         genomes = list(proposed.children)
         if genomes:
             predicted = model.predict(self._one_hot(genomes))
             best = np.argsort(-predicted, kind="stable")[: self.children]
-            brood.children = {genomes[int(index)]: ORIGIN for index in best}
-        brood.accepted[ORIGIN] = len(brood.children)
-        taken.update(brood.children)
-        return brood
+            offspring.children = {genomes[int(index)]: ORIGIN for index in best}
+        offspring.accepted[ORIGIN] = len(offspring.children)
+        taken.update(offspring.children)
+        return offspring
 
-    def _uniform(self, count: int, taken: set[Genome]) -> Brood:
+    def _uniform(self, count: int, taken: set[Genome]) -> Offspring:
         return sample_new(self.space, count, taken, self.rng, max_attempts=self.max_attempts)
 
     def _one_hot(self, genomes: Sequence[Genome]) -> Floats:

@@ -30,7 +30,9 @@ class RegularizedEvolution(Evolving):
         self.operators = [operator for operator in self.operators if operator.parents == 1]
 
     def _attempt(self) -> Attempt:
-        return self._attempt_one()
+        """A child by one operator, each as likely as another."""
+        operator = self.operators[self.rng.integers(len(self.operators))]
+        return [(operator, self._parents(operator))]
 
     def _parents(self, operator: Operator) -> list[Genome]:
         return [self._tournament_winner()]

@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from evolution.driver import Job, by_generations, run_search
+from evolution.driver import Job, run_search
 from evolution.history import History
-from evolution.steady_state import steadily
 from evolution.strategy import Evaluation, Strategy
 from msnas.config.compose import build, compose
 from supernet.space import Budget
 from supernet.strides.stride_space import StrideSpace
 
 WORKERS = 256
-PARTS = {"ask": ("ask", "ask_one"), "tell": ("tell", "tell_one"), "store": ("append", "commit", "find", "is_finished")}
+PARTS = {"ask": ("ask",), "tell": ("tell",), "store": ("append", "commit", "find", "is_finished")}
 HEADER = "| strategy | evaluations a second, wall | CPU | ms each: ask | tell | history | rest |\n" + 7 * "|---" + "|"
 
 
@@ -79,19 +78,17 @@ def _timed(method: Callable[..., Any], part: str, spent: Counter[str]) -> Callab
     return call
 
 
-def measure(name: str, evaluations: int, folder: Path, *, asynchronous: bool) -> str:
+def measure(name: str, evaluations: int, folder: Path) -> str:
     """One search; a line of the table."""
     strategy, spent = strategy_of(name, evaluations), Counter[str]()
-    with History(folder / f"{name}-{asynchronous}", fingerprint={}) as history:
+    with History(folder / name, fingerprint={}) as history:
         timed([strategy, history], spent)
         wall, cpu = time.perf_counter(), time.process_time()
-        drive = steadily if asynchronous else by_generations
-        found = run_search(strategy, cluster, history, drive=drive, replicates=0)
+        found = run_search(strategy, cluster, history, replicates=0)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     spent["rest"] = cpu - spent.total()  # type: ignore[assignment]
     each = [f"{1000 * spent[part] / found.evaluated:.2f}" for part in (*PARTS, "rest")]
-    label = f"{name}, asynchronous" if asynchronous else name
-    return f"| {label} | {found.evaluated / wall:.0f} | {found.evaluated / cpu:.0f} | {' | '.join(each)} |"
+    return f"| {name} | {found.evaluated / wall:.0f} | {found.evaluated / cpu:.0f} | {' | '.join(each)} |"
 
 
 def main() -> None:
@@ -102,9 +99,8 @@ def main() -> None:
     options = parser.parse_args()
     print(HEADER)
     for name in options.strategies:
-        for asynchronous in (False, True) if name != "random" else (False,):
-            with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-                print(measure(name, options.evaluations, Path(folder), asynchronous=asynchronous), flush=True)
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            print(measure(name, options.evaluations, Path(folder)), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 from msnas.config.compose import compose
 from msnas.data.batches import batches_of
 from msnas.engine.evaluation import evaluate
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.families.initial_weights import fpn_baseline, network
 from msnas.setup.setup import Setup
 from supernet.nas_fcos.decoder import PUBLISHED
@@ -31,7 +31,8 @@ def main(kind: str, steps: int, words: list[str]) -> None:
         model = network(family, PUBLISHED_PARTS[kind], classes, seed=setup.seed)
     schedule = setup.schedule.over(len(splits.train), steps=steps)
     batches = batches_of(setup.data, splits.train, batch=schedule.batch, seed=1)
-    trained = train(model, batches, schedule, seed=1, stage="retrain", hardware=hardware)
+    training = Training(schedule=schedule, seed=1, stage="retrain", hardware=hardware)
+    trained = train(model, batches, training)
     numbers = evaluate(model, splits.val, hardware=hardware).numbers
     print(f"{kind} {' '.join(words)}: AP {numbers['ap']:.4f}, AP50 {numbers['ap50']:.4f}, {trained.seconds:.0f} s")
 

@@ -13,7 +13,7 @@ from msnas.data.dataset import DetectionDataset
 from msnas.data.geometry import typical_input
 from msnas.data.opening import open_data
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluation import Judged, evaluate
+from msnas.engine.evaluation import EvaluationResult, evaluate
 from msnas.errors import ConfigError, DataError
 from msnas.export.model_file import load
 from msnas.families.nas_fpn.exits import evaluate_exits, exit_costs
@@ -35,28 +35,30 @@ def main(call: Call) -> int:
     _same_classes(model.meta, splits.val.classes)
     hardware = setup.hardware.for_training()
     with Progress("eval", len(splits.val)) as progress:
-        exits = _judged_exits(hardware.place(model), splits.val, hardware, progress)
-    judged = exits[max(exits)]
+        exits = _evaluated_exits(hardware.place(model), splits.val, hardware, progress)
+    result = exits[max(exits)]
     folder = path if path.is_dir() else path.parent
     out = Path(setup.config.out) if setup.config.out else folder / f"detections-{setup.data_name}.json"
-    write_text(out, json.dumps(judged.detections))
+    write_text(out, json.dumps(result.detections))
     names = dict(zip(splits.val.category_ids, splits.val.classes, strict=True))
-    answer = {**judged.numbers, "images": judged.images, "detections": str(out)}
+    answer = {**result.numbers, "images": result.images, "detections": str(out)}
     if len(exits) > 1:
         answer["exits"] = _exits(model, exits, splits.val)
-    answer["per_class"] = {names[category]: value for category, value in judged.per_class.items()}
+    answer["per_class"] = {names[category]: value for category, value in result.per_class.items()}
     print(json.dumps(answer) if call.json else _text(answer))
     return 0
 
 
-def _judged_exits(model: Any, dataset: DetectionDataset, hardware: Hardware, progress: Progress) -> dict[int, Judged]:
+def _evaluated_exits(
+    model: Any, dataset: DetectionDataset, hardware: Hardware, progress: Progress
+) -> dict[int, EvaluationResult]:
     """What the model's exits are worth; most models have one."""
     if len(getattr(model, "exits", ())) > 1:
         return evaluate_exits(model, dataset, hardware=hardware, progress=progress.update)
     return {1: evaluate(model, dataset, hardware=hardware, progress=progress.update)}
 
 
-def _exits(model: Any, exits: dict[int, Judged], dataset: DetectionDataset) -> list[dict[str, Any]]:
+def _exits(model: Any, exits: dict[int, EvaluationResult], dataset: DetectionDataset) -> list[dict[str, Any]]:
     """Of each exit its `exit_after`, its MACs at the size that most images are padded to, and its COCO numbers."""
     sizes = map(dataset.size, range(len(dataset)))
     input_size = typical_input(sizes, model.config["short_side"], model.config["long_side"], model.encoder.divisor)

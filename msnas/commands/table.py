@@ -37,7 +37,6 @@ COMMANDS: dict[str, Command] = {
             "candidate",
             "fidelity",
             "search",
-            "asynchronous",
             "top_k",
             "hardware",
             "log",

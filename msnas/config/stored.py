@@ -27,7 +27,6 @@ OWNED: dict[str, tuple[str, ...]] = {
         "decoder",
         "cache",
         "baseline",
-        "asynchronous",
     ),
     "retrain": ("retrain", "network", "top_k"),
 }

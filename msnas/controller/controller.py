@@ -15,7 +15,7 @@ from torch import Tensor
 
 from evolution.errors import StrategyError
 from evolution.generational import Generational, Sizes
-from evolution.operators import Brood
+from evolution.operators import Offspring
 from evolution.population import Individual
 from evolution.strategy import Evaluation, Genome, Record, as_genome, check_positive
 from msnas.controller.policy import Policy, clipped_objective
@@ -76,26 +76,26 @@ class Controller(Generational):
             self.record |= self._improve(samples)
         self._drawn = []
 
-    def _next_brood(self) -> Brood:
+    def _next_offspring(self) -> Offspring:
         return self._draw(self.population_size if self.generation == 0 else self.children, set(self._scored.seen))
 
-    def _breed(self, taken: set[Genome]) -> Brood:
+    def _breed(self, taken: set[Genome]) -> Offspring:
         return self._draw(self.children, taken)
 
-    def _draw(self, wanted: int, taken: set[Genome]) -> Brood:
+    def _draw(self, wanted: int, taken: set[Genome]) -> Offspring:
         """Draw from the policy until there are `wanted` genomes that are not in `taken`."""
-        brood = Brood(wanted)
+        offspring = Offspring(wanted)
         self._drawn = []
-        while not brood.full and len(self._drawn) < self.max_attempts:
+        while not offspring.full and len(self._drawn) < self.max_attempts:
             for genome in self.policy.sample(wanted, self.rng):
-                if brood.full or len(self._drawn) == self.max_attempts:
+                if offspring.full or len(self._drawn) == self.max_attempts:
                     break
                 self._drawn.append(genome)
                 if genome not in taken and self.space.is_valid(genome):  # `allowed` may leave a budget to the whole
-                    brood.children[genome] = ORIGIN
-        brood.attempts = len(self._drawn)
-        brood.draws[ORIGIN], brood.accepted[ORIGIN] = len(self._drawn), len(brood.children)
-        return brood
+                    offspring.children[genome] = ORIGIN
+        offspring.attempts = len(self._drawn)
+        offspring.draws[ORIGIN], offspring.accepted[ORIGIN] = len(self._drawn), len(offspring.children)
+        return offspring
 
     def _select(self, newcomers: list[Individual]) -> list[Individual]:
         return newcomers  # the generation's own statistics; the best ever are in the hall of fame

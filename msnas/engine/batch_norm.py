@@ -15,8 +15,13 @@ from msnas.seeds import derive
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:
-    """Every batch norm of `model`."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    """Every batch norm of `model` that is not frozen."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and not is_frozen(module)]
+
+
+def is_frozen(norm: _BatchNorm) -> bool:
+    """Whether its weights take no gradients: its statistics then belong to them and must not move."""
+    return norm.affine and not norm.weight.requires_grad
 
 
 def restart(norms: Sequence[_BatchNorm], step: int) -> None:

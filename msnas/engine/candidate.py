@@ -5,59 +5,42 @@ in the same order and the same random draws (common random numbers), so that two
 candidates alone; a score depends on nothing that was scored before it.
 """
 
-import logging
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from evolution.strategy import FAILED, Evaluation, Genome
 from msnas.data import coco_eval
 from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
-from msnas.engine.evaluation import Judgeable, evaluate
-from msnas.engine.loop import train
+from msnas.engine.evaluation import EvaluationData, FirstImages, detect, evaluate
+from msnas.engine.evaluator import CostedSpace, Evaluator, refuse_fp16
+from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
-from msnas.errors import UserError
 from msnas.seeds import derive
-
-log = logging.getLogger(__name__)
 
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 STAGE = "candidate"
 
 
-class CostedSpace(Protocol):
-    """A search space: what a genome stands for, and what it costs."""
-
-    def decode(self, genome: Genome, /) -> Hashable:
-        """The architecture."""
-
-    def cost(self, genome: Genome, /) -> Any:
-        """A `supernet.cost.Cost`."""
-
-
-class CandidateEvaluator:
+class CandidateEvaluator(Evaluator):
     """`evaluator(genome, replicate)` scores one candidate.
 
     supernet: trained; `extract(architecture)` gives copies of one path's weights as an ordinary detector, so
     that it is never changed here. make_batches: (batch size, seed) to batches of the finetuning
-    images. score_data: the held-out images. space: knows a genome's architecture and exact cost. rungs: recipes of
-    successive halving, in place of the one `recipe`. seed: the run's; with the replicate it decides every random draw.
-
-    `times` holds the seconds of the last candidate by part; `rest` is what is neither step, image nor AP.
+    images. score_data: the held-out images. rungs: recipes of successive halving, in place of the one `recipe`.
+    In `times`, `rest` is what is neither step, image nor AP. Raises ConfigError for fp16 with a recipe that finetunes.
     """
 
     def __init__(
         self,
         supernet: nn.Module,
         make_batches: Callable[[int, int], BatchSource],
-        score_data: Judgeable,
+        score_data: EvaluationData,
         *,
         space: CostedSpace,
         recipe: Recipe,
@@ -65,39 +48,24 @@ class CandidateEvaluator:
         seed: int,
         hardware: Hardware | None = None,
     ) -> None:
-        self.hardware = hardware or Hardware(threads=1)
+        super().__init__(space, seed=seed, hardware=hardware)
+        if any(one.finetunes for one in (recipe, *rungs)):
+            refuse_fp16(self.hardware)
         self.supernet: Any = self.hardware.place(supernet)
         self.make_batches, self.score_data = make_batches, score_data
-        self.space, self.recipe, self.rungs, self.seed = space, recipe, tuple(rungs), seed
-        self.times: dict[str, float] = {}
+        self.recipe, self.rungs = recipe, tuple(rungs)
         self._made: dict[tuple[int, int], BatchSource] = {}
 
-    def __call__(self, genome: Genome, replicate: int = 0, rung: int = 0) -> Evaluation:
-        """Scores; whatever goes wrong is a failed evaluation with its reason, so that a search goes on."""
-        began = time.perf_counter()
-        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "rung": rung, "seed": self.seed}
-        recipe = self.rungs[rung] if self.rungs else self.recipe
-        known["recipe"] = self.described(recipe)
-        try:
-            with computing_with(self.hardware.threads):
-                numbers = self._score(self.space.decode(genome), replicate, recipe)
-            known["cost"] = self.space.cost(genome).by_name()
-            known |= {"score": (numbers[recipe.metric],), "metrics": numbers}
-        except Exception as error:  # out of memory, a loss that is not finite, an image that cannot be read
-            log.warning("Candidate %s failed: %s", genome, error, exc_info=not isinstance(error, UserError))
-            known |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
-            if self.hardware.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return Evaluation(**known, seconds=time.perf_counter() - began)
-
-    def described(self, recipe: Recipe) -> dict[str, Any]:
+    def described(self, rung: int = 0) -> dict[str, Any]:
         """The recipe as the history keeps it, with everything else that a score depends on."""
+        recipe = self._recipe_of(rung)
         bn_images = recipe.bn_images // recipe.bn_batch * recipe.bn_batch if recipe.estimates else 0
         return {
             "recipe": recipe.name,
             "metric": recipe.metric,
             "iterations": recipe.iterations if recipe.finetunes else 0,
             "batch": recipe.batch,
+            "optimizer": recipe.optimizer,
             "lr": recipe.lr * recipe.batch / 32,
             "momentum": recipe.momentum,
             "weight_decay": recipe.weight_decay,
@@ -112,32 +80,38 @@ class CandidateEvaluator:
         }
 
     def steps_per_second(self, seconds: float) -> float:
-        """How often a second the least step of a candidate is made here, by which `workers_per_gpu=auto` measures."""
+        """How often a second a small candidate is made here: one step and one batch of images of a whole one.
+
+        `workers_per_gpu=auto` measures by it.
+        """
         recipe = replace(self.recipe, iterations=min(1, self.recipe.iterations), bn_images=self.recipe.bn_batch)
         space: Any = self.space
+        few = FirstImages(self.score_data, recipe.score_batch)
         with computing_with(self.hardware.threads):
             model = self.supernet.extract(space.decode(space.sample(np.random.default_rng(0))))
             done, began = 0, time.perf_counter()
             while not done or time.perf_counter() - began < seconds:
                 self._adapt(model, recipe, replicate=0)
-                if not (recipe.finetunes or recipe.estimates):
-                    evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
+                detect(model, few, hardware=self.hardware, batch=recipe.score_batch)
                 done += 1
         return done / (time.perf_counter() - began)
 
-    def _score(self, architecture: Hashable, replicate: int, recipe: Recipe) -> dict[str, float]:
-        """The twelve COCO numbers, and the recipe's own."""
-        began = time.perf_counter()
+    def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
+        """The recipe's metric, and beside it the twelve COCO numbers."""
+        began, recipe = time.perf_counter(), self._recipe_of(rung)
         model: nn.Module = self.supernet.extract(architecture)
         self._adapt(model, recipe, replicate)
-        judged = evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
-        numbers, scoring = dict(judged.numbers), time.perf_counter()
+        evaluated = evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
+        numbers, scoring = dict(evaluated.numbers), time.perf_counter()
         if recipe.metric == "ap_agnostic":
-            numbers[recipe.metric] = class_agnostic(self.score_data, judged.detections)
-        self.times |= {"detect": judged.seconds}
-        self.times["score"] = judged.score_seconds + time.perf_counter() - scoring
+            numbers[recipe.metric] = class_agnostic(self.score_data, evaluated.detections)
+        self.times |= {"detect": evaluated.seconds}
+        self.times["score"] = evaluated.score_seconds + time.perf_counter() - scoring
         self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
-        return numbers
+        return numbers[recipe.metric], numbers
+
+    def _recipe_of(self, rung: int) -> Recipe:
+        return self.rungs[rung] if self.rungs else self.recipe
 
     def _adapt(self, model: nn.Module, recipe: Recipe, replicate: int) -> None:
         """Finetune the path and estimate its statistics, as the recipe says."""
@@ -145,16 +119,15 @@ class CandidateEvaluator:
         self.times = {"finetune": 0.0, "statistics": 0.0}
         if recipe.finetunes:
             batches = self._batches(recipe.batch, replicate, "finetune")
-            trained = train(
-                model,
-                batches,
-                recipe.schedule(),
+            training = Training(
+                schedule=recipe.schedule(),
                 seed=self.seed,
                 stage=STAGE,
                 replicate=replicate,
-                hardware=hardware,
                 restart_statistics=True,
+                hardware=hardware,
             )
+            trained = train(model, batches, training)
             self.times["finetune"] = trained.seconds
         if recipe.estimates:
             estimating, steps = time.perf_counter(), recipe.bn_images // recipe.bn_batch
@@ -170,7 +143,7 @@ class CandidateEvaluator:
         return self._made[size, seed]
 
 
-def class_agnostic(data: Judgeable, detections: Sequence[dict[str, Any]]) -> float:
+def class_agnostic(data: EvaluationData, detections: Sequence[dict[str, Any]]) -> float:
     """The AP of boxes whatever their class, over the IoUs 0.50, 0.55, ..., 0.75."""
     truth = data.ground_truth()
     return coco_eval.evaluate(truth, detections, class_agnostic=True, thresholds=AGNOSTIC_IOUS)["ap"]

@@ -121,8 +121,8 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
             write(partial)
     except (OSError, RuntimeError, SafetensorError) as error:
         kept = "; the one before it is untouched" if path.exists() else ""
-        told = f"{_name(path)} cannot be written ({_line(error)}){kept}"
-        raise RunError(f"{told}. Free space or move the run.") from error
+        fault = f"{_name(path)} cannot be written ({_line(error)}){kept}"
+        raise RunError(f"{fault}. Free space or move the run.") from error
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _name(path: Path) -> str:
 
 def _line(error: Exception) -> str:
     """The telling part of an error: what the disk said where torch hides that, else the last line."""
-    told = error.__context__ if isinstance(error.__context__, OSError) else error
-    if isinstance(told, OSError) and told.strerror:
-        return told.strerror
-    return str(told).strip().rpartition("\n")[2].strip().rstrip(".") or type(told).__name__
+    cause = error.__context__ if isinstance(error.__context__, OSError) else error
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(cause).strip().rpartition("\n")[2].strip().rstrip(".") or type(cause).__name__

@@ -6,17 +6,23 @@ refuse to leave some of them unused.
 """
 
 import os
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from msnas.engine.batch_norm import is_frozen
+from msnas.engine.interrupt import Interrupted
+from msnas.errors import UserError
 from msnas.seeds import derive
 
 T = TypeVar("T")
@@ -111,7 +117,7 @@ class Group:
             dist.broadcast(first, src=0)
             tensor.detach().copy_(first)
         if self.device.type == "cuda":
-            return _synchronised(model)
+            return synchronised(model)
         return model
 
 
@@ -119,7 +125,7 @@ ALONE = Group()
 
 
 def local_rank() -> int:
-    """Which GPU of this machine is this process's (`devices.choose` takes it); 0 without torchrun."""
+    """Which process of this machine this is: of torchrun, or a worker; `devices.choose` gives it a GPU by it."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
@@ -127,8 +133,8 @@ def local_rank() -> int:
 def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
     """The group that `torchrun` started this process in, or a group of one.
 
-    timeout: seconds after which a process that waits for one that is gone gives up. torchrun itself ends all
-    processes as soon as one fails.
+    timeout: seconds after which a process that waits for one that is gone gives up. A process that fails ends at once,
+    with its error printed, upon which torchrun ends all others.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -138,14 +144,40 @@ def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
     dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
     try:
         yield Group(rank=dist.get_rank(), size=size, device=device)
-    finally:
+    except Interrupted:  # all processes stopped after the same step
         dist.destroy_process_group()
+        raise
+    except BaseException as error:
+        _leave(error)
+    dist.destroy_process_group()
 
 
-def _synchronised(model: nn.Module) -> nn.Module:
-    """`model` with batch norms that look over all processes; GPUs only."""
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    return converted
+def _leave(error: BaseException) -> NoReturn:
+    """Print `error` and end at once: to leave the group would be to wait for those that wait for this process."""
+    if isinstance(error, UserError):
+        print(f"msnas: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """`model` with batch norms that look over all processes; those that are frozen stay as they are.
+
+    timm's conversion keeps the activation of its norms, which torch's own drops.
+    """
+    replaced: dict[nn.Module, nn.Module] = {}
+    for name, norm in list(model.named_modules(remove_duplicate=False)):
+        if isinstance(norm, _BatchNorm) and not is_frozen(norm):
+            if norm not in replaced:
+                replaced[norm] = convert_sync_batchnorm(norm)  # type: ignore[no-untyped-call]
+            if not name:
+                return replaced[norm]
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, replaced[norm])
+    return model
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

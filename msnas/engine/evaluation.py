@@ -15,7 +15,7 @@ from msnas.engine.distributed import ALONE, Group
 from msnas.engine.recipe import BATCH
 
 
-class Judgeable(Protocol):
+class EvaluationData(Protocol):
     """What is asked of a data set; `msnas.data` has the real one."""
 
     def __len__(self) -> int:
@@ -34,8 +34,21 @@ class Judgeable(Protocol):
         """A pycocotools COCO object."""
 
 
+class FirstImages:
+    """The first `count` images of a data set, to detect on."""
+
+    def __init__(self, dataset: EvaluationData, count: int) -> None:
+        self._dataset, self._count = dataset, min(count, len(dataset))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluationResult:
     """The twelve COCO numbers of boxes (of masks too: `mask_ap`, ...) at full precision, and the detections.
 
     per_class: AP of the boxes by category id. seconds: for the detections; score_seconds: for the numbers.
@@ -48,32 +61,27 @@ class Judged:
     seconds: float
     score_seconds: float
 
-    @property
-    def images_per_second(self) -> float:
-        """Of loading, detecting and converting."""
-        return self.images / max(self.seconds, 1e-9)
-
 
 def evaluate(
     model: nn.Module,
-    dataset: Judgeable,
+    dataset: EvaluationData,
     *,
     path: Hashable | None = None,
     hardware: Hardware | None = None,
     batch: int = BATCH,
     group: Group = ALONE,
     progress: Callable[[int, str], None] | None = None,
-) -> Judged:
+) -> EvaluationResult:
     """Detect on every image of `dataset` and score it; on every process the same answer.
 
-    path: the architecture, where `model` is a supernet. progress: told the images done and a text.
+    path: the architecture, where `model` is a supernet. progress: called with the images done and a text.
     """
     began = time.perf_counter()
     detections = detect(model, dataset, path=path, hardware=hardware, batch=batch, group=group, progress=progress)
-    return judge(dataset, detections, time.perf_counter() - began)
+    return evaluate_detections(dataset, detections, time.perf_counter() - began)
 
 
-def judge(dataset: Judgeable, detections: list[dict[str, Any]], seconds: float) -> Judged:
+def evaluate_detections(dataset: EvaluationData, detections: list[dict[str, Any]], seconds: float) -> EvaluationResult:
     """What `detections`, COCO results that took `seconds`, are worth on `dataset`."""
     began = time.perf_counter()
     boxes = coco_eval.evaluate(dataset.ground_truth(), detections)
@@ -81,12 +89,12 @@ def judge(dataset: Judgeable, detections: list[dict[str, Any]], seconds: float) 
     if any("segmentation" in detection for detection in detections):
         masks = coco_eval.evaluate(dataset.ground_truth(), detections, kind="segm")
         numbers |= {f"mask_{name}": value for name, value in masks.numbers.items()}
-    return Judged(numbers, boxes.per_class, detections, len(dataset), seconds, time.perf_counter() - began)
+    return EvaluationResult(numbers, boxes.per_class, detections, len(dataset), seconds, time.perf_counter() - began)
 
 
 def detect(
     model: nn.Module,
-    dataset: Judgeable,
+    dataset: EvaluationData,
     *,
     path: Hashable | None = None,
     hardware: Hardware | None = None,

@@ -16,14 +16,14 @@ class Journal:
     def __init__(self, path: Path | None, *, first_step: int = 0) -> None:
         self._path = path
         if path is not None:
-            with _told(path):
+            with _disk_errors(path):
                 self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # closed by __exit__
                 os.truncate(path, _end_of_steps_before(first_step, path))
 
     def write(self, record: dict[str, Any]) -> None:
         """One line; it must have an int `step`, larger than the line's before."""
         if self._path is not None:
-            with _told(self._path):
+            with _disk_errors(self._path):
                 line = json.dumps(record).encode() + b"\n"
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -31,7 +31,7 @@ class Journal:
     def sync(self) -> None:
         """Return when every line is on the disk; to be called before the checkpoint after these steps."""
         if self._path is not None:
-            with _told(self._path):
+            with _disk_errors(self._path):
                 os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
@@ -42,7 +42,7 @@ class Journal:
             self._file.close()
 
 
-class _told:  # noqa: N801  # read as a word: `with _told(path)`
+class _disk_errors:  # noqa: N801  # read as a word: `with _disk_errors(path)`
     """Turns what the disk says about `path` into a RunError."""
 
     def __init__(self, path: Path) -> None:
@@ -53,8 +53,8 @@ class _told:  # noqa: N801  # read as a word: `with _told(path)`
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
-            told = f"{self._name} cannot be written ({error.strerror})"
-            raise RunError(f"{told}. Free space or move the run, then go on.") from error
+            fault = f"{self._name} cannot be written ({error.strerror})"
+            raise RunError(f"{fault}. Free space or move the run, then go on.") from error
 
 
 def _end_of_steps_before(step: int, path: Path) -> int:

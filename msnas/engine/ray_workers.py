@@ -68,7 +68,7 @@ def evaluating_on_ray(
             log.warning("%d workers a GPU, as measured.", workers_per_gpu)
         elif workers_per_gpu == "auto":
             log.warning("There is no GPU: a worker takes %d of the CPU's threads.", max(1, threads))
-        needs = {"num_cpus": max(1, threads), "num_gpus": 1 / int(workers_per_gpu) if on_gpus else 0}
+        needs = {"num_cpus": max(1, threads), "num_gpus": share_of_gpu(int(workers_per_gpu)) if on_gpus else 0}
         with RayPool(lambda: RayLane(build, parts, needs), needs, at_most=workers) as pool:
             yield pool.evaluate_many
 
@@ -83,8 +83,8 @@ def _connected(address: str | None) -> Iterator[None]:
     try:
         ray.init(**here, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, TimeoutError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise ConfigError(f"ray.address must name a running cluster, but got {address!r}: {told}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"ray.address must name a running cluster, but got {address!r}: {reason}") from error
     try:
         yield
     finally:
@@ -105,11 +105,16 @@ def most_useful(rate: Callable[[int], float | None]) -> int:
     return count
 
 
+def share_of_gpu(workers: int) -> float:
+    """What one of `workers` asks for. Ray counts in 10,000ths and rounds up: shares of 6 or 7 would not all fit."""
+    return 10_000 // workers / 10_000
+
+
 def _rate(count: int, build: Callable[..., Evaluate], parts: list[Any]) -> float | None:
     """Steps a second of `count` workers together on one GPU; None where one of them cannot work."""
     group = ray.util.placement_group([{"GPU": 1, "CPU": 1}])
     strategy = PlacementGroupSchedulingStrategy(group)  # all of them on the same GPU
-    options = {"num_gpus": 1 / count, "num_cpus": 1 / count, "scheduling_strategy": strategy}
+    options = {"num_gpus": share_of_gpu(count), "num_cpus": share_of_gpu(count), "scheduling_strategy": strategy}
     actors = [_actor(options, build, parts) for _ in range(count)]
     try:
         ray.get([actor.prepare.remote() for actor in actors])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from msnas.engine.schedule import Schedule
+from msnas.engine.schedule import OptimizerName, Schedule
 from msnas.errors import ConfigError
 
 Kind = Literal["finetune", "bn", "bn+finetune"]
@@ -16,18 +16,19 @@ BATCH = 8  # images a forward pass; part of a score, since images are padded to 
 class Recipe:
     """How every candidate is scored; fields are checked (ConfigError).
 
-    kind: `finetune` (the paper); `bn`: statistics re-estimated, nothing learned; `bn+finetune`: finetuned,
-    then statistics re-estimated for the weights that came of it. iterations: steps of finetuning; 0 with
-    `finetune` scores the supernet's weights and statistics as they are (Table 4's "no"). lr: constant, for
-    a batch of 32, scaled with the batch. bn_images, bn_batch: how many images the statistics are estimated
-    from, and how many at once: the least number of values a channel, since a map may be 1x1. metric: what
-    candidates are ranked by: `ap`, COCO's, or `ap_agnostic`, where classes do not matter and IoUs are 0.50 to
-    0.75, which is less noisy on little data; COCO's numbers are kept beside it.
+    kind: `finetune` (the paper); `bn`: statistics re-estimated, nothing learned; `bn+finetune`: finetuned, then
+    statistics re-estimated for the weights that came of it. iterations: steps of finetuning; 0 with `finetune` scores
+    the supernet's weights and statistics as they are (Table 4's "no"). optimizer: best that of the supernet. lr:
+    constant, for a batch of 32, scaled with the batch. bn_images, bn_batch: how many images the statistics are
+    estimated from, and how many at once: the least number of values a channel, since a map may be 1x1. metric: what
+    candidates are ranked by: `ap`, COCO's, or `ap_agnostic`, where classes do not matter and IoUs are 0.50 to 0.75,
+    which is less noisy on little data; COCO's numbers are kept beside it.
     """
 
     kind: Kind = "finetune"
     iterations: int = 100
     batch: int = 32
+    optimizer: OptimizerName = "sgd"
     lr: float = 0.004
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -66,10 +67,11 @@ class Recipe:
         return self.kind != "finetune"
 
     def schedule(self) -> Schedule:
-        """Fresh SGD without warm-up at a constant rate."""
+        """A fresh optimizer without warm-up at a constant rate."""
         return Schedule(
             steps=self.iterations,
             batch=self.batch,
+            optimizer=self.optimizer,
             lr=self.lr * self.batch / 32,
             momentum=self.momentum,
             weight_decay=self.weight_decay,

@@ -42,7 +42,7 @@ def evaluating(build: Build, *, workers: int = 0) -> Iterator[Callable[[Iterable
         evaluate_here = evaluate_with(build())
         yield lambda jobs: iter(evaluate_here(jobs))
         return
-    with WorkerPool(ProcessLane(build) for _ in range(workers)) as pool:
+    with WorkerPool(ProcessLane(build, number) for number in range(workers)) as pool:
         yield pool.evaluate_many
 
 
@@ -193,10 +193,13 @@ def _died(job: Job) -> Evaluation:
 
 
 class ProcessLane:
-    """One worker process at a time; it ends when its leash is cut, a pipe whose other end is held here."""
+    """One worker process at a time; it ends when its leash is cut, a pipe whose other end is held here.
 
-    def __init__(self, build: Build) -> None:
-        self._build = build
+    number: from 0; worker i of n takes GPU i modulo the number of GPUs.
+    """
+
+    def __init__(self, build: Build, number: int = 0) -> None:
+        self._build, self._number = build, number
         self._executor: ProcessPoolExecutor | None = None
         self._leash: Connection | None = None
         self._ready: Future[None] = Future()
@@ -207,7 +210,7 @@ class ProcessLane:
             context = get_context("spawn")
             self._leash, theirs = context.Pipe()
             self._executor = ProcessPoolExecutor(1, context, initializer=_obey, initargs=(theirs,))
-            self._ready = self._executor.submit(_prepare, self._build)
+            self._ready = self._executor.submit(_prepare, self._build, self._number)
             theirs.close()
         return self._executor.submit(_score, job)
 
@@ -255,8 +258,9 @@ def _obey(leash: Connection) -> None:
     threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
-def _prepare(build: Build) -> None:
+def _prepare(build: Build, number: int) -> None:
     global _scorer
+    os.environ["LOCAL_RANK"] = str(number)  # by which `devices.choose` finds this worker's GPU
     _scorer = Guarded(build())
 
 

@@ -79,11 +79,10 @@ def rungs_of(family: CandidateFamily, settings: SearchSettings) -> tuple[Recipe,
     shares, last = settings.rungs, family.recipe
     if not shares:
         return ()
-    if family.pretraining != "supernet" or not last.finetunes or settings.asynchronous:
-        got = f"candidate.recipe={last.kind} asynchronous={str(settings.asynchronous).lower()}"
+    if family.pretraining != "supernet" or not last.finetunes:
+        got = f"a space of {type(family).__name__}, candidate.recipe={last.kind}"
         raise ConfigError(
-            f"fidelity=halving needs a space with a supernet, candidates that are finetuned and "
-            f"asynchronous=false, but got a space of {type(family).__name__}, {got}."
+            f"fidelity=halving needs a space with a supernet and candidates that are finetuned, but got {got}."
         )
     if len(shares) < 2 or list(shares) != sorted({*shares}) or shares[0] < 0 or shares[-1] != 1:
         raise ConfigError(

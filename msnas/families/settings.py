@@ -27,7 +27,6 @@ class SearchSettings:
     finalists: int
     replicates: int
     rungs: tuple[float, ...]
-    asynchronous: bool
     data: DataSettings
     hardware: HardwareOptions
     weights: Path

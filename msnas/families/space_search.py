@@ -3,7 +3,6 @@
 from evolution.driver import Drive, Finalist, by_generations, run_search
 from evolution.halving import by_halving
 from evolution.history import History
-from evolution.steady_state import steadily
 from evolution.strategy import Strategy
 from msnas.data.opening import Splits
 from msnas.families.candidate_family import CandidateFamily
@@ -55,4 +54,4 @@ def search_space(
 def _drive(family: CandidateFamily, settings: SearchSettings) -> Drive:
     """How the strategy is taken to its end."""
     rungs = rungs_of(family, settings)
-    return by_halving(len(rungs)) if rungs else steadily if settings.asynchronous else by_generations
+    return by_halving(len(rungs)) if rungs else by_generations

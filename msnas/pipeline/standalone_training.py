@@ -3,7 +3,7 @@
 import hashlib
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from msnas.data.batches import batches_of
 from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
-from msnas.engine.evaluation import Judged, evaluate
-from msnas.engine.loop import train
+from msnas.engine.evaluation import EvaluationResult, evaluate
+from msnas.engine.loop import Training, train
+from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
@@ -61,29 +62,28 @@ def train_entry(
         Progress(entry.name, schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
         Board(folder, on=setup.tensorboard and group.writes) as board,
     ):
-        trained = train(
-            model,
-            batches_of(
-                setup.data, splits.train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size
-            ),
-            schedule,
-            seed=seed,
-            stage=STAGE,
-            hardware=hardware,
-            group=group,
-            folder=folder,
-            fingerprint={"network": entry.architecture, "detector": setup.network_fingerprint["detector"]},
-            save_every=every,
-            progress=progress.update,
-            on_step=training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware),
+        on_board = training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware)
+
+        def report(line: Mapping[str, Any]) -> None:
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            on_board(line)
+
+        batches = batches_of(
+            setup.data, splits.train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size
         )
-        judged = evaluate(model, splits.val, hardware=hardware, group=group)
-        board.scalars(schedule.steps - 1, judged.numbers, part="val")
+        training = Training(schedule=schedule, seed=seed, stage=STAGE, hardware=hardware, group=group)
+        made_with = {"network": entry.architecture, "detector": setup.network_fingerprint["detector"]}
+        files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
+        trained = train(model, batches, training, files=files, report=report)
+        result = evaluate(model, splits.val, hardware=hardware, group=group)
+        board.scalars(schedule.steps - 1, result.numbers, part="val")
     if group.writes:
-        _save(model, entry, splits, judged, folder, trained.seconds)
+        _save(model, entry, splits, result, folder, trained.seconds)
 
 
-def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder: Path, seconds: float) -> None:
+def _save(
+    model: nn.Module, entry: Entry, splits: Splits, result: EvaluationResult, folder: Path, seconds: float
+) -> None:
     meta = {
         "classes": list(splits.train.classes),
         "category_ids": list(splits.train.category_ids),
@@ -91,10 +91,10 @@ def _save(model: nn.Module, entry: Entry, splits: Splits, judged: Judged, folder
         "architecture": entry.architecture,
     }
     model_file.save(folder, model, meta)
-    write_text(folder / DETECTIONS, json.dumps(judged.detections))
+    write_text(folder / DETECTIONS, json.dumps(result.detections))
     row: dict[str, Any] = {"name": entry.name, "architecture": entry.architecture}
     row |= {"macs": entry.cost.macs, "params": entry.cost.params}
-    row |= {**judged.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
     write_json(folder / RESULT, row)
 
 

@@ -1,7 +1,8 @@
 """The first stage: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from msnas.data.batches import batches_of
 from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware, describe
 from msnas.engine.distributed import ALONE, Group
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
+from msnas.engine.training_files import TrainingFiles
 from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
 from msnas.pipeline.tensorboard import Board, training_board
@@ -52,7 +54,7 @@ def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> s
         Progress(str(pretraining), schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
         Board(folder, on=setup.tensorboard and group.writes) as board,
     ):
-        on_step = training_board(
+        on_board = training_board(
             board,
             model,
             splits.search_val,
@@ -61,21 +63,21 @@ def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> s
             hardware=hardware,
             path_of_step=path_of_step,
         )
-        trained = train(
-            model,
-            batches,
-            schedule,
+
+        def report(line: Mapping[str, Any]) -> None:
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            on_board(line)
+
+        training = Training(
+            schedule=schedule,
             seed=setup.seed,
             stage=STAGE,
             path_of_step=path_of_step,
             hardware=hardware,
             group=group,
-            folder=folder,
-            fingerprint=setup.network_fingerprint,
-            save_every=every,
-            progress=progress.update,
-            on_step=on_step,
         )
+        files = TrainingFiles(folder=folder, every=every, fingerprint=setup.network_fingerprint)
+        trained = train(model, batches, training, files=files, report=report)
     if group.writes:
         checkpoint.save_weights(folder / WEIGHTS, model)
         write_json(folder / DONE, {"steps": schedule.steps, "seconds": trained.seconds})

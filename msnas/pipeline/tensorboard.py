@@ -76,15 +76,15 @@ def training_board(
     steps: int,
     hardware: Hardware,
     path_of_step: Callable[[int], Hashable] | None = None,
-) -> Callable[[Mapping[str, Any]], None] | None:
-    """What `train` tells each step to: its numbers and, each `every` steps and at the last, detections on `dataset`.
+) -> Callable[[Mapping[str, Any]], None]:
+    """What `train` reports each step to: its numbers and, each `every` steps and at the last, detections on `dataset`.
 
     path_of_step: the path that a supernet detects along, that of the step just made.
     """
-    if not board.on:
-        return None
 
-    def told(line: Mapping[str, Any]) -> None:
+    def report(line: Mapping[str, Any]) -> None:
+        if not board.on:
+            return
         step = int(line["step"])
         losses = {name: value for name, value in line.items() if name not in ("lr", "norm", "seconds")}
         board.scalars(step, losses, part="loss")
@@ -96,7 +96,7 @@ def training_board(
                 picture = detections_beside_truth(model, dataset, index, path=path, hardware=hardware)
                 board.picture(step, f"truth and detections/{dataset.image_ids[index]}", picture)
 
-    return told
+    return report
 
 
 def picture_of(setup: Setup, architecture: Any) -> NDArray[np.uint8]:

@@ -205,7 +205,6 @@ class Setup:
             finalists=self.config.search.finalists,
             replicates=self.config.search.replicates,
             rungs=self.rungs,
-            asynchronous=self.config.asynchronous,
             data=self.data,
             hardware=self.hardware,
             weights=weights,
@@ -232,10 +231,19 @@ class Setup:
             "proxy": plain.get("proxy"),
             "strategy": plain["strategy"],
             "threads": self.hardware.threads,
+            **self._kind_of_device,
             "supernet": digest(weights) if self.family.pretraining == "supernet" else None,
             **({"fidelity": HALVING} if self.rungs else {}),
             **({"latency": latency_of(self.config, self.input_size)} if wants_latency(self.config) else {}),
         }
+
+    @property
+    def _kind_of_device(self) -> dict[str, str]:
+        """Device and precision: of this process, as its workers choose alike; on a cluster the words for its nodes."""
+        if self.hardware.engine == "ray":
+            return {"device": self.hardware.device, "precision": self.hardware.precision}
+        chosen = self.hardware.for_candidates()
+        return {"device": chosen.device.type, "precision": chosen.precision}
 
     @property
     def network_fingerprint(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from supernet.backbone import Backbone
 from supernet.cost import Cost
@@ -58,7 +59,7 @@ class CaffeBackbone(Backbone):
 
     def norms(self) -> list[nn.Module]:
         """The backbone's batch norms."""
-        return [module for module in self.body.modules() if isinstance(module, nn.BatchNorm2d)]
+        return [module for module in self.body.modules() if isinstance(module, _BatchNorm)]
 
     def _freeze(self) -> None:
         still = [*self.norms(), *(m for name, m in self.body.named_children() if name in ("conv1", "layer1"))]

@@ -89,13 +89,13 @@ def deformable_by_sampling(x: Tensor, offset: Tensor, weight: Tensor, bias: Tens
     taps, groups = size * size, mask.shape[1] // size**2
     # Padded to powers of two, a whole pixel stays one in the grid's units; next to it the offset's gradient is another.
     rows, columns = 1 << (height - 1).bit_length(), 1 << (width - 1).bit_length()
-    padded = pad(x, (0, columns - width, 0, rows - height)).view(batch * groups, -1, rows, columns)
+    padded = pad(x, (0, columns - width, 0, rows - height)).reshape(batch * groups, -1, rows, columns)
     step = torch.arange(size, device=x.device) - size // 2
     down, across = offset.reshape(batch * groups, taps, 2, height, width).unbind(2)
     y = down + step.repeat_interleave(size)[:, None, None] + torch.arange(height, device=x.device)[:, None]
     x = across + step.repeat(size)[:, None, None] + torch.arange(width, device=x.device)
     grid = torch.stack(((2 * x + 1) / columns - 1, (2 * y + 1) / rows - 1), dim=-1)
     samples = grid_sample(padded, grid.flatten(1, 2), align_corners=False)  # [B * G, C / G, k * k * H, W]
-    weighted = samples.view(batch, groups, -1, taps, height * width) * mask.view(batch, groups, 1, taps, -1)
-    out = weight.flatten(1) @ weighted.view(batch, channels * taps, -1) + bias[:, None]
-    return out.view(batch, -1, height, width)
+    weighted = samples.reshape(batch, groups, -1, taps, height * width) * mask.reshape(batch, groups, 1, taps, -1)
+    out = weight.flatten(1) @ weighted.reshape(batch, channels * taps, -1) + bias[:, None]
+    return out.reshape(batch, -1, height, width)

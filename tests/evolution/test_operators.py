@@ -10,8 +10,8 @@ from toy_space import PlainSpace, ToySpace
 
 from evolution.errors import StrategyError
 from evolution.operators import (
-    Brood,
     ExactVariation,
+    Offspring,
     Operator,
     PaperVariation,
     crossover,
@@ -99,7 +99,7 @@ def test_children_are_valid_new_and_vary_one_section(variation_class, operator):
     accepted = 0
     for _ in range(200):
         parents = [space.sample(rng) for _ in range(operator.parents)]
-        child = variation.child(operator, parents, taken, rng, Brood(1))
+        child = variation.child(operator, parents, taken, rng, Offspring(1))
         if child is not None:
             accepted += 1
             assert space.is_valid(child)
@@ -114,20 +114,20 @@ def test_exact_grows_the_radius_where_no_neighbour_is_new_and_says_so():
     mutation = Operator("encoder", 1)
     near = space.neighbours([parent], "encoder", 2)
     taken = {parent} | {tuple(row) for row in space.genomes[near].tolist()}
-    brood = Brood(1)
-    child = ExactVariation(space, draws=50, patience=20).child(mutation, [parent], taken, rng, brood)
+    offspring = Offspring(1)
+    child = ExactVariation(space, draws=50, patience=20).child(mutation, [parent], taken, rng, offspring)
     assert child is not None
     assert sum(a != b for a, b in zip(child, parent, strict=True)) >= 3
-    assert min(brood.record()["grown"]["encoder mutation"]) >= "3"
+    assert min(offspring.record()["grown"]["encoder mutation"]) >= "3"
 
 
 def test_exact_gives_nothing_when_the_whole_section_is_known():
     space, rng = ToySpace(), np.random.default_rng(0)
     taken = {tuple(row) for row in space.genomes.tolist()}
-    brood = Brood(1)
+    offspring = Offspring(1)
     variation = ExactVariation(space, draws=8, patience=20)
-    assert variation.child(Operator("encoder", 1), [space.sample(rng)], taken, rng, brood) is None
-    assert brood.draws["encoder mutation"] <= 8 * 7
+    assert variation.child(Operator("encoder", 1), [space.sample(rng)], taken, rng, offspring) is None
+    assert offspring.draws["encoder mutation"] <= 8 * 7
 
 
 def test_auto_is_exact_only_where_the_space_has_neighbours():
@@ -152,7 +152,7 @@ def test_a_variation_that_cannot_be_is_named(space, wrong, named):
 
 def test_sampling_stops_when_all_genomes_are_known():
     space = ToySpace(low=352, high=352)
-    brood = sample_new(space, 99, set(), np.random.default_rng(0), max_attempts=200)
-    assert len(brood.children) == len(space.genomes) == 10
-    assert not brood.full
-    assert brood.record()["wanted"] == 99
+    offspring = sample_new(space, 99, set(), np.random.default_rng(0), max_attempts=200)
+    assert len(offspring.children) == len(space.genomes) == 10
+    assert not offspring.full
+    assert offspring.record()["wanted"] == 99

@@ -4,7 +4,6 @@ NAS-FCOS, arXiv 1906.04423, sections 3.3 and 4.1.1. Every decoder begins with th
 batches, so that two scores differ by their decoders alone; a score depends on nothing that was scored before it.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,20 +14,17 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from evolution.strategy import FAILED, Evaluation, Genome
 from msnas.data import coco_eval
 from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Targets, losses
-from msnas.engine.candidate import CostedSpace
-from msnas.engine.devices import Hardware, computing_with
+from msnas.engine.devices import Hardware
+from msnas.engine.evaluator import CostedSpace, Evaluator, refuse_fp16
 from msnas.errors import TrainingError
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.seeds import derive
 from supernet.nas_fcos.fcos_encoder import DecoderNet
-
-log = logging.getLogger(__name__)
 
 STAGE = "decoder"
 PARTS = ("loss_classifier", "loss_box_reg", "loss_centerness")
@@ -47,11 +43,10 @@ class DecoderData:
     detector: FCOS
 
 
-class DecoderEvaluator:
+class DecoderEvaluator(Evaluator):
     """`evaluator(genome, replicate)` scores one decoder.
 
-    make_decoder: architecture to a fresh module. seed: the run's; with the replicate it decides every random draw.
-    `times` holds the seconds of the last decoder by part.
+    make_decoder: architecture to a fresh module. Raises ConfigError for fp16.
     """
 
     def __init__(
@@ -64,30 +59,11 @@ class DecoderEvaluator:
         seed: int,
         hardware: Hardware | None = None,
     ) -> None:
-        self.data, self.make_decoder, self.space, self.recipe = data, make_decoder, space, recipe
-        self.seed = seed
-        self.hardware = hardware or Hardware(threads=1)
-        self.times: dict[str, float] = {}
+        super().__init__(space, seed=seed, hardware=hardware)
+        refuse_fp16(self.hardware)
+        self.data, self.make_decoder, self.recipe = data, make_decoder, recipe
 
-    def __call__(self, genome: Genome, replicate: int = 0) -> Evaluation:
-        """Scores; whatever goes wrong is a failed evaluation with its reason, so that a search goes on."""
-        began = time.perf_counter()
-        known: dict[str, Any] = {"genome": genome, "replicate": replicate, "seed": self.seed}
-        known["recipe"] = self.described()
-        try:
-            with computing_with(self.hardware.threads):
-                metrics = self._score(self.space.decode(genome), replicate)
-            cost = self.space.cost(genome)
-            known["cost"] = {"macs": cost.macs, "params": cost.params}
-            known |= {"score": (metrics["reward"],), "metrics": metrics}
-        except Exception as error:  # out of memory, a loss that is not finite
-            log.warning("Decoder %s failed.", genome, exc_info=True)
-            known |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
-            if self.hardware.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return Evaluation(**known, seconds=time.perf_counter() - began)
-
-    def described(self) -> dict[str, Any]:
+    def described(self, rung: int = 0) -> dict[str, Any]:
         """The recipe as the history keeps it, with everything else that a score depends on."""
         hardware = self.hardware
         return {
@@ -100,7 +76,8 @@ class DecoderEvaluator:
             "precision": hardware.precision,
         }
 
-    def _score(self, architecture: Any, replicate: int) -> dict[str, float]:
+    def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
+        """The reward, and beside it the losses, or COCO's numbers."""
         began = time.perf_counter()
         decoder = self.train(architecture, replicate)
         trained = time.perf_counter()
@@ -111,7 +88,7 @@ class DecoderEvaluator:
             metrics |= predict.coco_numbers(self.data.detector, self.data.images)
             metrics["reward"] = metrics["ap"]
         self.times = {"train": trained - began, "score": time.perf_counter() - trained}
-        return metrics
+        return metrics["reward"], metrics
 
     def train(self, architecture: Any, replicate: int = 0) -> DecoderNet:
         """A fresh decoder, trained: the average of its weights."""

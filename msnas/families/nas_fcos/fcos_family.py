@@ -202,8 +202,8 @@ class FcosFamily(Family):
             raise ConfigError(f"{why}: hardware.workers must be 0, but got {settings.hardware.workers}.")
         if settings.hardware.engine != "local":
             raise ConfigError(f"{why}: hardware.engine must be local, but got {settings.hardware.engine}.")
-        if settings.asynchronous or settings.rungs:
-            raise ConfigError("Decoders are scored whole: asynchronous=false and fidelity=full must hold.")
+        if settings.rungs:
+            raise ConfigError("Decoders are scored whole: fidelity must be full, but got halving.")
         settings.strategy(space=settings.space, seed=0)
 
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluation import Judgeable, Judged, detect, judge
+from msnas.engine.evaluation import EvaluationData, EvaluationResult, detect, evaluate_detections
 from msnas.engine.recipe import BATCH
 from supernet.nas_fpn.plan_cost import exit_macs
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
@@ -17,12 +17,12 @@ EXIT = "exit"
 
 def evaluate_exits(
     model: nn.Module,
-    dataset: Judgeable,
+    dataset: EvaluationData,
     *,
     hardware: Hardware | None = None,
     batch: int = BATCH,
     progress: Callable[[int, str], None] | None = None,
-) -> dict[int, Judged]:
+) -> dict[int, EvaluationResult]:
     """What each exit of `model` is worth, by the number of stacks before it; `seconds` are those of the one pass."""
     began = time.perf_counter()
     detections = detect(_AllExits(model), _ByExit(dataset), hardware=hardware, batch=batch, progress=progress)
@@ -30,7 +30,7 @@ def evaluate_exits(
     by_exit: dict[int, list[dict[str, Any]]] = {number: [] for number in model.exits}  # type: ignore[union-attr]
     for detection in detections:
         by_exit[detection.pop(EXIT)].append(detection)
-    return {number: judge(dataset, found, seconds) for number, found in by_exit.items()}
+    return {number: evaluate_detections(dataset, found, seconds) for number, found in by_exit.items()}
 
 
 def exit_costs(model: Any, input_size: tuple[int, int]) -> dict[int, int]:
@@ -61,7 +61,7 @@ class _AllExits(nn.Module):
 class _ByExit:
     """A data set whose results say which exit they come from."""
 
-    def __init__(self, dataset: Judgeable) -> None:
+    def __init__(self, dataset: EvaluationData) -> None:
         self._dataset = dataset
         self.size, self.load, self.ground_truth = dataset.size, dataset.load, dataset.ground_truth
 

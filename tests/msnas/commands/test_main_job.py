@@ -113,14 +113,6 @@ def test_runs_are_listed_with_their_state(whole, capsys):
     assert set(row["state"].values()) == {"complete"}
 
 
-def test_a_search_without_generations_scores_as_many(whole, tmp_path):
-    run = tmp_path / "runs" / "r"
-    shutil.copytree(whole, run, ignore=shutil.ignore_patterns("search", "retrain"))
-    shapes = f"data.root={whole.parent.parent / 'shapes'}"
-    assert main(["search", "run=r", f"runs_root={run.parent}", shapes, *SMALL, "asynchronous=true"]) == 0
-    assert read_json(run / "search" / "result.json")["evaluated"] == 3 + 1 * (2 + 1) + 2 * 1
-
-
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::ResourceWarning")
 def test_a_search_on_ray_finds_the_same_winners(whole, tmp_path):
     pytest.importorskip("ray")

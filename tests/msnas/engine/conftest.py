@@ -8,7 +8,7 @@ import torch
 from evolution.strategy import Genome
 from msnas.data.batches import Batches
 from msnas.engine import checkpoint
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 
 
@@ -30,7 +30,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     model = tiny_pipeline.supernet(len(data.train.classes))
     recipe = Schedule(steps=40, batch=4, lr=0.05, clip=10.0)
     batches = Batches(data.supernet_train, 4, seed=1)
-    train(model, batches, recipe, seed=1, stage="tiny", path_of_step=tiny_pipeline.path)
+    train(model, batches, Training(schedule=recipe, seed=1, stage="tiny", path_of_step=tiny_pipeline.path))
     checkpoint.save_weights(folder / "weights.safetensors", model)
     torch.set_num_threads(threads)
     genomes = tuple(space.sample(np.random.default_rng(seed)) for seed in range(3))

@@ -40,6 +40,13 @@ def build_deadly(folder: Path, times: int) -> Callable[[Genome, int], Evaluation
     return deadly
 
 
+def build_numbered() -> Callable[[Genome, int], Evaluation]:
+    """The score is the number of the worker that made it."""
+    time.sleep(0.1)  # so that the other worker gets a job as well
+    number = float(os.environ["LOCAL_RANK"])
+    return lambda genome, replicate: Evaluation(genome=genome, replicate=replicate, score=(number,))
+
+
 def build_slow(folder: Path) -> Callable[[Genome, int], Evaluation]:
     """Says that it started, then takes a minute."""
 

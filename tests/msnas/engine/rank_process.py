@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from engine_fakes import TinyBatches, TinySupernet, random_path, schedule, state
 from torch import nn
 
 from msnas.engine.distributed import Group, joined
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
+from msnas.engine.training_files import TrainingFiles
 
 SIZE = 2
 
@@ -51,6 +52,15 @@ def hexed(model: nn.Module) -> dict[str, str]:
     return {name: bits.hex() for name, bits in state_bits(model).items()}
 
 
+def share_of(group: Group) -> TinyBatches:
+    return TinyBatches(rank=group.rank, size=SIZE)
+
+
+def training_of(group: Group, **changes: Any) -> Training:
+    options: dict[str, Any] = {"schedule": schedule(), "seed": 1, "stage": "test", "path_of_step": random_path}
+    return Training(**{**options, **changes}, group=group)
+
+
 def raised(action: Callable[[], Any]) -> str:
     try:
         action()
@@ -61,42 +71,26 @@ def raised(action: Callable[[], Any]) -> str:
 
 def fifty_steps(group: Group, folder: Path) -> dict[str, Any]:
     model = Seen(seed=group.rank)  # rank 0's weights are to win
-    options = {"seed": 1, "stage": "test", "path_of_step": random_path, "save_every": 20}
-    train(
-        model,
-        TinyBatches(rank=group.rank, size=SIZE),
-        schedule(steps=50),
-        group=group,
-        folder=folder,
-        **options,
-    )
+    training = training_of(group, schedule=schedule(steps=50))
+    train(model, share_of(group), training, files=TrainingFiles(folder=folder, every=20))
     return {"state": hexed(model), "ids": model.ids}
 
 
 def killed_and_resumed(group: Group, folder: Path) -> dict[str, Any]:
-    def die(done: int, text: str) -> None:
-        if done == 20:
+    def die(line: Mapping[str, Any]) -> None:
+        if line["step"] == 19:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    options: dict[str, Any] = {"seed": 1, "stage": "test", "path_of_step": random_path, "save_every": 20}
-    options |= {"group": group, "folder": folder}
-    stopped = raised(
-        lambda: train(
-            TinySupernet(),
-            TinyBatches(rank=group.rank, size=SIZE),
-            schedule(steps=50),
-            progress=die,
-            **options,
-        )
-    )
+    training, files = training_of(group, schedule=schedule(steps=50)), TrainingFiles(folder=folder, every=20)
+    stopped = raised(lambda: train(TinySupernet(), share_of(group), training, files=files, report=die))
     model = TinySupernet(seed=5)
-    train(model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=50), **options)
+    train(model, share_of(group), training, files=files)
     return {"stopped": stopped, "state": hexed(model)}
 
 
 def linear(group: Group) -> list[float]:
     model = Linear()
-    train(model, TinyBatches(rank=group.rank, size=SIZE), schedule(steps=20), group=group, seed=1, stage="test")
+    train(model, share_of(group), training_of(group, schedule=schedule(steps=20), path_of_step=None))
     return [float(value) for value in model.layer.weight.detach().flatten()]
 
 
@@ -104,19 +98,16 @@ def other_path(group: Group) -> str:
     def path_of_step(step: int) -> tuple[int, ...]:
         return (0, 0, group.rank if step == 3 else 0)
 
-    options = {"group": group, "seed": 1, "stage": "test", "path_of_step": path_of_step}
-    return raised(lambda: train(TinySupernet(), TinyBatches(rank=group.rank, size=SIZE), schedule(), **options))
+    return raised(lambda: train(TinySupernet(), share_of(group), training_of(group, path_of_step=path_of_step)))
 
 
 def poisoned(group: Group) -> str:
-    options = {"group": group, "seed": 1, "stage": "test", "path_of_step": random_path}
-    return raised(
-        lambda: train(TinySupernet(), TinyBatches(poison=2, rank=group.rank, size=SIZE), schedule(), **options)
-    )
+    batches = TinyBatches(poison=2, rank=group.rank, size=SIZE)
+    return raised(lambda: train(TinySupernet(), batches, training_of(group)))
 
 
 def whole_batch(group: Group) -> str:
-    return raised(lambda: train(Linear(), TinyBatches(), schedule(), group=group, seed=1, stage="test"))
+    return raised(lambda: train(Linear(), TinyBatches(), training_of(group, path_of_step=None)))
 
 
 def gradients(group: Group) -> list[Any]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from msnas.engine.batch_norm import estimate
+from msnas.engine.batch_norm import estimate, norms_of
 from msnas.engine.devices import Hardware
 
 
@@ -41,3 +41,9 @@ def test_the_momentum_is_afterwards_what_it_was():
     model = Normed()
     estimate(model, Maps(16), 2, seed=0, replicate=0, hardware=Hardware())
     assert model.norm.momentum == pytest.approx(0.3)
+
+
+def test_frozen_statistics_are_neither_restarted_nor_estimated():
+    model = Normed()
+    model.norm.requires_grad_(False)
+    assert norms_of(model) == []

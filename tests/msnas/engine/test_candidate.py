@@ -7,10 +7,13 @@ import torch
 from engine_fakes import state_bits
 
 from evolution.driver import Job
+from msnas.engine import candidate
+from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluate
 from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
-from msnas.errors import ConfigError, DataError
+from msnas.errors import ConfigError, DataError, TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,40 @@ def test_whatever_goes_wrong_is_a_failed_evaluation_with_its_reason(tiny, evalua
     failed = evaluator(tiny.genomes[0])
     assert (failed.status, failed.score) == ("failed", ())
     assert failed.reason == f"{type(error).__name__}: {error}"
+
+
+def test_a_candidate_that_runs_out_of_memory_once_is_scored_alone(tiny, evaluator, scored, monkeypatch):
+    make, calls = evaluator.make_batches, []
+
+    def crowded(size, seed):
+        calls.append(size)
+        if len(calls) == 1:
+            raise TrainingError("No memory.") from torch.OutOfMemoryError("CUDA out of memory")
+        return make(size, seed)
+
+    monkeypatch.setattr(evaluator, "make_batches", crowded)
+    monkeypatch.setattr(evaluator, "_made", {})
+    assert evaluator(tiny.genomes[0]).metrics == scored[0].metrics
+
+
+def test_a_small_candidate_is_timed_whole(tiny, evaluator, monkeypatch):
+    seen = []
+    monkeypatch.setattr(candidate, "detect", lambda model, images, **options: seen.append(len(images)))
+    assert evaluator.steps_per_second(0.0) > 0
+    assert seen == [8]
+
+
+def test_fp16_is_refused_for_candidates_that_are_trained(tiny, evaluator):
+    options = {"space": evaluator.space, "seed": 0, "hardware": Hardware(precision="fp16")}
+    with pytest.raises(ConfigError, match="precision=fp16; use fp32 or bf16"):
+        CandidateEvaluator(evaluator.supernet, evaluator.make_batches, evaluator.score_data, recipe=Recipe(), **options)
+
+
+def test_a_candidate_is_finetuned_by_the_optimizer_of_its_recipe(tiny, scored):
+    other = tiny_pipeline.evaluator(tiny.folder, tiny.weights, optimizer="adamw", lr=0.01)
+    evaluation = other(tiny.genomes[0])
+    assert evaluation.recipe["optimizer"] == "adamw"
+    assert evaluation.metrics != scored[0].metrics
 
 
 def test_a_candidate_that_diverges_is_failed_and_the_next_is_scored_as_ever(tiny, evaluator, scored, monkeypatch):

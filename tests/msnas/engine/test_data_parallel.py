@@ -1,42 +1,23 @@
 """Two processes on this machine train together over gloo; every test looks at one thing that they did."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import rank_process
 import torch
 from engine_fakes import TinyBatches, TinySupernet, schedule, state_bits
 from rank_process import SIZE, Linear
+from rank_starter import run_ranks
 
-from msnas.engine.loop import train
-
-SECONDS = 180
+from msnas.engine.loop import Training, train
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(SIZE), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("rank_process.py")), str(folder)]
-    running = [
-        subprocess.Popen(command, env=os.environ | shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(SIZE)
-    ]
-    try:
-        errors = [process.communicate(timeout=SECONDS)[1] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-    assert [process.returncode for process in running] == [0] * SIZE, errors
+    ended = run_ranks(Path(rank_process.__file__), str(folder), size=SIZE)
+    assert [code for code, _ in ended] == [0] * SIZE, ended
     return folder
 
 
@@ -88,7 +69,7 @@ def test_an_interrupted_and_resumed_run_has_the_weights_of_the_uninterrupted_one
 
 def test_without_batch_norm_two_processes_learn_what_one_does(ranks):
     alone = Linear()
-    train(alone, TinyBatches(), schedule(steps=20), seed=1, stage="test")
+    train(alone, TinyBatches(), Training(schedule=schedule(steps=20), seed=1, stage="test"))
     torch.testing.assert_close(torch.tensor(ranks[0]["linear"]), alone.layer.weight.detach().flatten())
 
 

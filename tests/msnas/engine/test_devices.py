@@ -30,6 +30,36 @@ def test_an_unknown_device_is_a_config_error_that_lists_the_known(device):
         devices.choose(device)
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "")
+
+
+@pytest.mark.parametrize(("process", "gpu"), [(0, 0), (1, 1), (2, 0), (5, 1)])
+def test_processes_of_a_machine_take_its_gpus_in_turn(two_gpus, process, gpu):
+    assert devices.choose("auto", local_rank=process).device == torch.device("cuda", gpu)
+
+
+def test_a_process_that_sees_one_gpu_takes_it_whatever_its_number(two_gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices.choose("cuda", local_rank=3).device == torch.device("cuda", 0)
+
+
+def test_one_gpu_for_all_processes_of_torchrun_is_refused(two_gpus, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"hardware.device=cuda:1 is one GPU for all processes of torchrun; use cuda"):
+        devices.choose("cuda:1")
+
+
+def test_bf16_on_the_cpu_is_refused_with_the_reason():
+    with pytest.raises(ConfigError, match="convolutions of maps smaller than their kernel go wrong"):
+        devices.choose("cpu", precision="bf16")
+
+
 def test_fp16_on_the_cpu_is_refused():
     with pytest.raises(ConfigError, match="fp16 needs a GPU"):
         devices.choose("cpu", precision="fp16")

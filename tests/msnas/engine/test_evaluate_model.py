@@ -5,7 +5,7 @@ import torch
 from msnas.data import coco_eval
 from msnas.engine import checkpoint
 from msnas.engine.distributed import Group
-from msnas.engine.evaluation import detect, evaluate
+from msnas.engine.evaluation import FirstImages, detect, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -21,35 +21,39 @@ def data(tiny):
 
 
 @pytest.fixture(scope="module")
-def judged(model, data):
+def result(model, data):
     return evaluate(model, data)
 
 
-def test_the_twelve_numbers_are_those_of_the_detections(judged, data):
-    assert judged.numbers == coco_eval.evaluate(data.ground_truth(), judged.detections).numbers
-    assert set(judged.numbers) == set(coco_eval.NAMES)
+def test_the_twelve_numbers_are_those_of_the_detections(result, data):
+    assert result.numbers == coco_eval.evaluate(data.ground_truth(), result.detections).numbers
+    assert set(result.numbers) == set(coco_eval.NAMES)
 
 
-def test_detections_come_in_the_order_of_images_with_the_ids_of_the_file(judged, data):
-    ids = [detection["image_id"] for detection in judged.detections]
+def test_detections_come_in_the_order_of_images_with_the_ids_of_the_file(result, data):
+    ids = [detection["image_id"] for detection in result.detections]
     assert ids == sorted(ids, key=data.image_ids.index)
     assert set(ids) == set(data.image_ids)
-    assert {detection["category_id"] for detection in judged.detections} <= set(data.category_ids)
+    assert {detection["category_id"] for detection in result.detections} <= set(data.category_ids)
 
 
-def test_the_rate_counts_images(judged, data):
-    assert judged.images == len(data) == 8
-    assert judged.images_per_second == pytest.approx(8 / judged.seconds)
+def test_the_result_counts_its_images(result, data):
+    assert result.images == len(data) == 8
 
 
-def test_evaluation_twice_is_equal_and_leaves_the_mode_and_no_gradient(model, data, judged):
+def test_the_first_images_are_a_data_set_to_detect_on(model, data, result):
+    ids = {detection["image_id"] for detection in detect(model, FirstImages(data, 3))}
+    assert ids == set(data.image_ids[:3])
+
+
+def test_evaluation_twice_is_equal_and_leaves_the_mode_and_no_gradient(model, data, result):
     model.train()
-    assert evaluate(model, data).detections == judged.detections
+    assert evaluate(model, data).detections == result.detections
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_two_processes_share_the_images_and_find_what_one_finds(model, data, judged, monkeypatch):
+def test_two_processes_share_the_images_and_find_what_one_finds(model, data, result, monkeypatch):
     parts = []
     nothing = {index: [] for index in range(8)}
     monkeypatch.setattr(Group, "gather", lambda self, found: parts.append(found) or [nothing, *parts])

@@ -153,6 +153,11 @@ def test_workers_a_gpu_are_doubled_while_it_pays_and_memory_lasts(rates, expecte
     assert ray_workers.most_useful(rates.__getitem__) == expected
 
 
+@pytest.mark.parametrize("workers", range(1, 9))
+def test_all_workers_of_a_gpu_fit_on_it_in_rays_ten_thousandths(workers):
+    assert workers * round(10_000 * ray_workers.share_of_gpu(workers)) <= 10_000
+
+
 def test_a_share_of_a_gpu_is_measured_with_the_evaluators_own_work(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(ray_workers, "PROBE", 0.1)
     with on_ray(partial(light_evaluator.build_crowded, tmp_path, 1), use_gpus=True) as evaluate_many:

@@ -23,6 +23,26 @@ def test_a_run_of_given_length_keeps_the_shares_of_warm_up_and_milestones():
     assert (schedule.steps, schedule.warmup_steps, schedule.milestones) == (4800, 100, (4200, 4700))
 
 
+def test_a_cosine_falls_from_the_learning_rate_to_a_hundredth_at_the_last_step():
+    schedule = Schedule(steps=105, batch=2, lr=1.0, warmup_steps=4, decay="cosine")
+    assert [schedule.lr_at(step) for step in (0, 4, 54, 104)] == pytest.approx([0.0, 1.0, 0.505, 0.01])
+
+
+def test_a_cosine_of_epochs_leaves_the_milestones_out():
+    assert Schedule.of_epochs(images=320, decay="cosine", **PAPER).milestones == ()
+
+
+@pytest.mark.parametrize(("given", "steps"), [(20, 20), (0, 0), (1000, 480)])
+def test_a_warm_up_in_steps_takes_the_place_of_the_one_in_epochs(given, steps):
+    assert Schedule.of_epochs(images=320, warmup_steps=given, **PAPER).warmup_steps == steps
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "many"])
+def test_a_warm_up_that_is_no_number_of_steps_is_refused(wrong):
+    with pytest.raises(ConfigError, match=rf"`warmup_steps >= 0`, an integer, but got warmup_steps={wrong}"):
+        Schedule.of_epochs(images=320, warmup_steps=wrong, **PAPER)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 def test_a_run_of_a_few_steps_is_a_valid_schedule(steps):
     assert Schedule.of_epochs(images=10_000, steps=steps, **PAPER).steps == steps
@@ -41,6 +61,10 @@ def test_a_run_of_a_few_steps_is_a_valid_schedule(steps):
         {"milestones": (10,)},
         {"gamma": 0.0},
         {"momentum": 1.0},
+        {"optimizer": "adam"},
+        {"decay": "linear"},
+        {"betas": (0.9, 1.0)},
+        {"slow": 0.0},
         {"weight_decay": -1.0},
         {"clip": float("inf")},
     ],

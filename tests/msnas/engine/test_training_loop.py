@@ -12,37 +12,42 @@ from msnas.data.batches import Batches
 from msnas.engine import checkpoint
 from msnas.engine.devices import Hardware
 from msnas.engine.interrupt import Interrupted, StopSignal
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
+from msnas.engine.training_files import TrainingFiles
 from msnas.errors import RunError, TrainingError
 
-FIELDS = ("steps", "lr", "clip", "weight_decay")
+FIELDS = ("steps", "lr", "clip", "weight_decay", "optimizer", "decay_norms", "slow")
 
 
-def run(model=None, *, folder=None, batches=None, **changes):
+def run(model=None, *, folder=None, batches=None, report=None, **changes):
     model = model or TinySupernet()
-    options = {"seed": 1, "stage": "test", "path_of_step": random_path, "save_every": 5}
+    options = {"seed": 1, "stage": "test", "path_of_step": random_path}
     options |= {key: changes.pop(key) for key in list(changes) if key not in FIELDS}
-    trained = train(model, batches or TinyBatches(), schedule(**changes), folder=folder, **options)
-    return model, trained
+    training = Training(schedule=schedule(**changes), **options)
+    files = TrainingFiles(folder=folder, every=5)
+    return model, train(model, batches or TinyBatches(), training, files=files, report=report)
 
 
 def killed_at(step):
-    """A progress callback that dies as a killed process does: at once, saving nothing."""
+    """A report that dies as a killed process does: at once, saving nothing."""
 
-    def progress(done, text):
-        if done == step:
+    def report(line):
+        if line["step"] + 1 == step:
             raise SystemExit
 
-    return progress
+    return report
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def optimizer_state(folder):
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+
+
 def momentum(folder):
-    state = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
-    return {number: entry["momentum_buffer"].numpy().tobytes() for number, entry in state.items()}
+    return {number: entry["momentum_buffer"].numpy().tobytes() for number, entry in optimizer_state(folder).items()}
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 7, 10, 11])
@@ -51,7 +56,7 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_p
     (tmp_path / "killed").mkdir()
     whole, _ = run(folder=tmp_path / "whole")
     with pytest.raises(SystemExit):
-        run(folder=tmp_path / "killed", progress=killed_at(step))
+        run(folder=tmp_path / "killed", report=killed_at(step))
     resumed, trained = run(TinySupernet(seed=9 if step >= 5 else 0), folder=tmp_path / "killed")
     assert trained.first == step // 5 * 5
     assert state_bits(resumed) == state_bits(whole)
@@ -63,7 +68,7 @@ def test_metrics_of_a_resumed_run_hold_every_step_once_and_the_same_numbers(tmp_
     (tmp_path / "killed").mkdir()
     run(folder=tmp_path / "whole")
     with pytest.raises(SystemExit):
-        run(folder=tmp_path / "killed", progress=killed_at(8))
+        run(folder=tmp_path / "killed", report=killed_at(8))
     with open(tmp_path / "killed" / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "lo')  # torn by the kill
     run(folder=tmp_path / "killed")
@@ -101,6 +106,28 @@ def test_weights_momentum_and_statistics_of_unsampled_branches_stay_as_they_are(
     assert moving[names.index("blocks.2.0.0.weight")]
 
 
+def test_adamw_leaves_unsampled_branches_as_they_are_and_keeps_no_moments_of_them(tmp_path):
+    before = state_bits(TinySupernet())
+    model, _ = run(folder=tmp_path, steps=50, lr=0.01, optimizer="adamw", weight_decay=0.1)
+    after = state_bits(model)
+    unsampled = [name for name in before if name.startswith("blocks.2.1.")]
+    assert all(after[name] == before[name] for name in unsampled)
+    assert after["blocks.2.0.0.weight"] != before["blocks.2.0.0.weight"]
+    names = [name for name, _ in model.named_parameters()]
+    with_moments = {names[number] for number in optimizer_state(tmp_path)}
+    assert with_moments == set(names) - set(unsampled)
+
+
+@pytest.mark.parametrize("step", [4, 7])
+def test_a_killed_and_resumed_run_of_adamw_equals_the_uninterrupted_one_bit_for_bit(tmp_path, step):
+    (tmp_path / "killed").mkdir()
+    whole, _ = run(optimizer="adamw", lr=0.01)
+    with pytest.raises(SystemExit):
+        run(folder=tmp_path / "killed", report=killed_at(step), optimizer="adamw", lr=0.01)
+    resumed, _ = run(folder=tmp_path / "killed", optimizer="adamw", lr=0.01)
+    assert state_bits(resumed) == state_bits(whole)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_the_step_finish_saves_and_the_run_goes_on_as_if_nothing_was(tmp_path, number):
     (tmp_path / "whole").mkdir()
@@ -110,7 +137,7 @@ def test_a_signal_lets_the_step_finish_saves_and_the_run_goes_on_as_if_nothing_w
     with pytest.raises(Interrupted, match=r"test stopped after 4 of 12 steps") as stopped:
         run(
             folder=tmp_path / "stopped",
-            progress=lambda done, text: os.kill(os.getpid(), number) if done == 3 else None,
+            report=lambda line: os.kill(os.getpid(), number) if line["step"] == 2 else None,
         )
     assert stopped.value.step == checkpoint_step(tmp_path / "stopped") == 4
     assert signal.getsignal(number) is handler
@@ -204,7 +231,7 @@ def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp
     assert scale < 65536  # it began there, so some steps overflowed
     assert all(map(math.isfinite, trained.losses))
     with pytest.raises(SystemExit):
-        run(folder=tmp_path / "killed", progress=killed_at(7), **half)
+        run(folder=tmp_path / "killed", report=killed_at(7), **half)
     resumed, _ = run(folder=tmp_path / "killed", **half)
     assert state_bits(resumed) == state_bits(whole)
 
@@ -225,10 +252,10 @@ def test_no_memory_left_is_told_with_what_to_change():
         run(Huge())
 
 
-def test_progress_is_told_every_step():
-    told = []
-    run(progress=lambda done, text: told.append((done, text[:4])))
-    assert told == [(step, "loss") for step in range(1, 13)]
+def test_every_step_is_reported_as_its_line_of_metrics(tmp_path):
+    reported = []
+    run(folder=tmp_path, report=reported.append)
+    assert reported == lines(tmp_path)
 
 
 def test_weights_alone_come_back_memory_mapped_and_equal(tmp_path):
@@ -244,17 +271,17 @@ def test_weights_alone_come_back_memory_mapped_and_equal(tmp_path):
 def test_the_real_detector_killed_and_resumed_equals_the_uninterrupted_one_bit_for_bit(tiny, tmp_path):
     data = tiny_pipeline.splits(tiny.folder)
 
-    def run_real(folder, progress=None):
+    def run_real(folder, report=None):
         folder.mkdir(exist_ok=True)
         model = tiny_pipeline.supernet(len(data.train.classes))
         batches = Batches(data.supernet_train, 4, seed=3)
-        options = {"seed": 3, "stage": "real", "path_of_step": tiny_pipeline.path, "save_every": 3}
-        train(model, batches, schedule(steps=7), folder=folder, progress=progress, **options)
+        training = Training(schedule=schedule(steps=7), seed=3, stage="real", path_of_step=tiny_pipeline.path)
+        train(model, batches, training, files=TrainingFiles(folder=folder, every=3), report=report)
         return model
 
     whole = run_real(tmp_path / "whole")
     with pytest.raises(SystemExit):
-        run_real(tmp_path / "killed", progress=killed_at(5))
+        run_real(tmp_path / "killed", report=killed_at(5))
     assert state_bits(run_real(tmp_path / "killed")) == state_bits(whole)
     assert momentum(tmp_path / "killed") == momentum(tmp_path / "whole")
 
@@ -263,6 +290,6 @@ def test_the_real_detector_trains_in_bfloat16(tiny):
     data = tiny_pipeline.splits(tiny.folder)
     model = tiny_pipeline.supernet(len(data.train.classes))
     options = {"seed": 3, "stage": "real", "path_of_step": tiny_pipeline.path}
-    batches = Batches(data.supernet_train, 4, seed=3)
-    trained = train(model, batches, schedule(steps=3), hardware=Hardware(precision="bf16"), **options)
+    training = Training(schedule=schedule(steps=3), hardware=Hardware(precision="bf16"), **options)
+    trained = train(model, Batches(data.supernet_train, 4, seed=3), training)
     assert all(map(math.isfinite, trained.losses))

@@ -51,6 +51,11 @@ def test_a_candidate_that_raises_is_a_failed_result_and_the_others_go_on():
     ]
 
 
+def test_every_worker_has_its_number_by_which_it_takes_a_gpu():
+    with evaluating(light_evaluator.build_numbered, workers=2) as evaluate_many:
+        assert {e.score for e in evaluate_many(JOBS[:2])} == {(0.0,), (1.0,)}
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_candidate_whose_worker_is_killed_is_run_again_and_no_other_is_lost(tmp_path, times):
     build = partial(light_evaluator.build_deadly, tmp_path, times)

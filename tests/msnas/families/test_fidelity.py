@@ -36,7 +36,6 @@ def test_rungs_follow_the_scale():
         (["candidate.rungs=[0,0.5]"], "growing shares"),
         (["candidate.rungs=[1]"], "growing shares"),
         (["candidate.recipe=bn"], "finetuned"),
-        (["asynchronous=true"], "asynchronous=false"),
         (["fidelity=half"], "full or halving"),
     ],
 )

@@ -10,7 +10,7 @@ from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.data.batches import Batches
 from msnas.engine.devices import Hardware
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 from msnas.pipeline.tensorboard import Board, detections_beside_truth, picture_of, training_board
 from msnas.setup.setup import Setup
@@ -26,19 +26,12 @@ def shown(folder):
 def trained(folder, data, steps=4):
     model = tiny_pipeline.supernet(len(data.train.classes))
     with Board(folder, on=True) as board:
-        told = training_board(
+        report = training_board(
             board, model, data.search_val, every=3, steps=steps, hardware=Hardware(), path_of_step=tiny_pipeline.path
         )
         recipe = Schedule(steps=steps, batch=4, lr=0.01)
-        losses = train(
-            model,
-            Batches(data.supernet_train, 4, seed=1),
-            recipe,
-            seed=1,
-            stage="t",
-            path_of_step=tiny_pipeline.path,
-            on_step=told,
-        ).losses
+        training = Training(schedule=recipe, seed=1, stage="t", path_of_step=tiny_pipeline.path)
+        losses = train(model, Batches(data.supernet_train, 4, seed=1), training, report=report).losses
     return model, losses
 
 
@@ -70,15 +63,9 @@ def test_pictures_come_at_each_checkpoint_and_at_the_end(run, data):
 def test_looking_does_not_change_what_is_trained(run, data):
     model = tiny_pipeline.supernet(len(data.train.classes))
     batches = Batches(data.supernet_train, 4, seed=1)
-    losses = train(
-        model,
-        batches,
-        Schedule(steps=4, batch=4, lr=0.01),
-        seed=1,
-        stage="t",
-        path_of_step=tiny_pipeline.path,
-    ).losses
-    assert losses == run[2]
+    recipe = Schedule(steps=4, batch=4, lr=0.01)
+    training = Training(schedule=recipe, seed=1, stage="t", path_of_step=tiny_pipeline.path)
+    assert train(model, batches, training).losses == run[2]
 
 
 def test_truth_is_drawn_on_the_left_and_as_many_detections_on_the_right(run, data):

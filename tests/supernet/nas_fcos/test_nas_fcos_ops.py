@@ -21,6 +21,12 @@ def arguments(height, width, size=3):
     return [a.requires_grad_() for a in (torch.randn(2, 6, height, width), offset, weight, bias, mask)]
 
 
+def test_channels_last_is_deformed_as_any_layout():
+    inputs = arguments(4, 8)
+    last = [inputs[0].detach().to(memory_format=torch.channels_last), *inputs[1:]]
+    torch.testing.assert_close(deformable_by_sampling(*last), deformable_by_sampling(*inputs))
+
+
 def out_and_gradients(convolve, inputs):
     out = convolve(*inputs)
     torch.manual_seed(1)

@@ -1,0 +1,85 @@
+"""One of the processes of test_ranks_on_cuda.py: trains on a pretended GPU, with collectives as strict as nccl's.
+
+Usage: strict_rank.py FOLDER, with torchrun's environment variables.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+from pretended_cuda import CUDA, place_of, pretended_cuda
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from msnas.engine import distributed
+from msnas.engine.devices import Hardware
+from msnas.engine.distributed import Group, joined
+from msnas.engine.loop import Training, train
+from msnas.engine.schedule import Schedule
+from msnas.engine.training_files import TrainingFiles
+
+COLLECTIVES = ("all_reduce", "all_gather", "broadcast")
+
+
+class Tiny(nn.Module):
+    """A layer whose weights are not contiguous, a norm, and a branch that rank 0 alone uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        self.norm, self.branch = nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)
+
+    def forward(self, images: list[Tensor], targets: Any, path: Any) -> dict[str, Tensor]:
+        x = self.norm(self.layer(torch.stack(images)))
+        return {"loss": (self.branch(x) if targets[0]["image_id"] == 0 else x).square().mean()}
+
+
+class Noise:
+    """An image a step for each rank."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def batch(self, step: int) -> tuple[list[Tensor], list[dict[str, Any]]]:
+        generator = torch.Generator().manual_seed(2 * step + self.rank)
+        return [torch.rand(3, 8, 8, generator=generator)], [{"image_id": self.rank}]
+
+
+def strict(name: str, collective: Callable[..., Any]) -> Callable[..., Any]:
+    """`collective`, which takes contiguous tensors of the GPU only."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        for tensor in tree_leaves(arguments):
+            if isinstance(tensor, Tensor):
+                assert place_of(tensor) == CUDA, f"{name} of a tensor of the CPU"
+                assert tensor.is_contiguous(), f"{name} of a tensor that is not contiguous"
+        return collective(*arguments, **options)
+
+    return call
+
+
+def main() -> None:
+    folder, gpu = Path(sys.argv[1]), torch.device("cuda", 0)
+    with joined(torch.device("cpu"), timeout=60) as gloo, ExitStack() as stack:
+        group, model = Group(rank=gloo.rank, size=gloo.size, device=gpu), Tiny()
+        for name in COLLECTIVES:
+            stack.enter_context(mock.patch.object(dist, name, strict(name, getattr(dist, name))))
+        stack.enter_context(mock.patch.object(distributed, "synchronised", lambda model: model))  # CUDA's kernels
+        stack.enter_context(pretended_cuda())
+        schedule = Schedule(steps=3, batch=2, lr=0.1, clip=1.0)
+        hardware = Hardware(device=gpu, threads=1)
+        training = Training(schedule=schedule, seed=0, stage="strict", hardware=hardware, group=group)
+        train(model, Noise(group.rank), training, files=TrainingFiles(folder=folder, every=2))
+        state = {name: value.double().sum().item() for name, value in model.state_dict().items()}
+    (folder / f"rank{group.rank}.json").write_text(json.dumps(state))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Candidates of the families on the pretended GPU: trained and judged, with the scores of the CPU."""
+
+import copy
+
+import numpy as np
+import pytest
+import tiny_pipeline
+import torch
+from msnas.families.nas_fcos.feature_cache import cache_features
+from pretended_cuda import pretended_cuda
+
+from msnas.detectors.fcos import FCOS
+from msnas.engine import gpu_turns
+from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.devices import Hardware
+from msnas.engine.recipe import Recipe
+from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator
+from supernet.nas_fcos.decoder import PUBLISHED
+from supernet.nas_fcos.fcos_encoder import DecoderNet, FcosEncoder, make_pyramid
+from supernet.nas_fcos.head_module import HeadModule
+from supernet.nas_fcos.pyramid_space import PyramidSpace
+
+GPU = Hardware(device=torch.device("cuda", 0), threads=1)
+PYRAMIDS = PyramidSpace(backbone="resnet18", channels=8, blocks=4, input_size=(64, 64), num_classes=4)
+
+
+@pytest.fixture(autouse=True)
+def one_card(monkeypatch):
+    monkeypatch.setattr(gpu_turns, "_identity", lambda device: "pretended")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("shapes"))
+
+
+def assert_equal_on_both(score):
+    """`score` of some hardware is the same evaluation on the CPU and on the pretended GPU."""
+    on_cpu = score(Hardware(threads=1))
+    with pretended_cuda():
+        on_gpu = score(GPU)
+    assert (on_cpu.reason, on_gpu.reason, on_gpu.recipe["device"]) == ("", "", "cuda")
+    assert on_gpu.metrics == pytest.approx(on_cpu.metrics, rel=1e-5)  # a GPU has its own deformable convolution
+
+
+@pytest.mark.parametrize("kind", ["finetune", "bn+finetune"])
+def test_a_path_of_the_supernet_has_the_score_of_the_cpu(folder, kind):
+    plain = tiny_pipeline.evaluator(folder)
+    recipe = Recipe(kind=kind, iterations=2, batch=4, bn_images=16, bn_batch=16)
+
+    def score(hardware):
+        parts = copy.deepcopy(plain.supernet), plain.make_batches, plain.score_data
+        evaluator = CandidateEvaluator(*parts, space=plain.space, recipe=recipe, seed=5, hardware=hardware)
+        return evaluator(plain.space.sample(np.random.default_rng(0)))
+
+    assert_equal_on_both(score)
+
+
+@pytest.mark.parametrize("reward", ["loss", "ap"])
+def test_a_decoder_on_cached_features_has_the_score_of_the_cpu(folder, reward):
+    splits = tiny_pipeline.splits(folder)
+    classes = len(splits.train.classes)
+    encoder = FcosEncoder(str(PUBLISHED.pyramid), backbone="resnet18", channels=8, width=0.25)
+    built = FCOS(encoder, num_classes=classes, short_side=64, long_side=64)
+    recipe = DecoderRecipe(iterations=2, batch=4, lr=2e-3, score_batch=4, reward=reward)
+
+    def make_decoder(pyramid):
+        neck = make_pyramid(pyramid, encoder.backbone.channels, 8, 8)
+        return DecoderNet(neck, HeadModule(None, channels=8, num_classes=classes))
+
+    def score(hardware):
+        detector = copy.deepcopy(built)
+        caches = [cache_features(detector, part, hardware=hardware) for part in (splits.val, splits.search_val)]
+        data = DecoderData(*caches, splits.search_val, detector)
+        evaluator = DecoderEvaluator(data, make_decoder, space=PYRAMIDS, recipe=recipe, seed=7, hardware=hardware)
+        return evaluator((0, 1, 0, 3, 0, 1, 2, 0, 3, 1, 3, 3, 4, 3, 0, 2, 2, 3, 0, 1))
+
+    assert_equal_on_both(score)

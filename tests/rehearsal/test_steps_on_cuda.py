@@ -1,0 +1,97 @@
+"""One training and one evaluation step of every detector on the pretended GPU: no mixed devices, few waits."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import tiny_detectors
+import torch
+from pretended_cuda import CUDA, place_of, pretended_cuda
+
+from msnas.config.compose import build, compose
+from msnas.engine.devices import Hardware, to_device
+from msnas.engine.loop import Training, train
+from msnas.engine.schedule import Schedule
+
+GPU = Hardware(device=torch.device("cuda", 0))
+DETECTORS = sorted(path.stem for path in Path("conf/detector").glob("*.yaml"))
+CEILINGS = {"faster_rcnn": 45, "faster_rcnn_heavy": 45, "fcos": 8, "mask_rcnn": 52, "retinanet": 12}
+"""Waits of a training step, torchvision's within ours; they may only fall."""
+
+
+class Scene:
+    """The same two images at every step."""
+
+    def __init__(self, *, masks):
+        self.masks = masks
+
+    def batch(self, step):
+        return tiny_detectors.scene(masks=self.masks)
+
+
+def detector(name):
+    torch.manual_seed(0)
+    config = compose([f"detector={name}", "scale=tiny"]).detector
+    encoder = tiny_detectors.make_encoder("supernet")
+    return build(config, encoder=encoder, num_classes=3, short_side=128, long_side=192)
+
+
+def trained(name, hardware, optimizer="sgd"):
+    model = detector(name)
+    schedule = Schedule(steps=1, batch=2, lr=0.01, clip=1.0, optimizer=optimizer)
+    options = {"path_of_step": lambda step: tiny_detectors.PATH, "hardware": hardware}
+    losses = train(
+        model, Scene(masks="mask" in name), Training(schedule=schedule, seed=0, stage="rehearsal", **options)
+    ).losses
+    return model, losses
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def rehearsed(request):
+    """A detector's name, itself after a step on the GPU, the loss, and what was waited for."""
+    with pretended_cuda() as waits:
+        model, losses = trained(request.param, GPU)
+        return request.param, model, losses, Counter(waits)
+
+
+def test_every_detector_has_a_ceiling():
+    assert sorted(CEILINGS) == DETECTORS
+
+
+def test_weights_and_statistics_are_on_the_gpu(rehearsed):
+    _, model, _, _ = rehearsed
+    assert {place_of(tensor) for tensor in (*model.parameters(), *model.buffers())} == {CUDA}
+
+
+def test_the_loss_is_that_of_the_cpu(rehearsed):
+    name, _, losses, _ = rehearsed
+    assert losses == trained(name, Hardware())[1]
+
+
+def test_a_training_step_waits_no_more_often_than_its_ceiling(rehearsed):
+    name, _, _, waits = rehearsed
+    assert waits.total() <= CEILINGS[name], waits.most_common()
+
+
+def test_the_step_of_the_engine_itself_waits_for_the_losses_and_the_norm_only(rehearsed):
+    _, _, _, waits = rehearsed
+    ours = {(w.operation, w.file): n for w, n in waits.items() if w.file.startswith("msnas/engine/")}
+    backward = ours.pop(("boolean index", "msnas/engine/loop.py"), 0)  # of the detector's own indexing
+    assert ours == {("tolist", "msnas/engine/loop.py"): 1, ("_local_scalar_dense", "msnas/engine/optimizer.py"): 1}
+    assert backward <= 2
+
+
+def test_detections_come_on_the_gpu(rehearsed):
+    _, model, _, _ = rehearsed
+    with pretended_cuda(), torch.inference_mode():
+        images, _ = to_device(tiny_detectors.scene()[0], [], GPU.device)
+        outputs = model.eval()(images, None, tiny_detectors.PATH)
+    assert {place_of(tensor) for output in outputs for tensor in output.values()} == {CUDA}
+
+
+def test_adamw_steps_on_the_gpu_as_on_the_cpu():
+    with pretended_cuda():
+        model, _ = trained("fcos", GPU, optimizer="adamw")
+        moved = [parameter.detach().cpu() for parameter in model.parameters()]
+    plain = [parameter.detach() for parameter in trained("fcos", Hardware(), optimizer="adamw")[0].parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(moved, plain, strict=True))
