@@ -1,20 +1,19 @@
 """One training and one evaluation step of every detector on the pretended GPU: no mixed devices, few waits."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import tiny_detectors
 import torch
 from pretended_cuda import CUDA, place_of, pretended_cuda
 
-from msnas.config.compose import build, compose
+from msnas.config.compose import build, compose, conf_folder
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 
 GPU = Hardware(device=torch.device("cuda", 0))
-DETECTORS = sorted(path.stem for path in Path("conf/detector").glob("*.yaml"))
+DETECTORS = sorted(path.stem for path in (conf_folder() / "detector").glob("*.yaml"))
 CEILINGS = {"faster_rcnn": 45, "faster_rcnn_heavy": 45, "fcos": 8, "mask_rcnn": 52, "retinanet": 12}
 """Waits of a training step, torchvision's within ours; they may only fall."""
 
