@@ -93,3 +93,13 @@ def digest(weights: Path) -> str:
     """Sixteen letters that stand for the content of a file of weights."""
     with open(weights, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `.msnas_cache` here, or the folder that MSNAS_CACHE names."""
+    cache = Path(os.environ.get("MSNAS_CACHE", ".msnas_cache"))
+    cache.mkdir(parents=True, exist_ok=True)
+    ignore = cache / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")  # a cache is nobody's work to commit
+    return cache

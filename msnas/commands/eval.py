@@ -11,7 +11,7 @@ from typing import Any
 from msnas.call import Call
 from msnas.data.dataset import DetectionDataset
 from msnas.data.geometry import typical_input
-from msnas.data.opening import open_data
+from msnas.data.opening import open_split
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import EvaluationResult, evaluate
 from msnas.errors import ConfigError, DataError
@@ -31,19 +31,19 @@ def main(call: Call) -> int:
     model = load(path)
     sides = {"short_side": model.config["short_side"], "long_side": model.config["long_side"]}
     settings = replace(setup.data, **sides, masks=model.config.get("mask", False))
-    splits = open_data(settings, seed=setup.seed)
-    _same_classes(model.meta, splits.val.classes)
+    split = open_split(settings, "val", seed=setup.seed)
+    _same_classes(model.meta, split.classes)
     hardware = setup.hardware.for_training()
-    with Progress("eval", len(splits.val)) as progress:
-        exits = _evaluated_exits(hardware.place(model), splits.val, hardware, progress)
+    with Progress("eval", len(split)) as progress:
+        exits = _evaluated_exits(hardware.place(model), split, hardware, progress)
     result = exits[max(exits)]
     folder = path if path.is_dir() else path.parent
     out = Path(setup.config.out) if setup.config.out else folder / f"detections-{setup.data_name}.json"
     write_text(out, json.dumps(result.detections))
-    names = dict(zip(splits.val.category_ids, splits.val.classes, strict=True))
+    names = dict(zip(split.category_ids, split.classes, strict=True))
     answer = {**result.numbers, "images": result.images, "detections": str(out)}
     if len(exits) > 1:
-        answer["exits"] = _exits(model, exits, splits.val)
+        answer["exits"] = _exits(model, exits, split)
     answer["per_class"] = {names[category]: value for category, value in result.per_class.items()}
     print(json.dumps(answer) if call.json else _text(answer))
     return 0

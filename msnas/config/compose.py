@@ -145,7 +145,7 @@ def _own_options(places: tuple[Path, ...], group: str, choice: str) -> frozenset
     """The options of a choice's own yaml and of those that it builds on."""
     content = OmegaConf.load(choice_file(places, group, choice))
     assert isinstance(content, DictConfig)
-    bases = [name for name in content.pop("defaults", []) if name != "_self_"]
+    bases = [name for name in content.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
     own = content.get(group, content)  # a space's yaml says more than the space
     return frozenset(own).union(*(_own_options(places, group, name) for name in bases))
 

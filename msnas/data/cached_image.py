@@ -11,24 +11,27 @@ from torch import Tensor
 class CachedImage:
     """Features of one padded image and the (height, width) of the image inside it, pixels.
 
-    maps: [C, h, w] of each stride, finest first; of the image padded to the right and below.
+    maps: [C, h, w] of each of the `strides`, finest first; of the image padded to the right and below.
     """
 
     maps: tuple[Tensor, ...]
+    strides: tuple[int, ...]
     size: tuple[int, int]
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "CachedImage":
         """The same on `device`."""
-        return CachedImage(tuple(m.to(device, non_blocking=non_blocking) for m in self.maps), self.size)
+        maps = tuple(m.to(device, non_blocking=non_blocking) for m in self.maps)
+        return CachedImage(maps, self.strides, self.size)
 
 
-def stacked(images: Sequence[CachedImage]) -> list[Tensor]:
-    """[B, C, h, w] float32 of each stride; smaller maps are padded with zeros to the right and below."""
-    levels = []
-    for maps in zip(*(image.maps for image in images), strict=True):
+def stacked(images: Sequence[CachedImage], strides: Sequence[int]) -> dict[int, Tensor]:
+    """[B, C, h, w] float32 of each of `strides`; smaller maps are padded with zeros to the right and below."""
+    levels = {}
+    for stride in strides:
+        maps = [image.maps[image.strides.index(stride)] for image in images]
         height, width = (max(m.shape[side] for m in maps) for side in (1, 2))
         level = torch.zeros(len(maps), maps[0].shape[0], height, width, device=maps[0].device)
         for row, one in zip(level, maps, strict=True):
             row[:, : one.shape[1], : one.shape[2]] = one
-        levels.append(level)
+        levels[stride] = level
     return levels

@@ -15,6 +15,11 @@ class Detector(nn.Module):
     config: dict[str, Any]
     meta: dict[str, Any]
 
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Parameters that learn at a fraction of the learning rate: of a pretrained part that asks for it."""
+        backbone: Any = getattr(self.encoder, "backbone", None)
+        return list(backbone.parameters()) if getattr(backbone, "learns_slowly", False) else []
+
     def extract(self, architecture: Architecture) -> Self:
         """One path as an ordinary detector with its own weights; outputs are equal, in evaluation bitwise."""
         return copy.deepcopy(self, {id(self.encoder): self.encoder.extract(architecture)})  # the rest, around that

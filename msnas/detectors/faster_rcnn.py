@@ -161,9 +161,10 @@ class FasterRCNN(Detector):
     ) -> tuple[ImageList, dict[str, Tensor], list[tuple[int, int]]]:
         """The canvas without its pixels, each group's feature, and the images' sizes."""
         encoder: Any = self.encoder
-        levels, sizes = stacked(images), [image.size for image in images]
-        height, width = (side * encoder.feature_strides[0] for side in levels[0].shape[2:])
-        canvas = torch.zeros((), device=levels[0].device).expand(len(images), 3, height, width)
+        levels, sizes = stacked(images, encoder.feature_strides), [image.size for image in images]
+        finest = encoder.feature_strides[0]
+        height, width = (side * finest for side in levels[finest].shape[2:])
+        canvas = torch.zeros((), device=levels[finest].device).expand(len(images), 3, height, width)
         features = encoder.from_features(levels, *([] if architecture is None else [architecture]))
         return ImageList(canvas, sizes), _by_group(features), sizes
 

@@ -16,6 +16,7 @@ from supernet.cost import (
     EXPANSIONS,
     RESNETS,
     STEM_CHANNELS,
+    Cost,
     block_cost,
     conv_cost,
     first_stage_parts,
@@ -24,7 +25,9 @@ from supernet.cost import (
     rpn_head_cost,
     stem_cost,
 )
-from supernet.strides.architecture import Architecture, stride_levels
+from supernet.strides.architecture import Architecture, Stage, stride_levels
+from supernet.strides.prefix_space import PrefixSpace
+from supernet.strides.stride_space import StrideSpace
 
 # What the paper counts at, and the images that it stands for.
 PAPER_INPUT, PAPER_SHORT_SIDE, PAPER_BASE_SCALE = (832, 1280), 800, 224
@@ -90,36 +93,53 @@ def _title(item: Architecture | Fpn) -> str:
 
 def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:
     base = space.base_stride
-    parts = first_stage_parts(
-        architecture,
-        block=space.block,
-        channels=space.channels,
-        base_stride=base,
-        input_size=space.input_size,
-    )
+    start, ended, parts = _start_of(space, architecture)
     macs = {name: cost.macs for name, cost in parts.items()}
-    nodes = [Node("stem", 0, STEM, base, macs["stem"])]
-    for i, stride in enumerate(architecture.feature_strides(base), start=1):
+    first = next(iter(macs))  # the stem, or the prefix as one box
+    nodes = [Node(first, 0, STEM, start or base, macs[first])]
+    for i, stride in enumerate(architecture.feature_strides(base, start=start), start=1):
         own = macs[f"block {i}"] + macs.get(f"lateral {i}", 0)  # a lateral belongs to its source
         nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, own))
-    stages = architecture.stages(base)
+    stages = architecture.stages(base, start=start, ended=ended)
+    sources = [(0 if stage.prefix else stage.lateral + 1, stage) for stage in stages if _adds(stage)]  # type: ignore[operator]
     sizes = object_sizes(len(architecture.heads), base_scale)
     return Diagram(
         title=title,
         subtitle=f"{architecture}     {space.block} blocks, {space.channels} channels, input {_size(space)}",
         nodes=tuple(nodes),
         path=tuple(pairwise(range(len(nodes)))),
-        laterals=tuple((stage.lateral + 1, stage.last + 1) for stage in stages if stage.lateral is not None),
+        laterals=tuple((source, stage.last + 1) for source, stage in sources),
         stages=tuple((stage.first + 1, stage.last + 1) for stage in stages),
-        features={stride: block + 1 for stride, block in architecture.feature_blocks(base).items()},
+        features={stride: block + 1 for stride, block in architecture.feature_blocks(base, start=start).items()},
         heads=tuple(Head(f"Head {i + 1}", sizes[i], i + 1, s) for i, s in enumerate(architecture.heads)),
         extras={
             "output convs": sum(value for name, value in macs.items() if name.startswith("output ")),
             "RPN heads": sum(value for name, value in macs.items() if name.startswith("rpn ")),
+            **_prefix_laterals(macs),
         },
         strides=stride_levels(base),
         input_size=space.input_size,
     )
+
+
+def _start_of(space: Space, architecture: Architecture) -> tuple[int | None, tuple[int, ...], dict[str, Cost]]:
+    """Where a path begins (None: behind a stem), the strides at which a prefix's stages ended, and its parts' costs."""
+    if isinstance(space, PrefixSpace):
+        return space.start.stride, tuple(stride for stride, _ in space.start.ended), space.parts(architecture)
+    if isinstance(space, StrideSpace):
+        return None, (), space.parts(architecture)
+    shape = {"block": space.block, "channels": space.channels, "base_stride": space.base_stride}
+    return None, (), first_stage_parts(architecture, **shape, input_size=space.input_size)  # type: ignore[arg-type]
+
+
+def _adds(stage: Stage) -> bool:
+    return stage.prefix or stage.lateral is not None
+
+
+def _prefix_laterals(macs: dict[str, int]) -> dict[str, int]:
+    """The laterals that start in a prefix, which no block owns."""
+    own = sum(value for name, value in macs.items() if name.startswith("lateral s"))
+    return {"laterals of the prefix": own} if own else {}
 
 
 def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagram:

@@ -32,8 +32,8 @@ class PrefixEncoder(Protocol):
     divisor: int  # images are padded to its multiples
     feature_strides: Sequence[int]  # of what `prefix` gives, finest first
 
-    def prefix(self, images: Tensor, /) -> list[Tensor]:
-        """Normalised, padded images [B, 3, H, W] to one feature [B, C, H / s, W / s] for each stride s."""
+    def prefix(self, images: Tensor, /) -> Mapping[int, Tensor]:
+        """Normalised, padded images [B, 3, H, W] to one feature [B, C, H / s, W / s] by stride s."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class FeatureCache:
             channels, height, width = self.layout.shape(level, size)
             first = start + mirrored * channels * height * width
             maps.append(numbers[first : first + channels * height * width].view(channels, height, width))
-        return CachedImage(tuple(maps), size)
+        return CachedImage(tuple(maps), self.layout.strides, size)
 
 
 def layout_of(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> Layout:
@@ -106,7 +106,7 @@ def layout_of(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> L
         side = encoder.divisor
         device = next((p.device for p in encoder.parameters()), None) if isinstance(encoder, nn.Module) else None
         features = encoder.prefix(torch.zeros(1, 3, side, side, device=device))
-    channels = tuple(feature.shape[1] for feature in features)
+    channels = tuple(features[stride].shape[1] for stride in encoder.feature_strides)
     return Layout(channels, tuple(encoder.feature_strides), encoder.divisor, files)
 
 
@@ -198,5 +198,5 @@ class _Filler:
         normal = self.detector.transform.normalize(image.to(self.hardware.device))
         padded = nn.functional.pad(normal, (0, width - image.shape[2], 0, height - image.shape[1]))
         with self.hardware.autocast():
-            features: list[Tensor] = self.detector.encoder.prefix(padded[None])
-        return [feature[0] for feature in features]
+            features: Mapping[int, Tensor] = self.detector.encoder.prefix(padded[None])
+        return [features[stride][0] for stride in self.layout.strides]

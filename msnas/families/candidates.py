@@ -39,7 +39,8 @@ def evaluate_many(
 
 def _in_a_worker(family: CandidateFamily, settings: SearchSettings) -> CandidateEvaluator:
     """What a fresh process builds, from values alone."""
-    return evaluator(family, settings, settings.weights, open_data(settings.data, seed=settings.seed))
+    splits = family.prepared(open_data(settings.data, seed=settings.seed), settings.hardware.for_candidates())
+    return evaluator(family, settings, settings.weights, splits)
 
 
 def _on_ray(family: CandidateFamily, settings: SearchSettings, splits: Splits) -> AbstractContextManager[EvaluateMany]:

@@ -6,7 +6,8 @@ that the field is annotated with. A family imports torch inside its methods only
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -19,9 +20,11 @@ from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from msnas.data.opening import Splits
+    from msnas.engine.devices import Hardware
     from msnas.families.settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
@@ -80,7 +83,8 @@ class SearchProgress(Protocol):
 class Baseline:
     """A network that winners are compared with: the name of its folder, what a table calls it, what it is.
 
-    architecture: of the space, built as a winner is; None: the family's FPN baseline, which `text` describes.
+    architecture: of the space, built as a winner is; None: the family's FPN baseline, which `text` describes. variant:
+    which FPN, in the family's own terms; None: the plain one.
     """
 
     folder: str
@@ -88,6 +92,7 @@ class Baseline:
     text: str
     cost: Cost
     architecture: Any = None
+    variant: Any = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,14 @@ class Family(ABC):
         """Architectures of the space that winners are compared with beside the FPN baseline, near the budget."""
         return []
 
+    def fpn_with_heads_of(self, architecture: Any) -> Baseline | None:
+        """The FPN baseline with a winner's heads, at the plain one's cost; None where there is no such thing."""
+        return None
+
+    def alike(self, architecture: Any, budget: Budget | None, number: int, rng: "np.random.Generator") -> list[Any]:
+        """So many other architectures inside the budget with the heads of a winner, drawn uniformly."""
+        raise ConfigError("retrain.random needs a space whose networks have heads of their own; leave it out here.")
+
     # Networks
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
@@ -210,8 +223,22 @@ class Family(ABC):
         """The detector that an architecture is retrained as."""
 
     @abstractmethod
-    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
-        """The FPN baseline."""
+    def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
+        """The FPN baseline, or a variant of it."""
+
+    # Data
+
+    def prepared(
+        self, splits: "Splits", hardware: "Hardware", progress: Callable[[int, str], None] | None = None
+    ) -> "Splits":
+        """The splits as the family's networks read them: as they are, or as features of a part that is frozen."""
+        return splits
+
+    # Diagnosis
+
+    def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
+        """A block in which the detector's residual branches add nothing; None where it has none of ours."""
+        return None
 
     # The search
 

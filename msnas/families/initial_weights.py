@@ -23,10 +23,10 @@ def network(family: Family, architecture: Any, classes: Sequence[str], *, seed: 
         return family.detector_of(architecture, classes)
 
 
-def fpn_baseline(family: Family, classes: Sequence[str], *, seed: int) -> nn.Module:
-    """The FPN detector under the same heads."""
+def fpn_baseline(family: Family, classes: Sequence[str], *, seed: int, variant: Any = None) -> nn.Module:
+    """The FPN detector under the same heads, or a variant of it."""
     with initial_weights(seed, "fpn"):
-        return family.baseline_detector(classes)
+        return family.baseline_detector(classes, variant)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from msnas.families.candidate_family import CandidateFamily
 from msnas.families.candidates import evaluator
 from msnas.families.initial_weights import network
 from msnas.files import read_json, write_json
+from msnas.pipeline.features import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity, train_entry
 from msnas.runs.folder import DONE, RESULT, TABLE, record_environment
@@ -127,7 +128,7 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     """Everything that is not known yet of these networks: scores, trainings, then their results."""
     setup = run.setup
     hardware = setup.hardware.for_training()
-    splits = setup.splits()
+    splits = prepared(setup, setup.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Networks need images to be scored on, but search_val is empty; add training images.")
     record_environment(run, command, describe(hardware))

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from msnas.engine.devices import describe
 from msnas.engine.distributed import ALONE, Group
+from msnas.families.family import Baseline
 from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
+from msnas.pipeline.features import prepared
 from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
 from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
 from msnas.runs.tables import render
@@ -41,7 +45,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     hardware = setup.hardware.for_training()
-    splits = setup.splits()
+    splits = prepared(setup, setup.splits(scoring=False), hardware)
     entries = list(_entries(run, splits.train.classes))
     if group.writes:
         record_environment(run, command, describe(hardware))
@@ -80,28 +84,50 @@ def named(setup: Setup) -> list[Choice]:
 
 
 def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
-    """What was chosen, in its order, then the baselines; each of them `retrain.seeds` times."""
-    choices = chosen(run)
-    for seed in range(run.setup.retrain.seeds):
-        yield from _entries_of_seed(choices, run.setup, classes, seed)
+    """What was chosen, in its order, then what it is compared with; each of them `retrain.seeds` times."""
+    choices, setup = chosen(run), run.setup
+    beside = list(_baselines(setup, choices[0].architecture))
+    for seed in range(setup.retrain.seeds):
+        yield from _entries_of_seed(choices, beside, setup, classes, seed)
 
 
-def _entries_of_seed(choices: list[Choice], setup: Setup, classes: Sequence[str], seed: int) -> Iterator[Entry]:
+def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
+    """What the winner is compared with, each with its role in the split of the gain."""
+    family, options = setup.family, setup.retrain
+    if options.fpn:
+        yield Baseline(f"{BASELINE}fpn", "FPN baseline", family.baseline_name, family.baseline_cost), "fpn"
+    if options.fpn_heads and (with_heads := family.fpn_with_heads_of(winner)) is not None:
+        yield with_heads, "fpn_heads"
+    for point in family.points(setup.budget) if options.point else ():
+        yield point, None
+    if options.random:
+        rng = np.random.default_rng(derive(setup.seed, STAGE, "random"))
+        for number, one in enumerate(family.alike(winner, setup.budget, options.random, rng), start=1):
+            folder = f"{BASELINE}random-{number:02d}"
+            yield Baseline(folder, f"random {number}", str(one), family.cost(one), one), "random"
+
+
+def _entries_of_seed(
+    choices: Sequence[Choice],
+    beside: Sequence[tuple[Baseline, str | None]],
+    setup: Setup,
+    classes: Sequence[str],
+    seed: int,
+) -> Iterator[Entry]:
     family = setup.family
     suffix = f"-seed{seed}" if seed else ""
     initial = derive(setup.seed, STAGE, "initial weights", seed) if seed else setup.seed
     for rank, one in enumerate(choices, start=1):
         text = str(one.architecture)
         build = partial(network, family, one.architecture, classes, seed=initial)
-        folder = f"{rank:02d}-{identity(text)}{suffix}"
-        yield Entry(folder, one.name, text, build, family.cost(one.architecture), one.one_shot, seed)
-    if setup.retrain.fpn:
-        build = partial(fpn_baseline, family, classes, seed=initial)
-        folder, text = f"{BASELINE}fpn{suffix}", family.baseline_name
-        yield Entry(folder, "FPN baseline", text, build, family.baseline_cost, None, seed)
-    for point in family.points(setup.budget) if setup.retrain.point else ():
-        build = partial(network, family, point.architecture, classes, seed=initial)
-        yield Entry(f"{point.folder}{suffix}", point.name, point.text, build, point.cost, None, seed)
+        folder, role = f"{rank:02d}-{identity(text)}{suffix}", "winner" if rank == 1 else None
+        yield Entry(folder, one.name, text, build, family.cost(one.architecture), one.one_shot, seed, role)
+    for other, role in beside:
+        if other.architecture is None:
+            build = partial(fpn_baseline, family, classes, seed=initial, variant=other.variant)
+        else:
+            build = partial(network, family, other.architecture, classes, seed=initial)
+        yield Entry(f"{other.folder}{suffix}", other.name, other.text, build, other.cost, None, seed, role)
 
 
 def _finish(run: OpenRun, entries: list[Entry]) -> None:

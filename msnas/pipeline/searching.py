@@ -18,6 +18,7 @@ from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
+from msnas.pipeline.features import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import train_first
 from msnas.pipeline.tensorboard import Board, picture_of
@@ -40,7 +41,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         evaluated = f"{done['evaluated']} evaluations"
         return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
     hardware = setup.hardware.for_candidates()
-    splits = setup.splits()
+    splits = prepared(setup, setup.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     _refuse_reported_split(splits.search_val, splits.val)

@@ -41,6 +41,7 @@ class Entry:
     cost: Cost
     one_shot: float | None
     seed: int
+    role: str | None = None  # winner, fpn, fpn_heads or random, for the report's split of the gain
 
 
 def identity(architecture: str) -> str:
@@ -77,12 +78,29 @@ def train_entry(
         trained = train(model, batches, training, files=files, report=report)
         result = evaluate(model, splits.val, hardware=hardware, group=group)
         board.scalars(schedule.steps - 1, result.numbers, part="val")
+        extra = _diagnosis(setup, model, splits, hardware, group)
     if group.writes:
-        _save(model, entry, splits, result, folder, trained.seconds)
+        _save(model, entry, splits, result, folder, trained.seconds, extra)
+
+
+def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardware, group: Group) -> dict[str, float]:
+    """What AP is left without the residual branches, where the network has any: does the trunk carry it?"""
+    block = setup.family.without_trunk(model)
+    if block is None:
+        return {}
+    with block:
+        left = evaluate(model, splits.val, hardware=hardware, group=group)
+    return {"ap_without_residuals": left.numbers["ap"]}
 
 
 def _save(
-    model: nn.Module, entry: Entry, splits: Splits, result: EvaluationResult, folder: Path, seconds: float
+    model: nn.Module,
+    entry: Entry,
+    splits: Splits,
+    result: EvaluationResult,
+    folder: Path,
+    seconds: float,
+    extra: Mapping[str, float],
 ) -> None:
     meta = {
         "classes": list(splits.train.classes),
@@ -94,7 +112,8 @@ def _save(
     write_text(folder / DETECTIONS, json.dumps(result.detections))
     row: dict[str, Any] = {"name": entry.name, "architecture": entry.architecture}
     row |= {"macs": entry.cost.macs, "params": entry.cost.params}
-    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed}
+    row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed, **extra}
+    row |= {} if entry.role is None else {"role": entry.role}
     write_json(folder / RESULT, row)
 
 

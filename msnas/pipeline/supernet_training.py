@@ -15,6 +15,7 @@ from msnas.engine.schedule import Schedule
 from msnas.engine.training_files import TrainingFiles
 from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
+from msnas.pipeline.features import prepared
 from msnas.pipeline.tensorboard import Board, training_board
 from msnas.runs.folder import DONE, STATUS, WEIGHTS, record_environment
 from msnas.runs.progress import Progress, duration
@@ -37,7 +38,7 @@ def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> s
         trained_before = f"The {pretraining} of run {run.name} is trained ({done['steps']} steps)"
         return f"{trained_before}. Next: msnas search run={run.name}"
     hardware = setup.hardware.for_training()
-    splits = setup.splits()
+    splits = prepared(setup, setup.splits(), hardware)
     seed = derive(setup.seed, STAGE)
     schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)
     batches = batches_of(

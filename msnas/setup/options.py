@@ -21,7 +21,10 @@ class TrainOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions:
-    """Options `retrain.*`. factor: length of the schedule; steps: instead of it. architectures: named ones, or None."""
+    """Options `retrain.*`. factor: length of the schedule; steps: instead of it. architectures: named ones, or None.
+
+    fpn, point, fpn_heads, random: what else is trained beside them.
+    """
 
     factor: float
     steps: int | None
@@ -29,6 +32,8 @@ class RetrainOptions:
     seeds: int
     fpn: bool
     point: bool
+    fpn_heads: bool = False
+    random: int = 0
     checkpoint_every: int
 
 

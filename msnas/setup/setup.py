@@ -135,11 +135,14 @@ class Setup:
         """The data set and how it is read; masks are where the detector has a mask branch."""
         return DataSettings.from_mapping(_plain(self.config.data), masks=self.config.detector.get("mask", False))
 
-    def splits(self) -> "Splits":
-        """The data in its splits, opened; what was clipped, dropped or split off is logged."""
+    def splits(self, *, scoring: bool = True) -> "Splits":
+        """The data in its splits, opened; what was clipped, dropped or split off is logged.
+
+        scoring: candidates are scored on them, so that search_val must have boxes.
+        """
         from msnas.data.opening import open_data  # torch
 
-        return open_data(self.data, seed=self.seed)
+        return open_data(self.data, seed=self.seed, scoring=scoring)
 
     @cached_property
     def hardware(self) -> HardwareOptions:

@@ -57,6 +57,7 @@ class BackboneFpnEncoder(nn.Module):
         self.shared_heads = shares_head(heads, finest)
         self.roi_levels = (2, 5) if self.shared_heads else (1, NUM_GROUPS)  # an FPN's regions come from P2..P5 only
         self.backbone = PrefixBackbone(backbone, self.feature_strides, train=train_prefix, weights=weights)
+        self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         widths = list(self.backbone.channels.values())
         self.pyramid = FeaturePyramidNetwork(widths, channels, norm_layer=nn.BatchNorm2d if norm else None)
         for index, stride in enumerate(self.feature_strides):

@@ -29,6 +29,8 @@ class PrefixBackbone(nn.Module):
         self.backbone = Backbone(name, [stride.bit_length() - 1 for stride in strides], weights=weights)
         _cut(self.backbone.body)
         self.channels = dict(zip(strides, self.backbone.channels, strict=True))
+        self.mean, self.std = self.backbone.mean, self.backbone.std
+        self.learns_slowly = train == "slow"
         self.frozen = train == "frozen"
         if self.frozen:
             self.requires_grad_(False).eval()

@@ -38,6 +38,7 @@ class _PrefixEncoder(PathNetwork):
         super().__init__(block, channels, BASE_STRIDE, init, start=strides[-1], ended=strides)
         self.feature_strides = strides
         self.backbone, self.norms = backbone, norms
+        self.image_mean, self.image_std = backbone.mean, backbone.std
         self._add(parts)
         self._settings = settings
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tiny_pipeline
 import torch
-from msnas.families.nas_fcos.feature_cache import cache_features
 from pretended_cuda import pretended_cuda
 
 from msnas.detectors.fcos import FCOS
@@ -14,6 +13,7 @@ from msnas.engine import gpu_turns
 from msnas.engine.candidate import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
+from msnas.families.nas_fcos.decoder_features import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator
 from supernet.nas_fcos.decoder import PUBLISHED

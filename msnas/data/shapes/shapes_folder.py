@@ -16,10 +16,10 @@ import numpy as np
 from msnas.data.segmentation import encode
 from msnas.data.settings import DataSettings, ShapesSettings
 from msnas.data.shapes.scenes import CLASSES, Shape, draw_scene
+from msnas.files import cache_folder
 from msnas.seeds import derive
 
 VERSION = 3  # of the drawing: raised when the same settings give other pixels
-CACHE = ".msnas_cache"  # where nothing else is said; MSNAS_CACHE overrides
 _log = logging.getLogger(__name__)
 
 
@@ -39,12 +39,7 @@ def _home(root: str | None) -> Path:
     if root is not None:
         Path(root).mkdir(parents=True, exist_ok=True)
         return Path(root)
-    cache = Path(os.environ.get("MSNAS_CACHE", CACHE))
-    cache.mkdir(parents=True, exist_ok=True)
-    ignore = cache / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")  # a cache is nobody's work to commit
-    return cache
+    return cache_folder()
 
 
 def _write_whole(folder: Path, drawing: ShapesSettings) -> None:

@@ -148,7 +148,7 @@ class FcosFamily(Family):
     def detector_of(self, architecture: Decoder, classes: Sequence[str]) -> "nn.Module":
         return self._fcos(architecture, classes, **self._network(architecture))
 
-    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+    def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
         own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.pretrained}
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)

@@ -137,7 +137,7 @@ class CellFamily(CandidateFamily):
         shape = {name: self.space.config[name] for name in ("backbone", "width", "channels", "stacks", "lite")}
         return self._retinanet(NasFpnEncoder(architecture, **shape), classes, anytime=False)
 
-    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+    def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """RetinaNet on FPN: same backbone, heads and recipe."""
         from supernet.nas_fpn.plan_encoder import FpnLevelEncoder  # torch
 

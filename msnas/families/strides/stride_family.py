@@ -1,7 +1,7 @@
 """MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from msnas.config.blueprint import Blueprint
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
+from msnas.errors import ConfigError
 from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
 from msnas.families.strides import zoo_msnas
@@ -21,6 +22,7 @@ from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architectur
 from supernet.strides.stride_space import StrideSpace
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
 
@@ -148,6 +150,24 @@ class StrideFamily(CandidateFamily):
                 points.append(Baseline(f"{BASELINE}{name.split()[0].lower()}-point", name, str(point), cost, point))
         return points
 
+    def alike(
+        self, architecture: Architecture, budget: Budget | None, number: int, rng: "np.random.Generator"
+    ) -> list[Architecture]:
+        """Raises ConfigError where the budget holds fewer, or the space has rules of its own."""
+        if not isinstance(self.space, StrideSpace):
+            return super().alike(architecture, budget, number, rng)
+        fixed = type(self.space)(**{**self.space.config, "heads": list(architecture.heads)})
+        bounded = fixed if budget is None else fixed.within(budget)
+        drawn: dict[Architecture, None] = {}
+        for _ in range(100 * number):
+            drawn[bounded.decode(bounded.sample(rng))] = None
+            drawn.pop(architecture, None)
+            if len(drawn) == number:
+                return list(drawn)
+        raise ConfigError(
+            f"The budget holds only {len(drawn)} other networks with the winner's heads; lower retrain.random."
+        )
+
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The weight-sharing detector; `forward(images, targets, architecture)`."""
         from supernet.strides.stride_encoder import MixedEncoder  # torch
@@ -160,7 +180,7 @@ class StrideFamily(CandidateFamily):
 
         return self._detector(PathEncoder(architecture, **self._shape), classes)
 
-    def baseline_detector(self, classes: Sequence[str]) -> "nn.Module":
+    def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
         from supernet.strides.fpn_encoder import FpnEncoder  # torch
 
@@ -193,6 +213,11 @@ class StrideFamily(CandidateFamily):
         elif weights is not None:
             supernet.load_state_dict(weights)
         return supernet
+
+    def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
+        from supernet.strides.residuals import without_residuals  # torch
+
+        return without_residuals(detector.encoder)  # type: ignore[arg-type]
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
         from msnas.drawings.stride_networks import Fpn  # matplotlib
