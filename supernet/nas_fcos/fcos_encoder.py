@@ -40,7 +40,6 @@ class FcosEncoder(nn.Module):
         super().__init__()
         if isinstance(pyramid, str):
             pyramid = None if pyramid == ORIGINAL else Pyramid.parse(pyramid)
-        pyramid = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
         self.out_channels = out_channels or channels
         if channels < 1 or self.out_channels % channels or (pyramid is None and channels != self.out_channels):
             raise SpaceError(
@@ -55,7 +54,8 @@ class FcosEncoder(nn.Module):
             backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
         )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
-        self.neck = make_pyramid(pyramid, self.backbone.channels, channels, self.out_channels)
+        read = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
+        self.neck = make_pyramid(read, self.backbone.channels, channels, self.out_channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: [B, 3, H, W], H and W multiples of `divisor`. Returns P3..P7, each [B, C, ., .]."""

@@ -76,3 +76,12 @@ def test_every_scale_builds_the_space_and_the_recipe(name, scale):
     recipe = family.decoder
     assert family.space.count() > 0
     assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
+
+
+def test_the_papers_scale_searches_on_the_papers_images_and_smaller_ones_on_their_own():
+    """4,000 images of VOC train decoders, 1,715 score them, at a short side of 384 (section 4.1.1)."""
+    paper, small = (compose(["experiment=nas_fcos", f"scale={scale}"]) for scale in ("paper", "small"))
+    held = paper.data.search_val
+    assert min(held.maximum, round(held.fraction * 5715)) == 1715
+    assert (paper.data.short_side, paper.input) == (384, "800x1088")
+    assert (small.data.short_side, small.input) == (416, "auto")
