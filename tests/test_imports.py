@@ -28,12 +28,12 @@ TORCH_FREE = [
     "msnas.cli",
     "msnas.config.compose",
     "msnas.errors",
-    "msnas.commands.cost",
+    "msnas.commands.inspect_space",
     "msnas.engine.recipe",
     "msnas.families.nas_fcos.decoder_recipe",
     "msnas.families.nas_fcos.fcos_family",
     "msnas.families.nas_fpn.scratch_recipe",
-    "msnas.setup.space",
+    "msnas.setup.make_space",
     "msnas.setup.zoo",
 ]
 

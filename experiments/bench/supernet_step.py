@@ -24,8 +24,8 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from msnas.detectors.box_head import BoxPredictor, make_box_head
 from msnas.detectors.faster_rcnn import FasterRCNN
-from supernet.cost import first_stage_cost, fpn_cost, scale_fpn
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import first_stage_cost, fpn_cost, scale_fpn
 from supernet.strides.fpn_encoder import FpnEncoder
 from supernet.strides.stride_encoder import MixedEncoder
 

@@ -14,9 +14,9 @@ from msnas.data.geometry import typical_input
 from msnas.data.opening import open_split
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import EvaluationResult, evaluate
+from msnas.engine.exits import evaluate_exits
 from msnas.errors import ConfigError, DataError
 from msnas.export.model_file import load
-from msnas.families.nas_fpn.exits import evaluate_exits, exit_costs
 from msnas.files import write_text
 from msnas.runs.progress import Progress
 from msnas.runs.tables import amount
@@ -62,7 +62,7 @@ def _exits(model: Any, exits: dict[int, EvaluationResult], dataset: DetectionDat
     """Of each exit its `exit_after`, its MACs at the size that most images are padded to, and its COCO numbers."""
     sizes = map(dataset.size, range(len(dataset)))
     input_size = typical_input(sizes, model.config["short_side"], model.config["long_side"], model.encoder.divisor)
-    macs = exit_costs(model, input_size)
+    macs = model.exit_macs(input_size)
     where = "x".join(map(str, input_size))
     return [{"exit_after": n, "macs": macs[n], "input": where, **one.numbers} for n, one in exits.items()]
 

@@ -63,8 +63,12 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
-    "cost": Command("msnas.commands.cost", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")),
-    "space": Command("msnas.commands.cost", "how large the space is, and how much of it the budget holds", "", _SPACE),
+    "cost": Command(
+        "msnas.commands.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")
+    ),
+    "space": Command(
+        "msnas.commands.inspect_space", "how large the space is, and how much of it the budget holds", "", _SPACE
+    ),
     "latency": Command(
         "msnas.commands.latency",
         "times every part of a space's networks on this device",
@@ -72,7 +76,10 @@ COMMANDS: dict[str, Command] = {
         (*_SPACE, "latency", "hardware"),
     ),
     "sample": Command(
-        "msnas.commands.cost", "architectures drawn uniformly inside the budget", "", (*_SPACE, "n", "seed")
+        "msnas.commands.inspect_space",
+        "architectures drawn uniformly inside the budget",
+        "",
+        (*_SPACE, "n", "seed"),
     ),
     "draw": Command("msnas.commands.draw", "pictures of architectures", "ARCH...", ("space", "input", "zoo")),
     "runs": Command(

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 from msnas.data import fields
 from msnas.data.faults import Fault, Severity, shown
 from msnas.data.fields import MIN_SIDE, Box, FieldError
-from msnas.data.files import SplitFiles, seen
 from msnas.data.images import ImageError, locate, upright_size
+from msnas.data.layouts import SplitFiles, seen
 from msnas.data.names import Names
 from msnas.data.segmentation import bounds, segmentation_fault, usable
 from msnas.data.units import Objects, unit_fault

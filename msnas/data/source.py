@@ -12,8 +12,8 @@ from typing import TypeVar
 from msnas.data.annotations import AnnotationFile, ImageRecord, read_annotations
 from msnas.data.depth import find_white
 from msnas.data.faults import Fault, Severity, shown
-from msnas.data.files import DataFiles, SplitFiles, find_files, seen
 from msnas.data.images import ImageError, locate
+from msnas.data.layouts import DataFiles, SplitFiles, find_files, seen
 from msnas.data.names import Names
 from msnas.data.settings import DataSettings
 from msnas.data.shapes.shapes_folder import shapes_folder

@@ -129,6 +129,11 @@ class RetinaNet(Detector):
         return {name: reduce(torch.stack([part[name] for part in parts])) for name in parts[0]}
 
     @torch.no_grad()
+    def exit_macs(self, input_size: tuple[int, int]) -> dict[int, int]:
+        """MACs of `model(images, exit_after=n)` for every exit n, at `input_size` (height, width)."""
+        macs = self.encoder.exit_macs(input_size, num_classes=self.config["num_classes"])
+        return {number: macs[number] for number in self.exits}
+
     def detect_at_exits(
         self, images: list[Tensor], architecture: Architecture | None = None
     ) -> dict[int, list[Detection]]:

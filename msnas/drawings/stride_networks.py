@@ -12,20 +12,18 @@ from typing import Protocol
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
 from msnas.drawings.stride_rows import draw_diagrams
-from supernet.cost import (
+from supernet.cost import Cost, conv_cost, resnet_channels
+from supernet.strides.architecture import Architecture, Stage, stride_levels
+from supernet.strides.first_stage_cost import (
     EXPANSIONS,
     RESNETS,
     STEM_CHANNELS,
-    Cost,
     block_cost,
-    conv_cost,
     first_stage_parts,
     fpn_cost,
-    resnet_channels,
     rpn_head_cost,
     stem_cost,
 )
-from supernet.strides.architecture import Architecture, Stage, stride_levels
 from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 

@@ -155,7 +155,7 @@ def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
 def _leave(error: BaseException) -> NoReturn:
     """Print `error` and end at once: to leave the group would be to wait for those that wait for this process."""
     if isinstance(error, UserError):
-        print(f"msnas: {error}", file=sys.stderr)
+        sys.stderr.write(f"msnas: {error}\n")
     else:
         traceback.print_exception(error)
     sys.stdout.flush()

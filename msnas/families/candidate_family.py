@@ -1,4 +1,4 @@
-"""A family whose search scores whole detectors, one candidate after another, in a single space."""
+"""A family whose candidates are whole detectors: how one is scored, and where its network comes from."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msnas.engine.recipe import Recipe
-from msnas.families.family import Family, SearchOutcome, SearchProgress
-from msnas.families.front import check_objectives
-from msnas.families.settings import SearchSettings
+from msnas.families.family import Family
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from msnas.data.opening import Splits
-
 
 class CandidateFamily(Family):
-    """What such families share; a subclass says how a candidate is scored, and where its network comes from."""
+    """What `CandidateEvaluator` is made of."""
 
     @property
     @abstractmethod
@@ -37,15 +33,3 @@ class CandidateFamily(Family):
 
         weights: of the supernet, a file or tensors; None: fresh ones.
         """
-
-    def check_search(self, settings: SearchSettings) -> None:
-        from msnas.families.candidates import rungs_of  # torch
-
-        check_objectives(settings.strategy, settings.space)
-        rungs_of(self, settings)
-        settings.strategy(space=settings.space, seed=0)
-
-    def search(self, settings: SearchSettings, splits: "Splits", progress: SearchProgress) -> SearchOutcome:
-        from msnas.families.space_search import search_space  # torch
-
-        return search_space(self, settings, splits, progress)

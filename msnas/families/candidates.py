@@ -17,7 +17,7 @@ from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError
 from msnas.families.candidate_family import CandidateFamily
-from msnas.families.settings import SearchSettings
+from msnas.families.search_settings import SearchSettings
 from msnas.seeds import derive
 
 Weights = Path | Mapping[str, Tensor] | None

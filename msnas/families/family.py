@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
-    from msnas.families.settings import SearchSettings
+    from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
 

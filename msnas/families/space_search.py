@@ -9,7 +9,7 @@ from msnas.families.candidate_family import CandidateFamily
 from msnas.families.candidates import evaluate_many, rungs_of
 from msnas.families.family import ScoredNetwork, SearchOutcome, SearchProgress
 from msnas.families.front import front_of
-from msnas.families.settings import SearchSettings
+from msnas.families.search_settings import SearchSettings
 from msnas.seeds import derive
 
 

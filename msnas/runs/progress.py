@@ -63,7 +63,8 @@ class Progress:
             self._bar.update(self._task, completed=done, text=line)
         elif last or now - self._last_line > LINE_EVERY:
             self._last_line = now
-            print(f"{self.label} {done}/{self.total}  {line}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{self.label} {done}/{self.total}  {line}\n")
+            sys.stderr.flush()
         if self.status is not None and (last or now - self._last_status > STATUS_EVERY):
             self._last_status = now
             self._write_status(done, rate, left)

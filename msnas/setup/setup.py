@@ -15,12 +15,12 @@ from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Sides
-from msnas.families.settings import SearchSettings
+from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.families import family_class, from_group, make_family
 from msnas.setup.latency_table import latency_of, wants_latency
+from msnas.setup.make_space import input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
-from msnas.setup.space import input_size, make_budget, make_space
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 

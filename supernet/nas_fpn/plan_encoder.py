@@ -18,7 +18,7 @@ from supernet.errors import SpaceError
 from supernet.nas_fpn.cell_pyramid import MergingPyramid
 from supernet.nas_fpn.dropblock import DropBlock
 from supernet.nas_fpn.fpn_stack import FpnStack
-from supernet.nas_fpn.plan_cost import feature_levels
+from supernet.nas_fpn.plan_cost import exit_macs, feature_levels
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 
@@ -108,6 +108,11 @@ class NasFpnEncoder(_LevelEncoder):
         )
         for part in (self.projections, self.pyramids):
             start_convs(part)
+
+    def exit_macs(self, input_size: tuple[int, int], *, num_classes: int) -> dict[int, int]:
+        """MACs of a RetinaNet on this that stops after 1, 2, ... pyramids, at `input_size` (height, width)."""
+        shape = {name: self.config[name] for name in ("stacks", "backbone", "channels", "width", "lite")}
+        return exit_macs(self.plan, **shape, input_size=input_size, num_classes=num_classes)
 
     def _inputs(self, features: list[Tensor]) -> list[Tensor]:
         inputs = [project(c) for project, c in zip(self.projections, features, strict=True)]

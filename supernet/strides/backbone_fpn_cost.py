@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from supernet.cost import Cost, check_input_size, conv_cost, rpn_head_cost, total
+from supernet.cost import Cost, conv_cost, total
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS, stride_levels
+from supernet.strides.first_stage_cost import check_input_size, rpn_head_cost
 from supernet.strides.prefix import prefix_strides
 
 BASE_STRIDE = 4

@@ -7,7 +7,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from supernet.cost import STEM_CHANNELS
+from supernet.strides.first_stage_cost import STEM_CHANNELS
 
 _BRANCHES: dict[float, str] = {0.5: "up", 1: "keep", 2: "down"}  # a module's name cannot hold the dot of 0.5
 

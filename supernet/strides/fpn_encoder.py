@@ -2,7 +2,7 @@
 
 Convolutions of the pyramid have a bias and no norm; P6 is P5 subsampled. `width` scales the backbone's stages, `stem`
 is the channels of its stem, `channels` those of the pyramid, so that the baseline can be given the cost of what it is
-compared with; `supernet.cost.fpn_cost` is that cost in closed form.
+compared with; `supernet.strides.first_stage_cost.fpn_cost` is that cost in closed form.
 """
 
 from collections import OrderedDict
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from supernet.backbone import Backbone
-from supernet.cost import RESNETS, STEM_CHANNELS
 from supernet.errors import SpaceError
+from supernet.strides.first_stage_cost import RESNETS, STEM_CHANNELS
 from supernet.strides.residuals import init_residuals
 
 

@@ -1,7 +1,7 @@
 """The latency of a path as a sum over its parts, which makes it a cost that is counted and drawn like any other.
 
-The parts are those of `supernet.cost.first_stage_parts`; blocks of one stride at one size take the same time wherever
-they stand, so that a few dozen measurements give the latency of every architecture.
+The parts are those of `first_stage_cost.first_stage_parts`; blocks of one stride at one size take the same time
+wherever they stand, so that a few dozen measurements give the latency of every architecture.
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ Importing this needs no torch; a backbone's widths and cost do.
 
 from functools import lru_cache
 
-from supernet.cost import PathStart
 from supernet.errors import SpaceError
+from supernet.strides.first_stage_cost import PathStart
 
 CUTS = (8, 16, 32)
 FINEST = (4, 8)

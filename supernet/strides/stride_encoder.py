@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from supernet.cost import STEM_CHANNELS
 from supernet.errors import SpaceError
 from supernet.strides.architecture import BLOCK_STRIDES, Architecture, stride_levels
 from supernet.strides.blocks import BLOCKS, MixedBlock, Stem
+from supernet.strides.first_stage_cost import STEM_CHANNELS
 from supernet.strides.path_network import PathNetwork, PathParts, input_widths, lateral_keys, new_parts
 from supernet.strides.residuals import init_residuals
 

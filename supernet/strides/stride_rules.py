@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from numbers import Integral
 
-from supernet.cost import EXPANSIONS, PathStart, check_input_size
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS, Architecture, stride_levels
+from supernet.strides.first_stage_cost import EXPANSIONS, PathStart, check_input_size
 
 MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 38, 4096, 16384  # keep counts and costs below 2**63
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import STEM_CHANNELS, Cost, PathStart, path_parts, stem_start, total
+from supernet.cost import Cost, total
 from supernet.errors import SpaceError
 from supernet.space import METRICS, Budget, Genome
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
@@ -22,6 +22,7 @@ from supernet.strides.counting.path_rules import COUNT, Bools, Ints
 from supernet.strides.counting.path_table import FAR
 from supernet.strides.counting.path_window import Window
 from supernet.strides.counting.stride_tables import StrideTables
+from supernet.strides.first_stage_cost import STEM_CHANNELS, PathStart, path_parts, stem_start
 from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
 from supernet.strides.stride_rules import check_architecture, check_channels, check_depth, check_heads, check_settings
@@ -196,7 +197,7 @@ class StrideSpace:
         return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
 
     def parts(self, architecture: Architecture) -> dict[str, Cost]:
-        """Every part of a path with its cost, by the names of `supernet.cost.path_parts`."""
+        """Every part of a path with its cost, by the names of `supernet.strides.first_stage_cost.path_parts`."""
         shape = {"block": self.block, "channels": self.channels, "base_stride": self.base_stride}
         return path_parts(architecture, self.start, **shape, input_size=self.input_size)  # type: ignore[arg-type]
 

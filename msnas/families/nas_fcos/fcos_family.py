@@ -29,7 +29,7 @@ from msnas.families.nas_fcos import zoo_nas_fcos
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.shared_heads import PERIOD, fully_shared
-from msnas.families.settings import SearchSettings
+from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.seeds import derive
 from supernet.cost import Cost

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.config.blueprint import Blueprint
 from msnas.engine.training_options import ScheduleOptions
-from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import Picture, Pretraining, Sides, require_detector
 from msnas.families.nas_fpn import zoo_nas_fpn
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
+from msnas.families.one_space_family import OneSpaceFamily
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fpn.cell_space import CellSpace
@@ -63,7 +63,7 @@ class FpnOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellFamily(CandidateFamily):
+class CellFamily(OneSpaceFamily):
     """A budget counts the network that scores a plan; rows of a table the one that it is retrained as."""
 
     pretraining: ClassVar[Pretraining] = None

@@ -11,14 +11,15 @@ from msnas.config.blueprint import Blueprint
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.errors import ConfigError
-from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
+from msnas.families.one_space_family import OneSpaceFamily
 from msnas.families.strides import zoo_msnas
 from msnas.runs.folder import BASELINE
-from supernet.cost import Cost, first_stage_cost, fpn_cost, scale_fpn
+from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architecture, stride_levels
+from supernet.strides.first_stage_cost import first_stage_cost, fpn_cost, scale_fpn
 from supernet.strides.stride_space import StrideSpace
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class FpnBaseline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrideFamily(CandidateFamily):
+class StrideFamily(OneSpaceFamily):
     """Every network has the same heads, anchors and recipe; they differ in the encoder only."""
 
     pretraining: ClassVar[Pretraining] = "supernet"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.families.family import Picture
-from supernet.cost import Cost, box_head_cost, fpn_cost
+from supernet.cost import Cost
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import box_head_cost, fpn_cost
 from supernet.strides.stride_space import StrideSpace
 
 ROIS = 1000  # that the box head's MACs are stated for

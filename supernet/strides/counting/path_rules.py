@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import EXPANSIONS, Cost, PathStart, block_cost, conv_cost, rpn_head_cost
+from supernet.cost import Cost, conv_cost
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
+from supernet.strides.first_stage_cost import EXPANSIONS, PathStart, block_cost, rpn_head_cost
 from supernet.strides.latency_parts import METRIC, Parts
 
 Ints = npt.NDArray[np.int64]

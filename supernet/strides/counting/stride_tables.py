@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from supernet.cost import PathStart
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.counting.path_rules import (
     COUNT,
@@ -21,6 +20,7 @@ from supernet.strides.counting.path_rules import (
 )
 from supernet.strides.counting.path_table import PathTable, UnitCosts, everything
 from supernet.strides.counting.path_window import Window
+from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.latency_parts import Parts
 
 _CODE_WEIGHTS = NUM_LEVELS ** np.arange(NUM_GROUPS)[::-1]  # as in `code_of`

@@ -8,12 +8,12 @@ from coco_folders import CocoFolder
 
 from msnas.config.compose import compose
 from msnas.data.check.data_report import check_data
-from msnas.data.files import find_files
+from msnas.data.layouts import find_files
 from msnas.data.opening import open_data, open_split
 from msnas.data.settings import DataSettings, ShapesSettings
 from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
-from msnas.setup.space import input_size
+from msnas.setup.make_space import input_size
 
 LAYOUTS = {  # name -> annotations and images of train and of val
     "Roboflow": ("train/_annotations.coco.json", "train", "valid/_annotations.coco.json", "valid"),

@@ -6,8 +6,9 @@ from torchvision.ops import roi_align
 
 from msnas.detectors.box_head import BoxPredictor, make_box_head
 from msnas.detectors.roi import GroupRoIAlign
-from supernet.cost import Cost, box_head_cost
+from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
+from supernet.strides.first_stage_cost import box_head_cost
 
 
 def square(side, at=0.0):

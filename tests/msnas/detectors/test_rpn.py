@@ -5,8 +5,9 @@ import torch
 from torchvision.models.detection.image_list import ImageList
 
 from msnas.detectors.rpn import GroupHeads, make_rpn
-from supernet.cost import Cost, rpn_head_cost
+from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
+from supernet.strides.first_stage_cost import rpn_head_cost
 
 
 def anchors_of(strides, size, anchor_scale=1.0):

@@ -107,7 +107,7 @@ FAULTS = {
     "a newer version": (lambda f: edit(f, version=2), "format version 2"),
     "code by name": (lambda f: edit(f, encoder={"kind": "os.system", "options": {}}), "kind must be one of"),
     "code of ours by name": (
-        lambda f: edit(f, encoder={"kind": "supernet.cost.fpn_cost", "options": {}}),
+        lambda f: edit(f, encoder={"kind": "supernet.strides.first_stage_cost.fpn_cost", "options": {}}),
         "kind must be one of",
     ),
     "a module that is none": (lambda f: edit(f, encoder={"kind": "supernet.nothing.N", "options": {}}), "can be built"),

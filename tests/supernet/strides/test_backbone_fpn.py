@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from msnas.detectors.rpn import GroupHeads
-from supernet.cost import Cost, fpn_cost
+from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.backbone_fpn import BackboneFpnEncoder
 from supernet.strides.backbone_fpn_cost import backbone_fpn_cost, scale_backbone_fpn
+from supernet.strides.first_stage_cost import fpn_cost
 
 BACKBONES = [
     "resnet18",

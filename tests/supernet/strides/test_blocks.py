@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import resnet
 
-from supernet.cost import Cost, block_cost, stem_cost
+from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.blocks import BLOCKS, BasicBlock, Bottleneck, MixedBlock, Stem
+from supernet.strides.first_stage_cost import block_cost, stem_cost
 
 
 @pytest.mark.parametrize("base_stride", [2, 4])

@@ -9,21 +9,19 @@ from torch import nn
 
 from msnas.detectors.box_head import BoxPredictor, make_box_head
 from msnas.detectors.rpn import GroupHeads
-from supernet.cost import (
-    Cost,
+from supernet.cost import Cost, resnet_channels, total
+from supernet.errors import SpaceError
+from supernet.mac_counter import count_macs, count_params
+from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import (
     box_head_cost,
     check_input_size,
     dead_cost,
     first_stage_cost,
     first_stage_parts,
     fpn_cost,
-    resnet_channels,
     scale_fpn,
-    total,
 )
-from supernet.errors import SpaceError
-from supernet.mac_counter import count_macs, count_params
-from supernet.strides.architecture import Architecture
 from supernet.strides.fpn_encoder import FpnEncoder
 from supernet.strides.stride_encoder import PathEncoder
 

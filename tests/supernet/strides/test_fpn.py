@@ -6,9 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from supernet.cost import Cost, fpn_cost, rpn_head_cost
+from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
+from supernet.strides.first_stage_cost import fpn_cost, rpn_head_cost
 from supernet.strides.fpn_encoder import FpnEncoder
 
 NARROW = {"channels": 16, "width": 0.125}

@@ -7,10 +7,11 @@ from enumeration import small_prefix
 from paths import shake
 from torch import nn
 
-from supernet.cost import Cost, rpn_head_cost, total
+from supernet.cost import Cost, total
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import rpn_head_cost
 from supernet.strides.prefix_backbone import PrefixBackbone
 from supernet.strides.prefix_encoder import PrefixMixedEncoder, PrefixPathEncoder
 from supernet.strides.residuals import residual_norms

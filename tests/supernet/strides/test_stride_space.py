@@ -10,10 +10,11 @@ from enumeration import small_space, valid_genomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supernet.cost import Cost, first_stage_cost
+from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import first_stage_cost
 from supernet.strides.stride_space import StrideSpace
 
 R18 = StrideSpace(block="basic", depth=13, channels=180)

@@ -15,9 +15,9 @@ from msnas.controller.controller import Controller
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
 from msnas.engine.evaluation import evaluate
+from msnas.engine.exits import evaluate_exits
 from msnas.export import model_file
 from msnas.families.candidates import evaluator as make_evaluator
-from msnas.families.nas_fpn.exits import evaluate_exits
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.setup.setup import Setup
 from supernet.mac_counter import count_macs, count_params

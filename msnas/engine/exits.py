@@ -1,4 +1,4 @@
-"""AP and cost of every exit of an anytime detector, from one pass over the images ("NAS-FPN", section 3.2)."""
+"""AP of every exit of an anytime detector, from one pass over the images ("NAS-FPN", section 3.2)."""
 
 import time
 from collections.abc import Callable
@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import EvaluationData, EvaluationResult, detect, evaluate_detections
 from msnas.engine.recipe import BATCH
-from supernet.nas_fpn.plan_cost import exit_macs
-from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 EXIT = "exit"
 
@@ -31,18 +29,6 @@ def evaluate_exits(
     for detection in detections:
         by_exit[detection.pop(EXIT)].append(detection)
     return {number: evaluate_detections(dataset, found, seconds) for number, found in by_exit.items()}
-
-
-def exit_costs(model: Any, input_size: tuple[int, int]) -> dict[int, int]:
-    """MACs of `model(images, exit_after=n)` for every exit n, at `input_size` (height, width).
-
-    model: a RetinaNet over stacked NAS-FPN pyramids.
-    """
-    config = model.encoder.config
-    shape = {name: config[name] for name in ("stacks", "backbone", "channels", "width", "lite")}
-    classes = model.config["num_classes"]
-    macs = exit_macs(PyramidPlan.parse(config["plan"]), **shape, input_size=input_size, num_classes=classes)
-    return {number: macs[number] for number in model.exits}
 
 
 class _AllExits(nn.Module):

@@ -1,0 +1,27 @@
+"""A family whose search scores whole detectors, one candidate after another, in a single space."""
+
+from typing import TYPE_CHECKING
+
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.family import SearchOutcome, SearchProgress
+from msnas.families.front import check_objectives
+from msnas.families.search_settings import SearchSettings
+
+if TYPE_CHECKING:
+    from msnas.data.opening import Splits
+
+
+class OneSpaceFamily(CandidateFamily):
+    """Its search."""
+
+    def check_search(self, settings: SearchSettings) -> None:
+        from msnas.families.candidates import rungs_of  # torch
+
+        check_objectives(settings.strategy, settings.space)
+        rungs_of(self, settings)
+        settings.strategy(space=settings.space, seed=0)
+
+    def search(self, settings: SearchSettings, splits: "Splits", progress: SearchProgress) -> SearchOutcome:
+        from msnas.families.space_search import search_space  # torch
+
+        return search_space(self, settings, splits, progress)

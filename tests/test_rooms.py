@@ -1,0 +1,130 @@
+"""The rules of the rooms (docs/architecture.md): who imports whom, who reads the configuration, who prints."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("evolution", "supernet", "msnas")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+# From the top down: a room imports rooms below it, and itself. The files beside the folders stand where they are named.
+FLOORS = (
+    {"msnas.cli"},
+    {"msnas.commands"},
+    {"msnas.report"},
+    {"msnas.pipeline"},
+    {"msnas.setup"},
+    {"msnas", "msnas.families"},
+    {"msnas.export"},
+    {"msnas.engine", "msnas.detectors", "msnas.controller", "msnas.drawings"},
+    {"msnas.data"},
+    {"msnas.config"},
+    {"msnas.runs"},
+    {"msnas.call", "msnas.differences", "msnas.errors", "msnas.files", "msnas.seeds"},
+    {"supernet", "evolution"},
+)
+READERS = ("msnas.commands", "msnas.config", "msnas.setup", "msnas.cli")
+TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
+
+
+def imports(module: str) -> Iterator[str]:
+    """Our modules that a module imports, at its head or inside a function, but for what only a type checker sees."""
+    typing = {id(node) for block in _type_checking(TREES[module]) for node in ast.walk(block)}
+    for node in ast.walk(TREES[module]):
+        if id(node) in typing:
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            found = name if name in MODULES else name.rpartition(".")[0]
+            if found in MODULES and found != module:
+                yield found
+
+
+def _type_checking(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            yield node
+
+
+def floor(module: str) -> int:
+    """How far down a module's room lies."""
+    rooms = [(len(room), number) for number, level in enumerate(FLOORS) for room in level if _inside(module, room)]
+    return max(rooms)[1]
+
+
+def _inside(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef]:
+    """Every function and method."""
+    return (node for node in ast.walk(TREES[module]) if isinstance(node, ast.FunctionDef))
+
+
+def takes_configuration(function: ast.FunctionDef) -> bool:
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    return any(a.annotation is not None and "DictConfig" in ast.unparse(a.annotation) for a in arguments)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: set(imports(module)) for module in MODULES}
+    while removable := [module for module, uses in graph.items() if not uses & graph.keys()]:
+        for module in removable:
+            del graph[module]
+    assert {module: sorted(uses & graph.keys()) for module, uses in graph.items()} == {}
+
+
+def test_no_room_imports_one_above_it():
+    upward = [f"{module} -> {used}" for module in MODULES for used in imports(module) if floor(used) < floor(module)]
+    assert upward == []
+
+
+def test_the_configuration_stops_at_setup():
+    outside = [m for m in MODULES if not any(_inside(m, room) for room in READERS)]
+    assert [f"{m}.{f.name}" for m in outside for f in functions(m) if takes_configuration(f)] == []
+
+
+def test_at_most_forty_functions_take_the_configuration():
+    assert 0 < sum(takes_configuration(f) for module in MODULES for f in functions(module)) <= 40
+
+
+def test_only_commands_are_imported_by_the_dispatcher_and_one_another():
+    users = {m for m in MODULES for used in imports(m) if _inside(used, "msnas.commands")}
+    assert [m for m in users if m != "msnas.cli" and not _inside(m, "msnas.commands")] == []
+
+
+def test_only_commands_print():
+    calls = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert [m for m in calls if not _inside(m, "msnas.commands") and m != "msnas.cli"] == []
+
+
+def test_the_engine_knows_no_family():
+    words = ("msnas.families", "supernet.strides", "supernet.nas_fpn", "supernet.nas_fcos")
+    uses = {(m, used) for m in MODULES if _inside(m, "msnas.engine") for used in imports(m)}
+    assert [pair for pair in uses if any(_inside(pair[1], word) for word in words)] == []
+
+
+@pytest.mark.parametrize("family", ["strides", "nas_fpn", "nas_fcos"])
+def test_outside_of_a_family_nobody_imports_its_folder_above(family):
+    own = (f"msnas.families.{family}", "tests")
+    users = {m for m in MODULES for used in imports(m) if _inside(used, own[0])}
+    assert [m for m in users if not _inside(m, own[0])] == []
+
+
+def test_no_two_files_have_one_name():
+    names = [path.name for path in FILES if path.name not in ("__init__.py", "errors.py")]  # a package's own errors
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_few_modules_stand_beside_the_folders():
+    assert len([path for path in (ROOT / "msnas").glob("*.py") if path.name != "__init__.py"]) <= 8
