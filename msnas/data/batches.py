@@ -1,6 +1,4 @@
-"""Which images make up training step number n: a function of (seed, n), so that resuming anywhere costs
-nothing.
-"""
+"""Which images make up training step number n: a function of (seed, n), so that resuming anywhere costs nothing."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,8 +17,7 @@ Loaded = tuple[Tensor, Target]
 
 
 class Batches:
-    """Endless batches: every epoch is a permutation of the images, every image is augmented by a seed of its
-    own.
+    """Endless batches: every epoch is a permutation of the images, every image is augmented by a seed of its own.
 
     batch_size: images a step over all ranks; this object yields the part of `rank`. An epoch has ceil(images
     / batch_size) full batches; where they do not come out even, its first images come twice. group_by_aspect:

@@ -1,5 +1,4 @@
-"""The twelve COCO numbers of a set of detections, by pycocotools or, where it is installed, by hotcoco
-(equal, faster).
+"""The twelve COCO numbers of a set of detections, by pycocotools or, where it is installed, by hotcoco (equal, faster).
 
 Both keep image and object ids in machine numbers, and pycocotools takes an object with id 0 for unmatched;
 so the evaluation runs on ids of its own (1, 2, 3, ...), and ids of any size and sign work.
@@ -84,9 +83,7 @@ def evaluate(
 
 
 def _numbers(precision: NDArray[Any], recall: NDArray[Any], ious: NDArray[Any]) -> dict[str, float]:
-    """precision [T, R, K, A, M], recall [T, K, A, M]: thresholds, recalls, classes, areas, 1/10/100
-    detections.
-    """
+    """precision [T, R, K, A, M], recall [T, K, A, M]: thresholds, recalls, classes, areas, 1/10/100 detections."""
 
     def at(iou: float) -> float:
         chosen = np.isclose(ious, iou)

@@ -1,6 +1,4 @@
-"""Images and targets as a detector wants them, by index; ground truth and results as pycocotools wants
-them.
-"""
+"""Images and targets as a detector wants them, by index; ground truth and results as pycocotools wants them."""
 
 import contextlib
 import io
@@ -25,8 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class DetectionDataset:
-    """Some images of one annotation file, resized, with their targets. Labels are 1..K in the order of
-    category ids.
+    """Some images of one annotation file, resized, with their targets. Labels are 1..K in the order of category ids.
 
     Crowd regions are in `ground_truth` (where an evaluation ignores them) and in no target. May be pickled:
     the pixels are one torch tensor, which torch's multiprocessing shares instead of copying.
@@ -103,9 +100,7 @@ class DetectionDataset:
         return (image, target) if seed is None else augment(image, target, seed, flip=flip, jitter=jitter, crop=crop)
 
     def ground_truth(self) -> Any:
-        """A pycocotools COCO of these images: boxes, areas, crowds as in the file, without the dropped
-        ones.
-        """
+        """A pycocotools COCO of these images: boxes, areas, crowds as in the file, without the dropped ones."""
         return self._ground_truth
 
     def results(self, index: int, output: dict[str, Tensor]) -> list[dict[str, Any]]:

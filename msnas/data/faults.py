@@ -1,6 +1,4 @@
-"""A fault in a data set: where it stands (file, record, field), which rule it breaks, and what is done about
-it.
-"""
+"""A fault in a data set: where it stands (file, record, field), which rule it breaks, and what is done about it."""
 
 import reprlib
 from collections.abc import Sequence
@@ -46,9 +44,7 @@ def shown(value: object) -> str:
 
 
 def refusal(faults: Sequence[Fault], root: str) -> DataError:
-    """The one line that training answers bad data with: the first refused fault, and how many more there
-    are.
-    """
+    """The one line that training answers bad data with: the first refused fault, and how many more there are."""
     refused = [fault for fault in faults if fault.severity == "refused"]
     assert refused, "nothing to refuse"
     more = f" (and at least {len(refused) - 1} more)" if len(refused) > 1 else ""

@@ -15,8 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def resized_size(height: int, width: int, short_side: int, long_side: int) -> tuple[int, int]:
-    """(height, width) of an image whose short side becomes `short_side`, unless the long side would pass
-    `long_side`.
+    """(height, width) of an image whose short side becomes `short_side`, unless the long side would pass `long_side`.
 
     Never below 1 pixel. Resizing a resized size gives it back.
     """
@@ -30,8 +29,7 @@ def padded_size(height: int, width: int, divisor: int = 64) -> tuple[int, int]:
 
 
 def typical_input(sizes: Iterable[tuple[int, int]], short_side: int, long_side: int, divisor: int) -> tuple[int, int]:
-    """(height, width) that most images are padded to; portrait and landscape count as one, landscape is
-    given.
+    """(height, width) that most images are padded to; portrait and landscape count as one, landscape is given.
 
     sizes: (height, width) of the stored images, at least one.
     """
@@ -60,8 +58,7 @@ def anchor_hits(
     anchor_scale: float,
     threshold: float = 0.5,
 ) -> NDArray[np.bool_]:
-    """Whether each box has an anchor of IoU >= `threshold` on each group's grid at each stride: [5, strides,
-    n].
+    """Whether each box has an anchor of IoU >= `threshold` on each group's grid at each stride: [5, strides, n].
 
     boxes [n, 4]: xyxy, pixels; grids [n, 2]: padded (height, width) of each box's image. The anchors are
     torchvision's without its rounding: centres at multiples of the stride from 0, sizes 32 * 2^i *

@@ -1,5 +1,4 @@
-"""From an image file to RGB pixels: refuses what leaves the folder or cannot be read, settles EXIF and odd
-modes.
+"""From an image file to RGB pixels: refuses what leaves the folder or cannot be read, settles EXIF and odd modes.
 
 EXIF: the annotation file's size decides. Equal to the stored size, the stored pixels are used as they are;
 equal to the transposed size, EXIF's orientation is applied; anything else is a fault. (Square images:
@@ -164,9 +163,7 @@ def deepest(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
-    """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an
-    ImageError.
-    """
+    """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an ImageError."""
     Image.MAX_IMAGE_PIXELS = pixel_limit  # Pillow warns of more, and refuses twice as much; here more is refused
     if path.suffix.lower() in _PLUG_INS:
         _registered(path.suffix.lower())

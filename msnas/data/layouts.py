@@ -69,8 +69,7 @@ _SEEN = 8  # names that a message lists
 
 
 def find_files(settings: DataSettings, root: Path | None = None) -> DataFiles:
-    """The files of `settings`, by layout and overrides. A file that the layout wants need not exist: see
-    `check`.
+    """The files of `settings`, by layout and overrides. A file that the layout wants need not exist: see `check`.
 
     root: takes the place of `settings.root`. Raises ConfigError where the root or an override does not exist.
     """

@@ -170,9 +170,7 @@ def _refuse_boxless(train: DetectionDataset, supernet_train: DetectionDataset, s
 
 
 def open_stores(settings: DataSettings, source: Source) -> list[ImageStore]:
-    """The images of each file, decoded while the memory limit lasts, else only looked at; faults are
-    noted.
-    """
+    """The images of each file, decoded while the memory limit lasts, else only looked at; faults are noted."""
     limit, stores = settings.memory_limit, []
     for part in source.parts:
         store = ImageStore(part, settings.short_side, settings.long_side)

@@ -28,9 +28,7 @@ def segmentation_fault(value: Any, size: Size | None) -> str | None:
 
 
 def usable(value: Any) -> bool:
-    """Whether a faultless segmentation says where its object is: an RLE, or a polygon of three points or
-    more.
-    """
+    """Whether a faultless segmentation says where its object is: an RLE, or a polygon of three points or more."""
     return isinstance(value, dict) or any(len(polygon) >= 6 for polygon in value or ())
 
 
@@ -51,9 +49,7 @@ def bounds(value: Any) -> tuple[float, float, float, float] | None:
 
 
 def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
-    """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to
-    `target`.
-    """
+    """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to `target`."""
     from pycocotools import mask as coco_mask
 
     if isinstance(value, dict):

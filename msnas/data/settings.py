@@ -1,6 +1,4 @@
-"""What a user says about the data: where it lies, how large images become, how splits are drawn. Free of
-torch.
-"""
+"""What a user says about the data: where it lies, how large images become, how splits are drawn. Free of torch."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,6 +1,4 @@
-"""A data set as its annotation files tell it, both splits checked against each other; images opened on
-demand.
-"""
+"""A data set as its annotation files tell it, both splits checked against each other; images opened on demand."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -43,9 +41,7 @@ class Source:
 
 
 def read_source(settings: DataSettings) -> Source:
-    """Read and cross-check the annotation files (drawing the shapes first). Raises ConfigError for bad paths
-    only.
-    """
+    """Read and cross-check the annotation files (drawing the shapes first). Raises ConfigError for bad paths only."""
     files = data_files(settings)
     train = _read(files.train, settings)
     val = None if files.val is None else _read(files.val, settings)
@@ -116,8 +112,7 @@ def open_images(
     workers: int,
     progress: Callable[[], None] = lambda: None,
 ) -> list[T | None]:
-    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted
-    fault.
+    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted fault.
 
     Threads, not processes: decoding and resizing leave Python's lock, and pixels need no copy between address
     spaces.
@@ -182,9 +177,7 @@ def _scale_deep_images(parts: Sequence[AnnotationFile], settings: DataSettings) 
 
 
 def _compare_categories(train: AnnotationFile, val: AnnotationFile) -> None:
-    """A class id must mean the same in both files, and nothing can be learned of a class that is only in
-    val.
-    """
+    """A class id must mean the same in both files, and nothing can be learned of a class that is only in val."""
     used = Counter(item.category_id for image in val.images for item in image.annotations)
     for id_, name in val.categories.items():
         where = f"categories (id {id_})"

@@ -1,6 +1,4 @@
-"""Decoded images of one annotation file: one block of bytes in memory where they fit, else read when asked
-for.
-"""
+"""Decoded images of one annotation file: one block of bytes in memory where they fit, else read when asked for."""
 
 from itertools import accumulate
 from pathlib import Path
@@ -16,9 +14,7 @@ from msnas.errors import DataError
 
 
 class ImageStore:
-    """Resized uint8 pixels by image record. After `decode` everything is in memory, after `look` nothing
-    is.
-    """
+    """Resized uint8 pixels by image record. After `decode` everything is in memory, after `look` nothing is."""
 
     def __init__(self, part: AnnotationFile, short_side: int, long_side: int) -> None:
         self.folder = part.files.images

@@ -22,8 +22,7 @@ def augment(
     jitter: tuple[float, float] = (1.0, 1.0),
     crop: bool = False,
 ) -> tuple[Tensor, Target]:
-    """A mirrored and rescaled copy of an image [3, h, w] and its target (boxes xyxy, pixels), drawn from
-    `seed`.
+    """A mirrored and rescaled copy of an image [3, h, w] and its target (boxes xyxy, pixels), drawn from `seed`.
 
     flip: probability of mirroring left and right. jitter: the size is multiplied by a factor drawn uniformly
     between the two. crop: what has become larger is cut to the size that it had, somewhere; objects that are

@@ -1,7 +1,7 @@
 """Region proposals: torchvision's network (arXiv 1506.01497) with a head for each group of object sizes.
 
-MSNAS, msnas.md section 1: heads share no weights, since two groups may read one and the same feature; the FPN
-baseline has one head for all its levels.
+MSNAS, section 3.2, has one head for each group: heads share no weights, since two groups may read one and the same
+feature. The FPN baseline has one head for all its levels.
 """
 
 import torch

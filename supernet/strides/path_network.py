@@ -30,7 +30,7 @@ class PathNetwork(nn.Module):
     """
 
     num_groups = NUM_GROUPS
-    roi_levels = (1, NUM_GROUPS)  # k of the RoIs that the groups serve, msnas.md section 1
+    roi_levels = (1, NUM_GROUPS)  # k of the RoIs that the groups serve, MSNAS Fig. 2b
     shared_heads = False  # every group has an RPN head of its own
 
     def __init__(

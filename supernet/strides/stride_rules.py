@@ -53,15 +53,20 @@ def check_heads(heads: Sequence[int], base_stride: int, *, head_rules: bool) -> 
                 f"Head {index + 1}: strides must not decrease from head to head, "
                 f"but got {stride} after {heads[index - 1]}."
             )
-    if not head_rules:
-        return
+    if head_rules and (broken := broken_bound(heads, base_stride)):
+        raise SpaceError(broken)
+
+
+def broken_bound(heads: Sequence[int], base_stride: int) -> str | None:
+    """Which of eq. 7's bounds heads in order break, in a sentence; None where they keep them."""
     finest, coarsest, bound = heads[0], heads[-1], 2 * base_stride
     if finest > bound:
-        raise SpaceError(f"Head 1: the finest stride must be <= {bound}, but got {finest}.")
+        return f"Head 1: the finest stride must be <= {bound}, but got {finest}."
     if coarsest < bound:
-        raise SpaceError(f"Head {NUM_GROUPS}: the coarsest stride must be >= {bound}, but got {coarsest}.")
+        return f"Head {NUM_GROUPS}: the coarsest stride must be >= {bound}, but got {coarsest}."
     if finest == coarsest:
-        raise SpaceError(f"Heads 1 to {NUM_GROUPS}: not all may read one stride, but got {finest} for each.")
+        return f"Heads 1 to {NUM_GROUPS}: not all may read one stride, but got {finest} for each."
+    return None
 
 
 def check_architecture(

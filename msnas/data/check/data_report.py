@@ -75,9 +75,7 @@ class SharedPicture:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that was found. What needs boxes (sizes, groups, recalls, suggestion) is empty or None without
-    any.
-    """
+    """All that was found. What needs boxes (sizes, groups, recalls, suggestion) is empty or None without any."""
 
     root: str
     short_side: int

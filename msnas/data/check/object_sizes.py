@@ -1,6 +1,4 @@
-"""How large the objects are, which head they fall to, which anchors reach them, and what settings would
-fit better.
-"""
+"""How large the objects are, which head they fall to, which anchors reach them, and what settings would fit better."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +17,10 @@ from msnas.data.geometry import (
     resized_size,
     size_groups,
 )
+from supernet.strides.architecture import stride_levels
+from supernet.strides.stride_rules import broken_bound
 
 STRIDES = (4, 8, 16, 32, 64)  # of the features a head can read, at base_stride 4
-FPN_HEADS = STRIDES
 BASE_STRIDES = (4, 2)
 _SAMPLE = 20_000  # boxes that recalls are measured on; more change the third decimal
 _WORTH = 0.05  # gain in mean recall below which the configured one stays
@@ -52,9 +51,7 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of object sizes: sides (square root of the area) from `low` to below `high` pixels after
-    resizing.
-    """
+    """One group of object sizes: sides (square root of the area) from `low` to below `high` pixels after resizing."""
 
     group: int
     low: float
@@ -114,13 +111,9 @@ def collect_boxes(images: Iterable[ImageRecord], short_side: int, long_side: int
 
 
 def head_choices(base_stride: int) -> list[tuple[int, ...]]:
-    """Every choice of five heads that MSNAS eq. 7 allows: not falling, min <= 8, max >= 8, not all equal
-    (at 4).
-    """
-    middle = 2 * base_stride
-    strides = [stride * base_stride // 4 for stride in STRIDES]
-    choices = combinations_with_replacement(strides, GROUPS)
-    return [heads for heads in choices if heads[0] <= middle <= heads[-1] and heads[0] != heads[-1]]
+    """Every choice of five heads that MSNAS eq. 7 allows: not falling, min <= 8, max >= 8, not all equal (at 4)."""
+    choices = combinations_with_replacement(stride_levels(base_stride), GROUPS)
+    return [heads for heads in choices if broken_bound(heads, base_stride) is None]
 
 
 def group_shares(boxes: Boxes, base_scale: float) -> list[Group]:

@@ -1,5 +1,4 @@
-"""One drawn scene: textured ground, solid shapes of very different sizes that cover each other, light and
-noise.
+"""One drawn scene: textured ground, solid shapes of very different sizes that cover each other, light and noise.
 
 Five classes that differ in outline and, nineteen times out of twenty, in hue: colour is learned within minutes
 on a CPU, and the outline has to settle what colour leaves open. All draws come from the generator that is
@@ -27,9 +26,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One object of a scene: its class (index), what is seen of it [s, s], and its outline [n, 2] xy if all
-    is seen.
-    """
+    """One object of a scene: its class (index), what is seen of it [s, s], and its outline [n, 2] xy if all is seen."""
 
     label: int
     visible: Mask
@@ -127,9 +124,7 @@ def _corners(points: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 
 def _ground(size: int, rng: np.random.Generator) -> Floats:
-    """A background [s, s, 3] in 0..1: two muted colours mixed by clouds, sometimes woven, with a few stray
-    lines.
-    """
+    """A background [s, s, 3] in 0..1: two muted colours mixed by clouds, sometimes woven, with a few stray lines."""
     here, there = _colour(rng, 0.45), _colour(rng, 0.45)
     mix = _clouds(size, rng, (3, 6, 12, 24))
     if rng.random() < 0.5:
@@ -167,9 +162,7 @@ def _painted(canvas: Floats, alpha: Floats, outline: NDArray[np.float64], label:
 
 
 def _surface(outline: Any, shape: tuple[int, ...], label: int, rng: np.random.Generator) -> Floats:
-    """The object's colour in its window [h, w, 3]: usually of its class's hue, lit from one side,
-    sometimes striped.
-    """
+    """The object's colour in its window [h, w, 3]: usually of its class's hue, lit from one side, sometimes striped."""
     usual = (label + rng.uniform(-0.35, 0.35)) / len(CLASSES) * _TURN
     colour = _colour(rng, 1.0, usual if rng.random() < _USUAL_HUE else None)
     other = colour * rng.uniform(0.4, 0.8)
@@ -200,9 +193,7 @@ def _colour(rng: np.random.Generator, saturation: float, hue: float | None = Non
 
 
 def _clouds(size: int, rng: np.random.Generator, cells: tuple[int, ...]) -> Floats:
-    """Smooth noise [s, s] in 0..1: random grids of so many cells, enlarged and summed, the coarser the
-    stronger.
-    """
+    """Smooth noise [s, s] in 0..1: random grids of so many cells, enlarged and summed, the coarser the stronger."""
     total: Floats = np.zeros((size, size), np.float32)
     weights = 0.0
     for octave, count in enumerate(cells):

@@ -91,9 +91,7 @@ def _write_split(folder: Path, split: str, number: int, drawing: ShapesSettings)
 
 
 def _annotation(id_: int, image_id: int, shape: Shape) -> dict[str, Any]:
-    """A COCO record of what is seen of a shape: its outline as a polygon where all of it is, else its pixels
-    as RLE.
-    """
+    """A COCO record of what is seen of a shape: its outline as a polygon where all of it is, else its pixels as RLE."""
     rows, columns = np.flatnonzero(shape.visible.any(axis=1)), np.flatnonzero(shape.visible.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     box = [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]

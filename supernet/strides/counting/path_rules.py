@@ -20,6 +20,7 @@ from supernet.cost import Cost, conv_cost
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.first_stage_cost import EXPANSIONS, PathStart, block_cost, rpn_head_cost
 from supernet.strides.latency_parts import METRIC, Parts
+from supernet.strides.stride_rules import broken_bound
 
 Ints = npt.NDArray[np.int64]
 Genes = npt.NDArray[np.int8]
@@ -214,8 +215,8 @@ def head_rules(
     needs = np.bitwise_or.reduce(1 << genes, axis=1)
     allowed: Bools = np.all(np.diff(genes, axis=1) >= 0, axis=1)
     if rules:
-        finest, coarsest = genes.min(axis=1), genes.max(axis=1)
-        allowed &= (finest <= 1) & (coarsest >= 1) & (finest != coarsest)  # eq. 7; level 1 is stride 8
+        strides = base_stride << genes
+        allowed[allowed] = [broken_bound(heads, base_stride) is None for heads in strides[allowed].tolist()]  # eq. 7
     if fixed is not None:
         allowed &= np.all(genes == np.array(fixed), axis=1)
     reads = (needs[:, None] >> np.arange(NUM_LEVELS)) & 1  # [3125, 5]: the levels that have an output convolution

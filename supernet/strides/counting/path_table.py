@@ -1,5 +1,4 @@
-"""All paths of a space, or of a part of it, counted by their exact cost: a layered graph with a count at each
-node.
+"""All paths of a space, or of a part of it, counted by their exact cost: a layered graph with a count at each node.
 
 A node of layer n stands for all ways to choose the first n genes that end in one state at one cost; its edges
 lead back to the nodes of layer n - 1 that it came from. Counts are exact, so a number below a node's count

@@ -85,14 +85,14 @@ def test_every_detector_can_be_built_at_every_scale(detector, scale):
 
 @pytest.mark.parametrize("strategy", groups()["strategy"])
 def test_an_experiments_option_that_the_chosen_strategy_has_not_does_not_apply(strategy):
-    alone, asked = (compose([*words, f"strategy={strategy}"]).strategy for words in ((), ("experiment=demo",)))
+    alone, asked = (compose([*words, f"strategy={strategy}"]).strategy for words in ((), ("experiment=demo_scratch",)))
     assert set(asked) == set(alone)
     assert asked.population_size == 6
 
 
 def test_an_option_that_the_chosen_strategy_has_not_is_refused_where_the_user_gives_it():
     with pytest.raises(ConfigError, match=r"no option 'strategy\.n_random'\. It belongs to strategy=algorithm1"):
-        compose(["experiment=demo", "strategy=nsga2", "strategy.n_random=1"])
+        compose(["experiment=demo_scratch", "strategy=nsga2", "strategy.n_random=1"])
 
 
 def test_only_classes_of_this_library_are_built():

@@ -15,7 +15,8 @@ OF_FAMILY = {  # what makes a family's networks small, and the detector that the
     "StrideFamily": "space.channels=8 baseline.channels=8 candidate.iterations=1 candidate.bn_images=16 budget=none",
     "PrefixFamily": "space.channels=8 baseline.channels=8 candidate.iterations=1 candidate.bn_images=16 budget=none "
     "backbone.weights=none backbone.train=full space.backbone=mobilenetv3_small_050",
-    "CellFamily": "space.backbone=resnet10 space.channels=8 baseline.channels=8 baseline.width=0.125 proxy.iterations=1 detector=retinanet "
+    "CellFamily": "space.backbone=resnet10 space.channels=8 baseline.channels=8 baseline.width=0.125 "
+    "proxy.iterations=1 detector=retinanet "
     "strategy=regularized strategy.sample_size=2",
     "FcosFamily": "space.channels=8 network.channels=8 baseline.channels=8 baseline.width=0.125 decoder.iterations=1 "
     "decoder.batch=4 detector=fcos strategy=regularized strategy.sample_size=2 backbone.decoder_channels=8",
