@@ -24,10 +24,10 @@ class FrozenPrefix(nn.Module):
 
     def prefix(self, images):
         fine = self.first(images) * self.scale
-        return [fine, self.second(fine)]
+        return {8: fine, 16: self.second(fine)}
 
     def from_features(self, features, architecture=None):
-        return [group(features[min(g, 1)]) for g, group in enumerate(self.groups)]
+        return [group(features[8 if g == 0 else 16]) for g, group in enumerate(self.groups)]
 
     def forward(self, images):
         return self.from_features(self.prefix(images))

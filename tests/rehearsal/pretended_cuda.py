@@ -7,6 +7,7 @@ counts by file and line where the host would wait for the device.
 """
 
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 ROOT = str(Path(__file__).resolve().parents[2])
+INSTALLED = sysconfig.get_path("purelib")  # in an environment that may stand inside the repository
 CPU, CUDA, FREE = "cpu", "cuda", "free"
 """Where a tensor lies; FREE: made without a device in the backward pass, which puts it where it is needed."""
 
@@ -228,7 +230,7 @@ def _line_of_ours() -> tuple[str, int]:
     frame, outside = sys._getframe(1), ("", 0)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(ROOT) and name != __file__:
+        if name.startswith(ROOT) and name != __file__ and not name.startswith(INSTALLED):
             found = name[len(ROOT) + 1 :], frame.f_lineno
             if not found[0].startswith("tests/"):
                 return found

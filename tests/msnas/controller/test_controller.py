@@ -67,7 +67,7 @@ def test_it_finds_the_optimum_and_beats_random_search_by_15_percent_over_10_seed
     learned, drawn = [], []
     for seed in range(10):
         target = space.sample(np.random.default_rng(1000 + seed))
-        options = {"lr": 0.015, "hidden": 24, "minibatch": 16, "max_attempts": 64}
+        options = {"lr": 0.015, "hidden": 24, "minibatch": 16, "epochs": 4, "max_attempts": 64}
         for found, strategy in (
             (learned, Controller(space, seed=seed, **sizes, **options)),
             (drawn, RandomSearch(space, seed=seed, **sizes)),

@@ -16,7 +16,7 @@ from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import detect
 from msnas.engine.feature_cache import cache_images, needed_bytes
-from msnas.engine.loop import train
+from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 from msnas.errors import ConfigError, DataError
 
@@ -52,7 +52,9 @@ def of_pixels(detector, image):
 def test_features_are_those_of_the_image_alone_in_half_precision(detector, splits, cache, flip):
     image, _ = splits.train.load(3, seed=5, flip=flip)
     cached, _ = CachedDataset(splits.train, cache).load(3, seed=5, flip=flip)
-    for kept, feature in zip(cached.maps, of_pixels(detector, image), strict=True):
+    features = of_pixels(detector, image)
+    assert cached.strides == tuple(features)
+    for kept, feature in zip(cached.maps, features.values(), strict=True):
         assert torch.equal(kept, feature[0].half())
 
 
@@ -99,7 +101,8 @@ def test_detections_on_features_lie_where_those_on_pixels_lie(detector, splits, 
 def test_the_training_loop_runs_on_features_as_it_is(splits, cache):
     model, data = detector_of(splits), CachedDataset(splits.train, cache)
     before = model.encoder.first.weight.clone()
-    train(model, Batches(data, 4, seed=0), Schedule(steps=3, batch=4, lr=0.01), seed=0, stage="test", hardware=HARDWARE)
+    training = Training(Schedule(steps=3, batch=4, lr=0.01), seed=0, stage="test", hardware=HARDWARE)
+    train(model, Batches(data, 4, seed=0), training)
     assert torch.equal(model.encoder.first.weight, before)
     assert model.encoder.groups[0].weight.grad is not None
 

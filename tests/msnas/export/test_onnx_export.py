@@ -15,6 +15,7 @@ from msnas.detectors.retinanet import RetinaNet
 from msnas.errors import ModelError
 from msnas.export import onnx_check, onnx_export
 from msnas.export.onnx_export import FILE, export_onnx
+from msnas.setup.setup import Setup
 from supernet.nas_fcos.decoder import PUBLISHED
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
 from supernet.nas_fcos.operations import DeformableConv
@@ -57,13 +58,13 @@ def far_apart(*predictors):
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return compose([*WORDS, "data.train=4", "data.val=4", f"data.root={tmp_path_factory.mktemp('shapes')}"])
+def settings(tmp_path_factory):
+    return Setup(compose([*WORDS, "data.train=4", "data.val=4", f"data.root={tmp_path_factory.mktemp('shapes')}"])).data
 
 
 @pytest.fixture(scope="module")
-def exported(config, tmp_path_factory):
-    return export_onnx(detector(), config, tmp_path_factory.mktemp("out") / FILE)
+def exported(settings, tmp_path_factory):
+    return export_onnx(detector(), settings, tmp_path_factory.mktemp("out") / FILE)
 
 
 def session(exported):
@@ -78,15 +79,15 @@ def test_onnxruntime_finds_what_torch_finds(exported):
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "fcos"])
-def test_one_stage_detectors_are_written_too(kind, config, tmp_path):
-    made = export_onnx(detector(kind), config, tmp_path / FILE)
+def test_one_stage_detectors_are_written_too(kind, settings, tmp_path):
+    made = export_onnx(detector(kind), settings, tmp_path / FILE)
     assert made.checked.detections > 20
     assert made.checked.boxes < 1e-2
     assert made.checked.scores < 1e-4
     assert made.path.exists()
 
 
-def test_a_graph_that_onnxruntime_cannot_run_is_one_line(config, tmp_path, monkeypatch):
+def test_a_graph_that_onnxruntime_cannot_run_is_one_line(settings, tmp_path, monkeypatch):
     missing = onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented
 
     def refuse(*given, **named):
@@ -95,13 +96,13 @@ def test_a_graph_that_onnxruntime_cannot_run_is_one_line(config, tmp_path, monke
     monkeypatch.setattr(onnx_export, "_write", lambda *given: None)
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
     with pytest.raises(ModelError, match="cannot run this detector: Could not find"):
-        export_onnx(detector(), config, tmp_path / FILE)
+        export_onnx(detector(), settings, tmp_path / FILE)
 
 
-def test_the_graph_normalises_as_the_detector_does(config, tmp_path):
+def test_the_graph_normalises_as_the_detector_does(settings, tmp_path):
     one = make_detector(**SIZE, image_mean=[0.5] * 3, image_std=[0.5] * 3).eval()
     one.meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
-    made = export_onnx(one, config, tmp_path / FILE)
+    made = export_onnx(one, settings, tmp_path / FILE)
     told = session(made).get_modelmeta().custom_metadata_map
     assert made.checked.scores < 1e-4
     assert json.loads(told["preprocessing"])["pad_right_and_bottom_with"] == [0.5, 0.5, 0.5]
@@ -119,12 +120,12 @@ def test_the_file_says_what_its_labels_and_its_input_mean(exported):
     assert json.loads(told["preprocessing"])["height"] == 64
 
 
-def test_a_graph_that_differs_is_refused_and_not_left_behind(exported, config, tmp_path, monkeypatch):
+def test_a_graph_that_differs_is_refused_and_not_left_behind(exported, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, "_write", lambda single, size, path: shutil.copyfile(exported.path, path))
     honest = onnx_export.in_torch
     monkeypatch.setattr(onnx_export, "in_torch", lambda *given: (honest(*given)[0] + 1, *honest(*given)[1:]))
     with pytest.raises(ModelError, match="finds other objects"):
-        export_onnx(detector(), config, tmp_path / FILE)
+        export_onnx(detector(), settings, tmp_path / FILE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,6 +147,6 @@ def test_a_detection_without_a_like_has_no_finite_gap():
     assert np.isinf(onnx_check._nearest(one, other)[0]).all()
 
 
-def test_a_detector_of_another_kind_is_refused_by_name(config, tmp_path):
+def test_a_detector_of_another_kind_is_refused_by_name(settings, tmp_path):
     with pytest.raises(ModelError, match="FasterRCNN, RetinaNet, FCOS, but this model is a Linear"):
-        export_onnx(torch.nn.Linear(1, 1), config, tmp_path / FILE)
+        export_onnx(torch.nn.Linear(1, 1), settings, tmp_path / FILE)
