@@ -32,7 +32,7 @@ _KEPT = (".jpg", ".jpeg", ".png")  # a picture of another format is drawn as PNG
 Record = dict[str, Any]
 
 
-class Found(NamedTuple):
+class Picture(NamedTuple):
     """An image, what it is called in the answer, and the name of its picture below OUT."""
 
     path: Path
@@ -75,7 +75,7 @@ def coco_results(answer: dict[str, Any]) -> list[Record]:
     ]
 
 
-def _images(sources: Sequence[Path], out: Path) -> tuple[list[Found], int]:
+def _images(sources: Sequence[Path], out: Path) -> tuple[list[Picture], int]:
     """Every file of `sources` and below them with the suffix of an image, and how many others there were.
 
     Hidden files and `out` are left out. With several sources a folder's name stands before those of its images.
@@ -93,7 +93,7 @@ def _images(sources: Sequence[Path], out: Path) -> tuple[list[Found], int]:
         places = ", ".join(map(str, sources))
         raise ConfigError(f"{places} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
     pictures = _pictures(named)
-    return [Found(path, name, pictures[path]) for path, name in named.items()], skipped
+    return [Picture(path, name, pictures[path]) for path, name in named.items()], skipped
 
 
 def _files(source: Path, out: Path, *, alone: bool) -> list[tuple[Path, str]]:
@@ -124,7 +124,7 @@ def _pictures(named: Mapping[Path, str]) -> dict[Path, str]:
     return pictures
 
 
-def _predict(model: Any, found: Sequence[Found], out: Path, *, score: float, hardware: Hardware) -> dict[str, Any]:
+def _predict(model: Any, found: Sequence[Picture], out: Path, *, score: float, hardware: Hardware) -> dict[str, Any]:
     """Detections of every readable image; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []

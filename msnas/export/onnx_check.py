@@ -14,7 +14,7 @@ from msnas.detectors.fcos import FCOS
 from msnas.errors import ModelError
 
 BOX_TOLERANCE, SCORE_TOLERANCE = 0.1, 1e-3  # pixels; of 1
-Found = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # boxes [n, 4] xyxy, scores [n], labels [n]
+Detections = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # boxes [n, 4] xyxy, scores [n], labels [n]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Agreement:
     scores: float
 
 
-def in_torch(single: nn.Module, image: Tensor) -> Found:
+def in_torch(single: nn.Module, image: Tensor) -> Detections:
     """What the module finds on one image [3, H, W]."""
     with torch.inference_mode():
         boxes, scores, labels = (output.numpy() for output in single(image))
     return boxes, scores, labels
 
 
-def in_onnxruntime(path: Path, images: Sequence[Tensor]) -> Iterator[Found]:
+def in_onnxruntime(path: Path, images: Sequence[Tensor]) -> Iterator[Detections]:
     """What the graph finds on each image. Raises ModelError where this onnxruntime lacks an operator of it."""
     import onnxruntime
 
@@ -51,7 +51,7 @@ def in_onnxruntime(path: Path, images: Sequence[Tensor]) -> Iterator[Found]:
         yield boxes, scores, labels
 
 
-def compare(detector: Any, expected: Sequence[Found], answers: Sequence[Found]) -> Agreement:
+def compare(detector: Any, expected: Sequence[Detections], answers: Sequence[Detections]) -> Agreement:
     """Torch's answers beside the graph's. Raises ModelError where a detection of one has no like in the other's."""
     boxes, scores, number = [0.0], [0.0], 0
     for ours, theirs in zip(expected, answers, strict=True):
@@ -78,7 +78,7 @@ def _sure(scores: NDArray[Any], config: dict[str, Any], *, centerness: bool) -> 
     return float(max(scores.min() if full else 0.0, threshold) + SCORE_TOLERANCE)
 
 
-def _nearest(one: Found, other: Found) -> tuple[NDArray[Any], NDArray[Any]]:
+def _nearest(one: Detections, other: Detections) -> tuple[NDArray[Any], NDArray[Any]]:
     """For each detection of `one` the gaps in box (pixels) and score to the most similar of its class in `other`."""
     if not len(one[1]) or not len(other[1]):
         return np.full(len(one[1]), np.inf), np.full(len(one[1]), np.inf)

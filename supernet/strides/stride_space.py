@@ -16,11 +16,11 @@ from supernet.cost import Cost, total
 from supernet.errors import SpaceError
 from supernet.space import METRICS, Budget, Genome
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
-from supernet.strides.counting.joint_window import JointWindow
+from supernet.strides.counting.cost_interval import CostInterval
+from supernet.strides.counting.joint_interval import JointInterval
 from supernet.strides.counting.path_neighbours import Neighbours, Pool
 from supernet.strides.counting.path_rules import COUNT, Bools, Ints
 from supernet.strides.counting.path_table import FAR
-from supernet.strides.counting.path_window import Window
 from supernet.strides.counting.stride_tables import StrideTables
 from supernet.strides.first_stage_cost import STEM_CHANNELS, PathStart, path_parts, stem_start
 from supernet.strides.fpn_points import fpn_paths, ssd_paths
@@ -213,8 +213,8 @@ class StrideSpace:
     def cost_range(self, metric: str = "macs") -> tuple[int, int]:
         """What the cheapest and the dearest architecture of the space cost, inside a budget or not."""
         self._check_metrics(metric)
-        _, least = self._tables.window(metric, 0, -1).nearest()
-        most, _ = self._tables.window(metric, FAR, FAR).nearest()
+        _, least = self._tables.interval(metric, 0, -1).nearest()
+        most, _ = self._tables.interval(metric, FAR, FAR).nearest()
         assert least is not None, "a space holds at least one architecture"
         assert most is not None, "a space holds at least one architecture"
         return least, most
@@ -230,9 +230,9 @@ class StrideSpace:
         """
         if budget is not None:
             self._check_metrics(budget.metric, *(other.metric for other in budget.also))
-            window = self._tables.window(budget.metric, budget.low, budget.high)
-            return self._joint_of(window, budget.also).total if budget.also else window.total
-        return self._joint.total if self._rest else self._window.total
+            interval = self._tables.interval(budget.metric, budget.low, budget.high)
+            return self._joint_of(interval, budget.also).total if budget.also else interval.total
+        return self._joint.total if self._rest else self._interval.total
 
     @property
     def counted(self) -> str:
@@ -247,7 +247,7 @@ class StrideSpace:
         """
         if sampling not in SAMPLINGS:
             raise SpaceError(f"sampling must be one of {', '.join(SAMPLINGS)}, but got {sampling!r}.")
-        draw = self._window.draw if sampling == "uniform" else self._window.walk
+        draw = self._interval.draw if sampling == "uniform" else self._interval.walk
         if not self._rest:
             return draw(rng)
         return self._joint.draw(rng) if sampling == "uniform" else self._joint.until_kept(lambda: draw(rng))
@@ -260,7 +260,7 @@ class StrideSpace:
         known = all(0 <= gene < size for gene, size in zip(prefix, self.cardinalities, strict=False))
         if not known or len(prefix) >= len(self.cardinalities):
             return ()
-        return self._window.allowed(prefix)
+        return self._interval.allowed(prefix)
 
     def neighbour(
         self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator
@@ -280,7 +280,7 @@ class StrideSpace:
     @cached_property
     def _pool(self) -> Callable[[tuple[Genome, ...], str, int], Pool]:
         """Neighbourhoods; whoever draws from one often draws again, so the last are kept."""
-        neighbours = Neighbours(self._window)
+        neighbours = Neighbours(self._interval)
 
         @lru_cache(maxsize=1024)
         def pool(parents: tuple[Genome, ...], section: str, radius: int) -> Pool:
@@ -309,7 +309,7 @@ class StrideSpace:
     def within(self, budget: Budget) -> Self:
         """This space inside `budget` (in place of an earlier one). Raises SpaceError where that is empty.
 
-        Of several budgets the first is counted in the tables, the others are checked (`JointWindow`).
+        Of several budgets the first is counted in the tables, the others are checked (`JointInterval`).
         """
         bounded = type(self)(**self.config)
         bounded._bind(budget)
@@ -319,8 +319,8 @@ class StrideSpace:
         self.budget = budget
         self._check_metrics(budget.metric, *(other.metric for other in budget.also))
         self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
-        if self._window.total == 0:
-            nearest = " and ".join(f"{cost:,}" for cost in self._window.nearest() if cost is not None)
+        if self._interval.total == 0:
+            nearest = " and ".join(f"{cost:,}" for cost in self._interval.nearest() if cost is not None)
             raise SpaceError(
                 f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
                 f"Widen the tolerance or move the target."
@@ -367,15 +367,15 @@ class StrideSpace:
         return self.decode(genomes[distance.argmin()].tolist())
 
     @cached_property
-    def _window(self) -> Window:
-        return self._tables.window(*self._bounds)
+    def _interval(self) -> CostInterval:
+        return self._tables.interval(*self._bounds)
 
     @cached_property
-    def _joint(self) -> JointWindow:
-        return self._joint_of(self._window, self._rest)
+    def _joint(self) -> JointInterval:
+        return self._joint_of(self._interval, self._rest)
 
-    def _joint_of(self, window: Window, rest: tuple[Budget, ...]) -> JointWindow:
-        return JointWindow(window, rest, self._tables.costs_by_metric)
+    def _joint_of(self, interval: CostInterval, rest: tuple[Budget, ...]) -> JointInterval:
+        return JointInterval(interval, rest, self._tables.costs_by_metric)
 
 
 def _again(kind: type[StrideSpace], config: dict[str, Any], budget: Budget | None) -> StrideSpace:

@@ -1,6 +1,6 @@
-"""Children of one parent (mutation) or two (crossover), drawn uniformly from those that a window holds.
+"""Children of one parent (mutation) or two (crossover), drawn uniformly from those that an interval holds.
 
-The choices of heads are listed, and so are the paths where the window has few. Where it has many, "is a child" is
+The choices of heads are listed, and so are the paths where the interval has few. Where it has many, "is a child" is
 a small automaton over the genes that runs beside the rules: a few thousand children are listed, more of them
 counted in a path table of their own.
 """
@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
+from supernet.strides.counting.cost_interval import CostInterval, Genome
 from supernet.strides.counting.path_rules import START, Bools, Genes, Ints, code_of
-from supernet.strides.counting.path_table import PathTable, Restriction
-from supernet.strides.counting.path_window import Genome, Window
+from supernet.strides.counting.path_table import Automaton, PathTable
 
-WHOLE = 20_000  # paths of a window with the same heads that are listed once and searched for each neighbourhood
+WHOLE = 20_000  # paths of an interval with the same heads that are listed once and searched for each neighbourhood
 LISTED = 4096  # partial paths that are listed for one neighbourhood; beyond, a table takes some milliseconds
 
 
@@ -52,15 +52,15 @@ class Listed:
 
 
 class Neighbours:
-    """The neighbourhoods of a window's architectures."""
+    """The neighbourhoods of an interval's architectures."""
 
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self._paths = lru_cache(128)(lambda code: window.paths(code, WHOLE))
+    def __init__(self, interval: CostInterval) -> None:
+        self.interval = interval
+        self._paths = lru_cache(128)(lambda code: interval.paths(code, WHOLE))
 
     def pool(self, parents: Sequence[Genome], section: str, radius: int) -> Pool:
         """The children that vary in `section`, the rest being the first parent's."""
-        depth = self.window.table.depth
+        depth = self.interval.table.depth
         paths, tails = [p[:depth] for p in parents], [p[depth:] for p in parents]
         if section == "heads":
             return self._heads_pool(paths[0], tails, paths[-1] != paths[0], radius)
@@ -68,7 +68,7 @@ class Neighbours:
 
     def _encoder_pool(self, paths: list[Genome], tail: Genome, second_too: bool, radius: int) -> Pool:
         """Children by path. second_too: whether the second parent's path is one: its heads are other ones."""
-        heads, code = self.window.heads, code_of(tail)
+        heads, code = self.interval.heads, code_of(tail)
         if not heads.allowed[code]:
             return Listed(heads.genes[:0], heads.genes[:0])
         whole = self._paths(code)
@@ -77,36 +77,36 @@ class Neighbours:
         return Listed(whole[are_children(whole, paths, radius, second_too)], heads.genes[code : code + 1])
 
     def _counted_pool(self, paths: list[Genome], code: int, second_too: bool, radius: int) -> Pool:
-        """The same for the heads of `code` where the window has many paths."""
-        window, heads = self.window, self.window.heads
-        fixed = window.table.rules.stem[window.metric] + int(heads.cost[window.metric][code])
-        bounds, needs = (window.low - fixed, window.high - fixed), int(heads.needs[code])
+        """The same for the heads of `code` where the interval has many paths."""
+        interval, heads = self.interval, self.interval.heads
+        fixed = interval.table.rules.stem[interval.metric] + int(heads.cost[interval.metric][code])
+        bounds, needs = (interval.low - fixed, interval.high - fixed), int(heads.needs[code])
         if len(paths) == 1:
-            restriction = mutations(paths[0], radius)
+            automaton = mutations(paths[0], radius)
         else:
-            restriction = crossovers(paths[0], paths[1], radius, second_too=second_too)
-        listed = wanted_paths(window, restriction, bounds, needs)
+            automaton = crossovers(paths[0], paths[1], radius, second_too=second_too)
+        listed = wanted_paths(interval, automaton, bounds, needs)
         if listed is not None:
             return Listed(listed, heads.genes[code : code + 1])
-        part = PathTable(window.table.costs, restriction, bounds=bounds, needs=needs)
-        return Window(part, heads, window.low, window.high, np.array([code]))
+        part = PathTable(interval.table.costs, automaton, bounds=bounds, needs=needs)
+        return CostInterval(part, heads, interval.low, interval.high, np.array([code]))
 
     def _heads_pool(self, path: Genome, tails: list[Genome], second_too: bool, radius: int) -> Pool:
         """Children by heads. second_too: whether the second parent's heads are one: its path is another."""
-        choices = self.window.heads.genes[self.window.heads_for(path)]
+        choices = self.interval.heads.genes[self.interval.heads_for(path)]
         return Listed(np.array([path]), choices[are_children(choices, tails, radius, second_too)])
 
 
-def wanted_paths(window: Window, restriction: Restriction, bounds: tuple[int, int], needs: int) -> Genes | None:
-    """All paths [n, N] that `restriction` wants and the rules and `bounds` allow; None where they are many.
+def wanted_paths(interval: CostInterval, automaton: Automaton, bounds: tuple[int, int], needs: int) -> Genes | None:
+    """All paths [n, N] that `automaton` wants and the rules and `bounds` allow; None where they are many.
 
     bounds: of the cost without stem and heads. needs: mask of the levels that the heads read.
     """
-    rules, metric = window.table.rules, window.metric
+    rules, metric = interval.table.rules, interval.metric
     follow, step = rules.follow, rules.step[metric]
-    state, tag, cost = np.array([START]), np.array([restriction.first]), np.zeros(1, np.int64)
-    paths = np.empty((1, len(restriction.follow)), np.int8)
-    for block, tag_after in enumerate(restriction.follow):  # [T, 3]
+    state, tag, cost = np.array([START]), np.array([automaton.first]), np.zeros(1, np.int64)
+    paths = np.empty((1, len(automaton.follow)), np.int8)
+    for block, tag_after in enumerate(automaton.follow):  # [T, 3]
         moves = follow[state]  # [n, 3]
         tags = tag_after[tag]
         rows, genes = np.nonzero((moves != rules.dead) & (tags >= 0))
@@ -116,21 +116,21 @@ def wanted_paths(window: Window, restriction: Restriction, bounds: tuple[int, in
         state, tag, paths = moves[rows, genes], tags[rows, genes], paths[rows]
         paths[:, block] = genes
     cost += rules.finish[metric][state]
-    wanted = restriction.accept[tag] & rules.serves(state, needs)
+    wanted = automaton.accept[tag] & rules.serves(state, needs)
     wanted &= (bounds[0] <= cost) & (cost <= bounds[1])
     chosen: Genes = paths[wanted]
     return chosen
 
 
-def mutations(parent: Sequence[int], radius: int) -> Restriction:
+def mutations(parent: Sequence[int], radius: int) -> Automaton:
     """Paths that differ from `parent` in 1 to `radius` genes; the tag is how many differ so far."""
     tags = np.arange(radius + 1)
     differs = np.arange(3) != np.array(parent)[:, None]  # [N, 3]
     after = tags[:, None] + differs[:, None, :]  # [N, T, 3]
-    return Restriction(np.where(after > radius, -1, after), tags > 0)
+    return Automaton(np.where(after > radius, -1, after), tags > 0)
 
 
-def crossovers(first: Sequence[int], second: Sequence[int], radius: int, *, second_too: bool) -> Restriction:
+def crossovers(first: Sequence[int], second: Sequence[int], radius: int, *, second_too: bool) -> Automaton:
     """Paths with every gene from either parent but for at most `radius` free ones, and not `first` itself.
 
     second_too: whether the path of `second` is wanted. The tag is 4 * (free genes so far) + 2 * (all as in
@@ -144,7 +144,7 @@ def crossovers(first: Sequence[int], second: Sequence[int], radius: int, *, seco
     same_second = (tags % 2 == 1) & as_second[:, None, :]
     after = 4 * free + 2 * same_first + same_second
     accept = (tags // 2 % 2 == 0) & ((tags % 2 == 0) | second_too)
-    return Restriction(np.where(free > radius, -1, after), accept[:, 0], first=3)
+    return Automaton(np.where(free > radius, -1, after), accept[:, 0], first=3)
 
 
 def are_children(rows: Genes | Ints, parents: Sequence[Genome], radius: int, second_too: bool) -> Bools:

@@ -20,7 +20,7 @@ FAR = 2**61  # more than anything costs
 
 
 @dataclass(frozen=True)
-class Restriction:
+class Automaton:
     """Which genes are asked for, as a second small automaton over T tags that runs beside the rules.
 
     follow [N, T, 3]: the tag after gene g of block n, -1 where that is not wanted. accept [T]: tags to end
@@ -32,9 +32,9 @@ class Restriction:
     first: int = 0
 
 
-def everything(depth: int) -> Restriction:
-    """No restriction."""
-    return Restriction(np.zeros((depth, 1, 3), np.int64), np.ones(1, np.bool_))
+def everything(depth: int) -> Automaton:
+    """Every gene is wanted."""
+    return Automaton(np.zeros((depth, 1, 3), np.int64), np.ones(1, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class UnitCosts:
         self.step, self.finish = step // self.unit, finish // self.unit
         self.span = int(self.to_go(everything(depth), None, np.max, -FAR)[0][START, 0]) + 2
 
-    def to_go(self, restriction: Restriction, needs: int | None, pick: Callable[..., Ints], never: int) -> list[Ints]:
+    def to_go(self, automaton: Automaton, needs: int | None, pick: Callable[..., Ints], never: int) -> list[Ints]:
         """[N + 1][S + 1, T]: the least or most that a wanted path can still cost after n blocks, by state and tag.
 
         needs: mask of the levels that its heads read; None: any heads or none. pick: np.min or np.max. never: where no
@@ -73,8 +73,8 @@ class UnitCosts:
         """
         rules, states = self.rules, np.arange(self.rules.dead + 1)
         ready = (states != rules.dead) & (True if needs is None else rules.serves(states, needs))
-        costs = [np.where(ready[:, None] & restriction.accept, self.finish[:, None], never)]
-        for tag_after in restriction.follow[::-1]:  # [T, 3]
+        costs = [np.where(ready[:, None] & automaton.accept, self.finish[:, None], never)]
+        for tag_after in automaton.follow[::-1]:  # [T, 3]
             after = costs[-1][rules.follow[:, None], tag_after] + self.step[:, None]  # [S + 1, T, 3]
             costs.append(pick(np.where(tag_after < 0, never, after), axis=2))
         return costs[::-1]
@@ -89,24 +89,24 @@ class PathTable:
     """
 
     def __init__(
-        self, costs: UnitCosts, restriction: Restriction, *, bounds: tuple[int, int] | None = None, needs: int = 0
+        self, costs: UnitCosts, automaton: Automaton, *, bounds: tuple[int, int] | None = None, needs: int = 0
     ) -> None:
         self.costs, self.rules = costs, costs.rules
         self.unit, self.span = costs.unit, costs.span
-        self.restriction = restriction
-        self.depth, self.tags, _ = restriction.follow.shape
+        self.automaton = automaton
+        self.depth, self.tags, _ = automaton.follow.shape
         assert (self.rules.dead + 1) * self.tags * self.span < 2**63, "keys must fit 64 bits"
         rooms = [None] * self.depth if bounds is None else self._rooms(bounds, needs)
         edges = np.zeros(2, np.int32), np.empty(0, np.int32), np.empty(0, np.int8)
-        self.layers = [Layer(np.array([restriction.first * self.span]), np.ones(1, np.int64), *edges)]
+        self.layers = [Layer(np.array([automaton.first * self.span]), np.ones(1, np.int64), *edges)]
         for block, room in enumerate(rooms):
             self.layers.append(self._next(block, room))
 
     def _rooms(self, bounds: tuple[int, int], needs: int) -> list[tuple[Ints, Ints]]:
         """For each block: what a path may have cost after it, from and to, by state and tag [S + 1, T]."""
         low, high = -(-bounds[0] // self.unit), bounds[1] // self.unit
-        least = self.costs.to_go(self.restriction, needs, np.min, FAR)
-        most = self.costs.to_go(self.restriction, needs, np.max, -FAR)
+        least = self.costs.to_go(self.automaton, needs, np.min, FAR)
+        most = self.costs.to_go(self.automaton, needs, np.max, -FAR)
         return [(low - dear, high - cheap) for dear, cheap in zip(most[1:], least[1:], strict=True)]
 
     def _next(self, block: int, room: tuple[Ints, Ints] | None) -> Layer:
@@ -115,14 +115,14 @@ class PathTable:
         code, cost = np.divmod(before.keys, self.span)
         state, tag = np.divmod(code, self.tags)
         state_after = self.rules.follow[state]  # [F, 3]
-        tag_after = self.restriction.follow[block, tag]
+        tag_after = self.automaton.follow[block, tag]
         cost_after = cost[:, None] + self.costs.step[state]
         wanted = (state_after != self.rules.dead) & (tag_after >= 0)
         if room is not None:
             lowest, highest = room
             wanted &= (lowest[state_after, tag_after] <= cost_after) & (cost_after <= highest[state_after, tag_after])
         if block == self.depth - 1:
-            wanted &= self.restriction.accept[tag_after]
+            wanted &= self.automaton.accept[tag_after]
             cost_after += self.costs.finish[state_after]
         keys = (state_after * self.tags + tag_after) * self.span + cost_after
         parents, genes = np.nonzero(wanted)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
+from supernet.strides.counting.cost_interval import CostInterval
 from supernet.strides.counting.path_rules import (
     COUNT,
     Bools,
@@ -19,7 +20,6 @@ from supernet.strides.counting.path_rules import (
     path_rules,
 )
 from supernet.strides.counting.path_table import PathTable, UnitCosts, everything
-from supernet.strides.counting.path_window import Window
 from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.latency_parts import Parts
 
@@ -65,10 +65,10 @@ class StrideTables:
             latency=self.latency,
         )
 
-    def window(self, metric: str, low: int, high: int) -> Window:
+    def interval(self, metric: str, low: int, high: int) -> CostInterval:
         """The architectures that cost low..high."""
         table = _path_table(self._path_settings, self.depth, metric)
-        return Window(table, self.heads, low, high)
+        return CostInterval(table, self.heads, low, high)
 
     def is_genome(self, genome: Sequence[int]) -> bool:
         """Whether there are N genes in 0..2 and then five in 0..4."""

@@ -101,7 +101,7 @@ def test_detections_on_features_lie_where_those_on_pixels_lie(detector, splits, 
 def test_the_training_loop_runs_on_features_as_it_is(splits, cache):
     model, data = detector_of(splits), CachedDataset(splits.train, cache)
     before = model.encoder.first.weight.clone()
-    training = Training(Schedule(steps=3, batch=4, lr=0.01), seed=0, stage="test", hardware=HARDWARE)
+    training = Training(schedule=Schedule(steps=3, batch=4, lr=0.01), seed=0, stage="test", hardware=HARDWARE)
     train(model, Batches(data, 4, seed=0), training)
     assert torch.equal(model.encoder.first.weight, before)
     assert model.encoder.groups[0].weight.grad is not None

@@ -7,7 +7,7 @@ from enumeration import assert_uniform, every_draw, small_space, valid_genomes
 from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget
-from supernet.strides.counting import joint_window, path_neighbours
+from supernet.strides.counting import joint_interval, path_neighbours
 
 FEW_PARAMS = Budget("params", 23_900, mode="ceiling")
 BOTH = Budget("macs", 22_000_000, 0.05, also=(FEW_PARAMS,))
@@ -16,7 +16,7 @@ BOTH = Budget("macs", 22_000_000, 0.05, also=(FEW_PARAMS,))
 @pytest.fixture(params=["listed", "rejected"])
 def space(request, monkeypatch):
     if request.param == "rejected":
-        monkeypatch.setattr(joint_window, "LISTED", 0)
+        monkeypatch.setattr(joint_interval, "LISTED", 0)
         monkeypatch.setattr(path_neighbours, "WHOLE", -1)
         monkeypatch.setattr(path_neighbours, "LISTED", -1)
     return small_space(depth=4).within(BOTH)
@@ -54,7 +54,7 @@ def test_the_count_is_exact_where_it_can_be_listed():
 
 
 def test_a_count_that_is_estimated_says_so_and_is_near(monkeypatch):
-    monkeypatch.setattr(joint_window, "LISTED", 0)
+    monkeypatch.setattr(joint_interval, "LISTED", 0)
     space = small_space(depth=4).within(BOTH)
     assert "20,000 draws" in space.counted
     assert space.count() == pytest.approx(len(members()), rel=0.1)
@@ -84,7 +84,7 @@ def test_every_listed_child_that_keeps_both_is_drawn_once():
 
 @pytest.mark.parametrize("listed", [0, 300_000])
 def test_budgets_that_exclude_each_other_are_refused_with_what_there_is(monkeypatch, listed):
-    monkeypatch.setattr(joint_window, "LISTED", listed)
+    monkeypatch.setattr(joint_interval, "LISTED", listed)
     with pytest.raises(SpaceError, match=r"macs in 20,900,000..23,100,000 have params in \d"):
         small_space(depth=4).within(Budget("macs", 22_000_000, 0.05, also=(Budget("params", 10**9),)))
 

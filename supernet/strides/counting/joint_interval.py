@@ -1,6 +1,6 @@
-"""Architectures of a window that keep further budgets too: the window counts one metric exactly, the rest is checked.
+"""Architectures of an interval that keep further budgets too: one metric is counted exactly, the rest is checked.
 
-Few architectures are listed, checked and drawn from: exact in every way. Of many, draws from the window are checked:
+Few architectures are listed, checked and drawn from: exact in every way. Of many, draws from the interval are checked:
 still exactly uniform, but each takes a few tries, and the count is an estimate.
 """
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from supernet.errors import SpaceError
 from supernet.space import Budget
+from supernet.strides.counting.cost_interval import CostInterval, Genome
 from supernet.strides.counting.path_neighbours import Listed, Pool
 from supernet.strides.counting.path_rules import Bools, Ints
-from supernet.strides.counting.path_window import Genome, Window
 
-LISTED = 300_000  # architectures of a window that are listed (a second)
-PROBES = 20_000  # draws that estimate which part of a larger window keeps the rest
+LISTED = 300_000  # architectures of an interval that are listed (a second)
+PROBES = 20_000  # draws that estimate which part of a larger interval keeps the rest
 TRIES = 100_000  # draws after which the rest counts as impossible
 CHILD_TRIES = 200  # the same for a child
 
@@ -24,21 +24,21 @@ Costs = Callable[[Ints], dict[str, Ints]]
 """Costs [n] of genomes [n, N + 5] by metric."""
 
 
-class JointWindow:
-    """The architectures of `window` that also keep `rest`. Raises SpaceError where none is found.
+class JointInterval:
+    """The architectures of `interval` that also keep `rest`. Raises SpaceError where none is found.
 
     total: how many; exact if `exact`, else estimated from PROBES draws.
     """
 
-    def __init__(self, window: Window, rest: tuple[Budget, ...], costs: Costs) -> None:
-        self.window, self.rest, self._costs = window, rest, costs
-        self.exact = window.total <= LISTED
-        seen = listed_genomes(window) if self.exact else self._probes
+    def __init__(self, interval: CostInterval, rest: tuple[Budget, ...], costs: Costs) -> None:
+        self.interval, self.rest, self._costs = interval, rest, costs
+        self.exact = interval.total <= LISTED
+        seen = listed_genomes(interval) if self.exact else self._probes
         keeps = self.keeps(seen)
         if not keeps.any():
             raise SpaceError(self._nothing(seen))
         self._members = seen[keeps] if self.exact else None
-        self.total = int(keeps.sum()) if self.exact else round(window.total * keeps.mean())
+        self.total = int(keeps.sum()) if self.exact else round(interval.total * keeps.mean())
 
     @property
     def counted(self) -> str:
@@ -57,7 +57,7 @@ class JointWindow:
         """One architecture, each with the same probability. Raises SpaceError after TRIES in vain."""
         if self._members is not None:
             return tuple(self._members[int(rng.integers(len(self._members)))].tolist())
-        return self.until_kept(lambda: self.window.draw(rng))
+        return self.until_kept(lambda: self.interval.draw(rng))
 
     def until_kept(self, draw: Callable[[], Genome]) -> Genome:
         """The first of at most TRIES draws that keeps the rest. Raises SpaceError where none does."""
@@ -74,14 +74,14 @@ class JointWindow:
     @cached_property
     def _probes(self) -> Ints:
         rng = np.random.default_rng(0)
-        return np.array([self.window.draw(rng) for _ in range(PROBES)])
+        return np.array([self.interval.draw(rng) for _ in range(PROBES)])
 
     def _nothing(self, seen: Ints) -> str:
         costs = self._costs(seen)
         ranges = (f"{b.metric} in {costs[b.metric].min():,}..{costs[b.metric].max():,}" for b in self.rest)
-        window, rest = self.window, " and ".join(map(str, self.rest))
+        interval, rest = self.interval, " and ".join(map(str, self.rest))
         which = f"{'All ' if self.exact else ''}{len(seen):,} {'architectures' if self.exact else 'draws'} with "
-        which += f"{window.metric} in {window.low:,}..{window.high:,}"
+        which += f"{interval.metric} in {interval.low:,}..{interval.high:,}"
         return f"No architecture was found that has {rest}. {which} have {', '.join(ranges)}: move a budget."
 
 
@@ -96,7 +96,7 @@ class Checked:
 
         def child() -> Genome:
             drawn = self._pool.draw(rng)
-            assert drawn is not None, "a window that is not empty has a child"
+            assert drawn is not None, "an interval that is not empty has a child"
             return drawn
 
         return first_kept(child, self._keeps, CHILD_TRIES)
@@ -115,12 +115,12 @@ def first_kept(draw: Callable[[], Genome], keeps: Callable[[Ints], Bools], tries
     return None
 
 
-def listed_genomes(window: Window) -> Ints:
-    """Every architecture [n, N + 5] of a window of at most LISTED."""
-    parts = [np.empty((0, window.table.depth + window.heads.genes.shape[1]), np.int64)]
-    for code in window.codes.tolist():
-        paths = window.paths(code, LISTED)
+def listed_genomes(interval: CostInterval) -> Ints:
+    """Every architecture [n, N + 5] of an interval of at most LISTED."""
+    parts = [np.empty((0, interval.table.depth + interval.heads.genes.shape[1]), np.int64)]
+    for code in interval.codes.tolist():
+        paths = interval.paths(code, LISTED)
         assert paths is not None, "a part is no larger than the whole"
-        heads = np.broadcast_to(window.heads.genes[code], (len(paths), window.heads.genes.shape[1]))
+        heads = np.broadcast_to(interval.heads.genes[code], (len(paths), interval.heads.genes.shape[1]))
         parts.append(np.hstack((paths, heads)))
     return np.concatenate(parts)

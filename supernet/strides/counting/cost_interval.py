@@ -1,6 +1,6 @@
 """The architectures of a path table whose total cost lies between two bounds: how many, which, one at random.
 
-A path table counts encoders; an architecture adds heads that the encoder serves. A window pairs the final
+A path table counts encoders; an architecture adds heads that the encoder serves. A interval pairs the final
 states of the table with the choices of heads and keeps, of each pair, the paths that leave the total cost
 inside the bounds.
 """
@@ -19,7 +19,7 @@ from supernet.strides.counting.path_table import FAR, PathTable, as_view, ranges
 Genome = tuple[int, ...]
 
 
-class Window:
+class CostInterval:
     """Architectures of `table` with heads among `codes` that cost low..high, both inclusive.
 
     codes [K]: rows of `heads` to choose from. `total` is the exact number of architectures inside.
@@ -57,7 +57,7 @@ class Window:
         return self.table.rules.serves(states, self.heads.needs[self.codes])
 
     def draw(self, rng: np.random.Generator) -> Genome:
-        """One architecture, each with the same probability. The window must not be empty."""
+        """One architecture, each with the same probability. The interval must not be empty."""
         number = int(rng.integers(self.total))
         pair = bisect_right(self._ends, number)
         number += self._starts[pair] - (self._ends[pair - 1] if pair else 0)
@@ -86,7 +86,7 @@ class Window:
         return (*path, *self.heads.lists[codes[int(rng.integers(len(codes)))]])
 
     def nearest(self) -> tuple[int | None, int | None]:
-        """The largest cost below the window and the smallest above it, None where there is none."""
+        """The largest cost below the interval and the smallest above it, None where there is none."""
         table, keys = self.table, self.table.layers[-1].keys
         first, after = self._pairs
         finals = np.unique(keys // table.span)
@@ -120,7 +120,7 @@ class Window:
 
     @cached_property
     def _alive(self) -> list[Bools]:
-        """For each layer, the nodes from which the window can be reached."""
+        """For each layer, the nodes from which the interval can be reached."""
         first, after = self._pairs
         layers = self.table.layers
         inside = np.zeros(len(layers[-1].keys) + 1, np.int64)
