@@ -30,7 +30,8 @@ def main(call: Call) -> int:
     path, setup = Path(call.positionals[0]), setup_of(call.words)
     model = load(path)
     sides = {"short_side": model.config["short_side"], "long_side": model.config["long_side"]}
-    settings = replace(setup.data, **sides, masks=model.config.get("mask", False))
+    white = setup.data.white or model.meta.get("white")  # 16-bit images are read as in training
+    settings = replace(setup.data, **sides, white=white, masks=model.config.get("mask", False))
     split = open_split(settings, "val", seed=setup.seed)
     _same_classes(model.meta, split.classes)
     hardware = setup.hardware.for_training()

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from msnas.call import Call
-from msnas.data.images import ImageError, read_upright
+from msnas.data.images import ImageError, Reading, read_upright
 from msnas.data.segmentation import encode
 from msnas.drawings.detections import draw_detections
 from msnas.engine.devices import Hardware, to_device
@@ -129,10 +129,11 @@ def _predict(model: Any, found: Sequence[Picture], out: Path, *, score: float, h
     images: list[Record] = []
     unreadable: list[Record] = []
     draws = out.suffix != ".json"
+    reading = Reading(white=model.meta.get("white"))
     with Progress("predict", len(found)) as progress:
         for number, image in enumerate(found, start=1):
             try:
-                pixels = read_upright(image.path)
+                pixels = read_upright(image.path, reading)
             except ImageError as error:
                 unreadable.append({"file": image.name, "reason": str(error)})
             else:

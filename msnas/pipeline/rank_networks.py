@@ -128,7 +128,7 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     """Everything that is not known yet of these networks: scores, trainings, then their results."""
     setup = run.setup
     hardware = setup.hardware.for_training()
-    splits = prepared(setup, setup.splits(), hardware)
+    splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Networks need images to be scored on, but search_val is empty; add training images.")
     record_environment(run, command, describe(hardware))

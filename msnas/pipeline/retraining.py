@@ -45,7 +45,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     hardware = setup.hardware.for_training()
-    splits = prepared(setup, setup.splits(scoring=False), hardware)
+    splits = prepared(setup, run.splits(scoring=False, writes=group.writes), hardware)
     entries = list(_entries(run, splits.train.classes))
     if group.writes:
         record_environment(run, command, describe(hardware))

@@ -41,7 +41,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         evaluated = f"{done['evaluated']} evaluations"
         return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
     hardware = setup.hardware.for_candidates()
-    splits = prepared(setup, setup.splits(), hardware)
+    splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     _refuse_reported_split(splits.search_val, splits.val)

@@ -107,6 +107,7 @@ def _save(
         "category_ids": list(splits.train.category_ids),
         "name": entry.name,
         "architecture": entry.architecture,
+        "white": splits.train.white,
     }
     model_file.save(folder, model, meta)
     write_text(folder / DETECTIONS, json.dumps(result.detections))

@@ -38,7 +38,7 @@ def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> s
         trained_before = f"The {pretraining} of run {run.name} is trained ({done['steps']} steps)"
         return f"{trained_before}. Next: msnas search run={run.name}"
     hardware = setup.hardware.for_training()
-    splits = prepared(setup, setup.splits(), hardware)
+    splits = prepared(setup, run.splits(writes=group.writes), hardware)
     seed = derive(setup.seed, STAGE)
     schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)
     batches = batches_of(

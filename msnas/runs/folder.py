@@ -21,6 +21,7 @@ from msnas.files import read_json, write_json, write_text
 ROOT = "runs"  # as conf/config.yaml has it
 WORDS, CONFIG = "words.json", "config.yaml"  # the user's own words, and all options that follow from them
 ENVIRONMENT, REPORT, LOCK = "environment.json", "report.html", ".lock"
+DATA = "data.json"  # what the data set held when the first stage read it
 # Of a stage's folder
 DONE, RESULT, STATUS, TABLE, METRICS = "done.json", "result.json", "status.json", "table.json", "metrics.jsonl"
 WEIGHTS, DETECTIONS = "weights.safetensors", "detections.json"

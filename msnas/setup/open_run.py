@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from omegaconf import DictConfig
 
@@ -19,10 +19,15 @@ from msnas.config.stored import (
     stored_config,
     stored_words,
 )
+from msnas.data.digest import digest_change
 from msnas.errors import RunError
-from msnas.runs.folder import CONFIG, WORDS, Run, newest, next_folder
+from msnas.files import read_json, write_json
+from msnas.runs.folder import CONFIG, DATA, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
 from msnas.setup.setup import Setup
+
+if TYPE_CHECKING:
+    from msnas.data.opening import Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,23 @@ class OpenRun(Run):
     """A run folder that a command works on, with what its configuration means."""
 
     setup: Setup
+
+    def splits(self, *, scoring: bool = True, writes: bool = True) -> "Splits":
+        """The data in its splits, as `Setup.splits`; the first stage keeps what it held, for the later ones.
+
+        writes: whether this process is the one that writes. Raises RunError where the data has changed since.
+        """
+        splits = self.setup.splits(scoring=scoring)
+        kept = read_json(self.folder / DATA)
+        if kept is None:
+            if writes:
+                write_json(self.folder / DATA, splits.digest)
+        elif change := digest_change(kept, splits.digest):
+            raise RunError(
+                f"All stages of run {self.name} must read the same data, but {change}; "
+                f"put the files back as they were, or start a new run with run=NAME."
+            )
+        return splits
 
 
 def setup_of(words: Sequence[str]) -> Setup:

@@ -126,3 +126,13 @@ def test_an_out_that_ends_in_json_is_a_coco_results_file(model, tmp_path, capsys
     assert "1 of other kinds left out. COCO results are in" in capsys.readouterr().out
     results = json.loads(out.read_text())
     assert {(item["image_id"], item["file_name"], len(item["bbox"])) for item in results} == {(1, "a.png", 4)}
+
+
+@pytest.mark.parametrize(("white", "brightest"), [(1023, 255), (None, 1023 >> 8)])
+def test_images_of_16_bits_are_read_as_in_training(tmp_path, white, brightest):
+    save(tmp_path / "model", make_detector(short_side=48, long_side=64), {**META, "white": white})
+    Image.fromarray(np.full((48, 64), 1023, np.uint16)).save(tmp_path / "deep.png")
+    out = tmp_path / "out"
+    words = [str(tmp_path / "deep.png"), str(out), "score=1.0", "hardware.train_threads=1"]
+    assert main(["predict", str(tmp_path / "model"), *words]) == 0
+    assert int(read_upright(out / "deep.png").max()) == brightest
