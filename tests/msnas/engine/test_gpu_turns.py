@@ -26,8 +26,15 @@ def started(action):
 
 
 def test_workers_share_a_gpu(tmp_path):
-    with turn(GPU, folder=tmp_path), turn(GPU, folder=tmp_path):
-        pass
+    inside = []
+
+    def work():
+        with turn(GPU, folder=tmp_path):
+            inside.append("second")
+
+    with turn(GPU, folder=tmp_path):
+        started(work).join(10)
+        assert inside == ["second"]
 
 
 def test_who_wants_to_be_alone_waits_for_those_that_work_and_is_before_newcomers(tmp_path):
