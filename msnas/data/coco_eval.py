@@ -1,11 +1,10 @@
-"""The twelve COCO numbers of a set of detections, by pycocotools or, where it is installed, by hotcoco (equal, faster).
+"""The twelve COCO numbers of a set of detections, by hotcoco: pycocotools' to the last bit, in a hundredth of the time.
 
 Both keep image and object ids in machine numbers, and pycocotools takes an object with id 0 for unmatched;
 so the evaluation runs on ids of its own (1, 2, 3, ...), and ids of any size and sign work.
 """
 
 import contextlib
-import importlib.util
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Kind = Literal["bbox", "segm"]
-Backend = Literal["auto", "pycocotools", "hotcoco"]
+Backend = Literal["hotcoco", "pycocotools"]
 NAMES = (
     "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -44,7 +43,7 @@ def evaluate(
     kind: Kind = "bbox",
     class_agnostic: bool = False,
     thresholds: Sequence[float] | None = None,
-    backend: Backend = "auto",
+    backend: Backend = "hotcoco",
 ) -> CocoScores:
     """Score COCO results against a pycocotools COCO object (see DetectionDataset.ground_truth).
 
@@ -121,7 +120,7 @@ def _dense(records: Sequence[dict[str, Any]], images: dict[int, int], classes: d
 
 def _toolkit(backend: Backend) -> Any:
     """A module with COCO and COCOeval."""
-    if backend == "hotcoco" or (backend == "auto" and importlib.util.find_spec("hotcoco") is not None):
+    if backend == "hotcoco":
         import hotcoco
 
         return hotcoco
