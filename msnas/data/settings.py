@@ -58,11 +58,11 @@ class DataSettings:
     folder. `~` is expanded in every path. short_side, long_side: pixels; an image is resized so that its short side is
     `short_side`, unless its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest
     factor on that size in training; crop: whether what that enlarged is cut to the size before. workers: threads that
-    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read. keep_empty:
-    whether images without boxes are trained on. selection: the share of search_val that is kept for the finalists.
-    group: a key of the image records; images of one value stay on one side of every split, and so do near copies
-    unless near_copies is false. repair_names, links: which image files are taken (see `images`). white: the value of
-    white in 16-bit images; None: see `depth`. pixel_limit: pixels that one image may have.
+    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read.
+    selection: the share of search_val that is kept for the finalists. group: a key of the image records; images of one
+    value stay on one side of every split, and so do near copies unless near_copies is false. repair_names,
+    links: which image files are taken (see `images`). white: the value of white in 16-bit images; None: see `depth`.
+    pixel_limit: pixels that one image may have.
     """
 
     name: str = "coco"
@@ -82,7 +82,6 @@ class DataSettings:
     workers: int = 4
     memory_limit: float = 2e9
     masks: bool = False
-    keep_empty: bool = True
     val_fraction: float = 0.2
     search_val: SearchVal = field(default_factory=SearchVal)
     selection: float = 0.0
@@ -112,7 +111,7 @@ class DataSettings:
         if self.white is not None:
             _integer("data.white", self.white, 1, 65535)
         _integer("data.pixel_limit", self.pixel_limit, 1)
-        for key in ("crop", "masks", "keep_empty", "near_copies", "repair_names", "links"):
+        for key in ("crop", "masks", "near_copies", "repair_names", "links"):
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
         files = (self.train_json, self.val_json, self.test_json)
