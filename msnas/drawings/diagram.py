@@ -4,7 +4,8 @@ What `architecture_drawing.py` draws, free of any drawing library; stages and la
 the groups of object sizes its Fig. 2b.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from msnas.drawings.palette import DASH
@@ -38,7 +39,8 @@ class Diagram:
     """One network. `path` and `laterals` hold (from, to) indices into `nodes`.
 
     features: stride -> index of the node whose output is read. stages: runs of nodes, (first, last).
-    extras: what costs MACs beside the nodes, such as the RPN, by name.
+    extras: what costs MACs beside the nodes, such as the RPN, by name. dead: the MACs of those that influence nothing,
+    by the node's column or the extra's name.
     """
 
     title: str
@@ -52,11 +54,21 @@ class Diagram:
     extras: dict[str, int]
     strides: tuple[int, ...]
     input_size: tuple[int, int]
+    dead: Mapping[int | str, int] = field(default_factory=dict)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the first stage: all nodes and extras."""
         return sum(node.macs for node in self.nodes) + sum(self.extras.values())
+
+    @property
+    def dead_macs(self) -> int:
+        """How many of them influence nothing."""
+        return sum(self.dead.values())
+
+    def is_dead(self, node: Node) -> bool:
+        """Whether no head reads what a node computes."""
+        return 0 < node.macs == self.dead.get(node.column)
 
     @property
     def columns(self) -> int:

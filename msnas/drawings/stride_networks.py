@@ -12,19 +12,21 @@ from typing import Protocol
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
 from msnas.drawings.stride_rows import draw_diagrams
-from supernet.cost import Cost, conv_cost, resnet_channels
+from supernet.cost import conv_cost, resnet_channels
 from supernet.strides.architecture import Architecture, Stage, stride_levels
+from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import (
     EXPANSIONS,
     RESNETS,
     STEM_CHANNELS,
+    PathStart,
     block_cost,
-    first_stage_parts,
     fpn_cost,
+    path_parts,
     rpn_head_cost,
     stem_cost,
+    stem_start,
 )
-from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 
 # What the paper counts at, and the images that it stands for.
@@ -46,6 +48,7 @@ class Space(Protocol):
     block: str
     channels: int
     base_stride: int
+    stem: int
     input_size: tuple[int, int]
 
 
@@ -90,15 +93,14 @@ def _title(item: Architecture | Fpn) -> str:
 
 
 def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:
-    base = space.base_stride
-    start, ended, parts = _start_of(space, architecture)
-    macs = {name: cost.macs for name, cost in parts.items()}
-    first = next(iter(macs))  # the stem, or the prefix as one box
-    nodes = [Node(first, 0, STEM, start or base, macs[first])]
-    for i, stride in enumerate(architecture.feature_strides(base, start=start), start=1):
-        own = macs[f"block {i}"] + macs.get(f"lateral {i}", 0)  # a lateral belongs to its source
-        nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, own))
-    stages = architecture.stages(base, start=start, ended=ended)
+    base, start = space.base_stride, _start_of(space)
+    shape = {name: getattr(space, name) for name in ("block", "channels", "base_stride", "input_size")}
+    macs = {name: cost.macs for name, cost in path_parts(architecture, start, **shape).items()}
+    dead = {name: cost.macs for name, cost in dead_parts(architecture, start, **shape).items()}
+    nodes = [Node(start.name, 0, STEM, start.stride, start.cost.macs)]  # the stem, or the prefix as one box
+    for i, stride in enumerate(architecture.feature_strides(base, start=start.stride), start=1):
+        nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, _block_macs(macs, i)))
+    stages = architecture.stages(base, start=start.stride, ended=dict(start.ended))
     sources = [(0 if stage.prefix else stage.lateral + 1, stage) for stage in stages if _adds(stage)]  # type: ignore[operator]
     sizes = object_sizes(len(architecture.heads), base_scale)
     return Diagram(
@@ -108,7 +110,7 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, base_sca
         path=tuple(pairwise(range(len(nodes)))),
         laterals=tuple((source, stage.last + 1) for source, stage in sources),
         stages=tuple((stage.first + 1, stage.last + 1) for stage in stages),
-        features={stride: block + 1 for stride, block in architecture.feature_blocks(base, start=start).items()},
+        features={s: block + 1 for s, block in architecture.feature_blocks(base, start=start.stride).items()},
         heads=tuple(Head(f"Head {i + 1}", sizes[i], i + 1, s) for i, s in enumerate(architecture.heads)),
         extras={
             "output convs": sum(value for name, value in macs.items() if name.startswith("output ")),
@@ -117,17 +119,20 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, base_sca
         },
         strides=stride_levels(base),
         input_size=space.input_size,
+        dead={node.column: _block_macs(dead, node.column) for node in nodes[1:]} | _prefix_laterals(dead),
     )
 
 
-def _start_of(space: Space, architecture: Architecture) -> tuple[int | None, tuple[int, ...], dict[str, Cost]]:
-    """Where a path begins (None: behind a stem), the strides at which a prefix's stages ended, and its parts' costs."""
-    if isinstance(space, PrefixSpace):
-        return space.start.stride, tuple(stride for stride, _ in space.start.ended), space.parts(architecture)
+def _start_of(space: Space) -> PathStart:
+    """What its paths begin from."""
     if isinstance(space, StrideSpace):
-        return None, (), space.parts(architecture)
-    shape = {"block": space.block, "channels": space.channels, "base_stride": space.base_stride}
-    return None, (), first_stage_parts(architecture, **shape, input_size=space.input_size)  # type: ignore[arg-type]
+        return space.start
+    return stem_start(space.base_stride, space.input_size, space.stem)
+
+
+def _block_macs(macs: dict[str, int], number: int) -> int:
+    """Of a block, and of the lateral that starts at it: each belongs to its source."""
+    return macs.get(f"block {number}", 0) + macs.get(f"lateral {number}", 0)
 
 
 def _adds(stage: Stage) -> bool:

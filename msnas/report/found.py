@@ -42,5 +42,6 @@ def _inline(name: str, write: Callable[[Path], None]) -> Any:
         text = path.read_text()
     text = text[text.index("<svg") :]
     for mark in ('id="', "#"):
-        text = text.replace(f"{mark}m", f"{mark}{name}-m").replace(f"{mark}p", f"{mark}{name}-p")
+        for kind in "mph":  # markers, paths, hatches; no colour begins so
+            text = text.replace(f"{mark}{kind}", f"{mark}{name}-{kind}")
     return Markup(text)

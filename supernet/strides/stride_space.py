@@ -22,6 +22,7 @@ from supernet.strides.counting.path_neighbours import Neighbours, Pool
 from supernet.strides.counting.path_rules import COUNT, Bools, Ints
 from supernet.strides.counting.path_table import FAR
 from supernet.strides.counting.stride_tables import StrideTables
+from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import STEM_CHANNELS, PathStart, path_parts, stem_start
 from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
@@ -198,13 +199,16 @@ class StrideSpace:
 
     def parts(self, architecture: Architecture) -> dict[str, Cost]:
         """Every part of a path with its cost, by the names of `supernet.strides.first_stage_cost.path_parts`."""
-        shape = {"block": self.block, "channels": self.channels, "base_stride": self.base_stride}
-        return path_parts(architecture, self.start, **shape, input_size=self.input_size)  # type: ignore[arg-type]
+        return path_parts(architecture, self.start, **self._shape)
 
     def dead_cost(self, architecture: Architecture) -> Cost:
-        """What dead blocks and the laterals of their stages take of its cost, for nothing."""
-        live = self.parts(architecture.live(self.base_stride, start=self.start.stride))
-        return total(cost for name, cost in self.parts(architecture).items() if name not in live)
+        """What dead blocks and the laterals that their stages owe take of its cost, for nothing."""
+        return total(dead_parts(architecture, self.start, **self._shape).values())
+
+    @property
+    def _shape(self) -> dict[str, Any]:
+        names = ("block", "channels", "base_stride", "input_size")
+        return {name: getattr(self, name) for name in names}
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
         """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule of the space."""

@@ -82,6 +82,10 @@ class PrefixFamily(StrideFamily):
         """First-stage cost of a path, its prefix included."""
         return self.space.cost(self.space.encode(architecture))
 
+    def dead_cost(self, architecture: Architecture) -> Cost:
+        """What of it influences nothing; laterals of the prefix that only dead blocks read among it."""
+        return self.space.dead_cost(architecture)
+
     # The baselines
 
     @cached_property

@@ -19,6 +19,7 @@ from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architecture, stride_levels
+from supernet.strides.dead_parts import dead_cost
 from supernet.strides.first_stage_cost import first_stage_cost, fpn_cost, scale_fpn
 from supernet.strides.stride_space import StrideSpace
 
@@ -116,6 +117,15 @@ class StrideFamily(OneSpaceFamily):
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path."""
         return first_stage_cost(architecture, **self._shape, input_size=self.space.input_size)
+
+    def dead_cost(self, architecture: Architecture) -> Cost:
+        """What of it influences nothing: blocks behind the last stage that a head reads, the lateral that it owes."""
+        return dead_cost(architecture, **self._shape, input_size=self.space.input_size)
+
+    def row(self, text: str) -> dict[str, Any]:
+        """The architecture's cost in the space, and `dead_macs`: how many of its MACs influence nothing."""
+        row, dead = super().row(text), self.dead_cost(self.parse(text))
+        return {"architecture": row["architecture"], "macs": row["macs"], "dead_macs": dead.macs, **row}
 
     @cached_property
     def baseline_shape(self) -> tuple[float, int]:

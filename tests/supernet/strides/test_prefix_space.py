@@ -106,6 +106,13 @@ def test_laterals_come_from_the_nearest_stage_of_blocks_or_prefix(text, laterals
     assert [name for name in parts if name.startswith("lateral")] == laterals
 
 
+def test_a_lateral_of_the_prefix_that_a_dead_block_adds_is_dead():
+    space = small_prefix()
+    path = space.parse("1,0.5,2,0.5,0.5|8,8,16,16,16")
+    parts = space.parts(path)
+    assert space.dead_cost(path) == parts["block 5"] + parts["lateral s4"]
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "rule"),
     [
