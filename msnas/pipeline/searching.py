@@ -44,7 +44,8 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
-    _refuse_reported_split(splits.search_val, splits.val)
+    for scored in filter(None, (splits.search_val, splits.selection_val)):
+        _refuse_reported_split(scored, splits.val)
     settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
     setup.family.check_search(settings)
     log.info(_size_of(run))

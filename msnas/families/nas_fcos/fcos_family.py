@@ -204,6 +204,11 @@ class FcosFamily(Family):
             raise ConfigError(f"{why}: hardware.engine must be local, but got {settings.hardware.engine}.")
         if settings.rungs:
             raise ConfigError("Decoders are scored whole: fidelity must be full, but got halving.")
+        if settings.data.selection:
+            selection = settings.data.selection
+            raise ConfigError(
+                f"Decoders are scored on all of search_val: data.selection must be 0, but got {selection}."
+            )
         settings.strategy(space=settings.space, seed=0)
 
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
