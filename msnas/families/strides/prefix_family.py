@@ -77,6 +77,11 @@ class PrefixFamily(StrideFamily):
         """None was published."""
         return ()
 
+    @classmethod
+    def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
+        """Where the prefix is frozen."""
+        return bool(groups["backbone"].train == "frozen")
+
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path, its prefix included."""
         return self.space.cost(self.space.encode(architecture))
