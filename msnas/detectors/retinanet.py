@@ -217,9 +217,12 @@ def _anchor_sizes(encoder: Any, anchor_scale: float, short_side: int) -> list[fl
     return [anchor_scale * 8 * 2**group * short_side / 800 for group in range(encoder.num_groups)]
 
 
-def _set_batch_norms(module: nn.Module, momentum: float, eps: float) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+def _set_batch_norms(detector: Detector, momentum: float, eps: float) -> None:
+    """Of all batch norms but those of a frozen backbone: its weights were trained with norms of their own."""
+    backbone: Any = getattr(detector.encoder, "backbone", None)
+    frozen = set(backbone.modules()) if getattr(backbone, "frozen", False) else set()
+    for layer in detector.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer not in frozen:
             layer.momentum, layer.eps = momentum, eps
 
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from tiny_detectors import scene
 
 from msnas.config.compose import compose, groups
 from msnas.data.cached_image import CachedImage
 from msnas.setup.setup import Setup
+from supernet.backbone import Backbone
 
 SPACE = "space=msnas_timm space.backbone=mobilenetv3_small_050 space.channels=8 baseline.channels=8"
 UNTRAINED = "backbone.weights=none backbone.train=full"  # what a frozen prefix does is done by hand
@@ -69,3 +71,16 @@ def test_the_baseline_reads_features_too(family):
     detector, (images, _) = family.baseline_detector(CLASSES).eval(), batch()
     with torch.no_grad():
         assert len(detector(cached(detector, images))) == 2
+
+
+@DETECTORS
+def test_no_detector_changes_the_features_of_a_frozen_backbone(word, tmp_path):
+    """A cache that was made under one detector is read under another."""
+    weights = tmp_path / "weights.pth"
+    torch.save(timm.create_model("mobilenetv3_small_050").state_dict(), weights)
+    words = [*f"{SPACE} {SIZES}".split(), "backbone.train=frozen", f"backbone.weights={weights}", f"detector={word}"]
+    backbone = Setup(compose(words)).family.baseline_detector(CLASSES).encoder.backbone
+    alone = Backbone("mobilenetv3_small_050", (3, 4, 5), weights=str(weights)).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(backbone(image).values(), alone(image), strict=True))
