@@ -50,7 +50,10 @@ class ScoredNetwork:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations."""
+    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations.
+
+    seconds: by the clock, all runs together.
+    """
 
     winners: tuple[ScoredNetwork, ...]
     finalists: tuple[ScoredNetwork, ...]
