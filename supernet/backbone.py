@@ -1,5 +1,6 @@
 """Any timm network as a backbone: the features C3, C4, C5 (or others) of images, and what it costs."""
 
+import difflib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -65,8 +66,10 @@ class Backbone(nn.Module):
 def _timm_options(name: str, width: float) -> tuple[str, dict[str, Any]]:
     """timm's name of the network and the arguments that make it `width` times as wide."""
     timm_name, options = VARIANTS.get(name, (name, {}))
-    if timm_name not in timm.list_models():
-        raise SpaceError(f"A backbone is a timm model or one of {', '.join(VARIANTS)}, but got {name!r}.")
+    if timm_name not in (known := timm.list_models()):
+        close = difflib.get_close_matches(name, [*known, *VARIANTS], n=3)
+        hint = f"near names: {', '.join(close)}" if close else "timm.list_models() has their names"
+        raise SpaceError(f"A backbone is a timm model or one of {', '.join(VARIANTS)}, but got {name!r}; {hint}.")
     if width == 1:
         return timm_name, options
     if not timm_name.startswith("resnet"):

@@ -248,3 +248,17 @@ def test_a_frozen_backbone_of_nas_fcos_takes_the_weights_of_a_file(tmp_path):
     state = timm.create_model("mobilenetv2_100").state_dict()
     backbone = CaffeBackbone("mobilenetv2_100", frozen=True, weights=saved(tmp_path, state))
     assert torch.equal(backbone.body.conv_stem.weight, state["conv_stem.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tf_eficientnet_lite0", "near names: tf_efficientnet_lite0, "),
+        ("resnet18.a1_in1k", "near names: .*resnet18"),
+        ("resnet1O", "near names: .*resnet10"),
+        ("?", r"timm.list_models\(\) has their names"),
+    ],
+)
+def test_near_names_are_listed_for_an_unknown_backbone(name, hint):
+    with pytest.raises(SpaceError, match=f"^A backbone is a timm model .*; {hint}.*$"):
+        Backbone(name)
