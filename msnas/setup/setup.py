@@ -19,9 +19,10 @@ from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
 from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import input_size, make_budget, make_space
+from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
+from supernet.errors import BudgetError
 from supernet.space import Budget, SearchSpace
 
 if TYPE_CHECKING:
@@ -96,8 +97,14 @@ class Setup:
 
     @cached_property
     def bounded_space(self) -> SearchSpace:
-        """The search space inside the budget; the space itself where there is none."""
-        return self.space if self.budget is None else self.space.within(self.budget)
+        """The search space inside the budget; the space itself where there is none. Raises BudgetError."""
+        if self.budget is None:
+            return self.space
+        try:
+            return self.space.within(self.budget)
+        except BudgetError as error:
+            advice = budget_advice(self.config, self.budget, lambda: self.family.baseline_name)
+            raise BudgetError(f"{error} {advice}") from error
 
     @property
     def family_class(self) -> type[Family]:
