@@ -32,8 +32,14 @@ BUDGETS = ("macs", "params", "latency_ms")
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
     changes: dict[str, Any] = {"input_size": size}
-    if config.space.get("heads") == RECALL:
+    heads = config.space.get("heads")
+    if heads == RECALL:
         changes["heads"] = heads_by_recall(config, size)
+    elif heads is not None and (not OmegaConf.is_list(heads) or len(heads) != GROUPS):
+        raise ConfigError(
+            f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) or "
+            f"null (searched), but got {heads}."
+        )
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
     return cast(SearchSpace, Blueprint.of(_plain(config.space))(**changes))
