@@ -5,8 +5,8 @@ from typing import Protocol
 
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
+from msnas.data.settings import check_still
 from msnas.data.transforms import Target, is_mirrored, mirrored_target
-from msnas.errors import ConfigError
 
 
 class Features(Protocol):
@@ -45,11 +45,7 @@ class CachedDataset(DetectionDataset):
 
         Raises ConfigError for what features cannot follow: another scale, or a crop.
         """
-        if tuple(jitter) != (1.0, 1.0) or crop:
-            raise ConfigError(
-                f"Scale jitter and crops are not possible on cached features, but got jitter={list(jitter)}, {crop=}; "
-                f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
-            )
+        check_still(jitter, crop)
         target = self.target(index)
         mirrored = seed is not None and is_mirrored(seed, flip)
         if mirrored:

@@ -1,7 +1,7 @@
 """What a user says about the data: where it lies, how large images become, how splits are drawn. Free of torch."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,16 @@ class DataSettings:
         elif held_out is not None and not isinstance(held_out, SearchVal):
             raise ConfigError(f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}.")
         return cls(**{"masks": masks, **values})
+
+
+def check_still(jitter: Sequence[float], crop: bool) -> None:
+    """Raise ConfigError for augmentations of `data.*` that features cannot follow once they are computed."""
+    if list(jitter) != [1, 1] or crop:
+        raise ConfigError(
+            f"Scale jitter and crops are not possible on the features of a frozen backbone, which are computed once, "
+            f"but got data.jitter={list(jitter)} data.crop={str(crop).lower()}; "
+            f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
+        )
 
 
 def _kind(values: dict[str, Any]) -> str:

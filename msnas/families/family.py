@@ -18,6 +18,7 @@ from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
+from supernet.strides.first_stage_cost import PathStart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,10 @@ class ScoredNetwork:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations."""
+    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations.
+
+    seconds: by the clock, all runs together.
+    """
 
     winners: tuple[ScoredNetwork, ...]
     finalists: tuple[ScoredNetwork, ...]
@@ -175,6 +179,11 @@ class Family(ABC):
         base_scale: side in pixels of an object of k = 4, by default by the input's size.
         """
 
+    @classmethod
+    def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
+        """Whether `prepared` puts features in the place of pixels, by the family's groups of options."""
+        return False
+
     # Architectures and costs
 
     @abstractmethod
@@ -200,6 +209,11 @@ class Family(ABC):
     def baseline_name(self) -> str:
         """The FPN baseline in a table: backbone, width and channels."""
 
+    @property
+    def start(self) -> PathStart | None:
+        """What the paths of stride-variable blocks begin from; None: a stem, or there are no such paths."""
+        return None
+
     def points(self, budget: Budget | None) -> list[Baseline]:
         """Architectures of the space that winners are compared with beside the FPN baseline, near the budget."""
         return []
@@ -217,6 +231,10 @@ class Family(ABC):
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The detector that `msnas train` trains; asked for where `pretraining` is not None."""
         raise AssertionError("a search is the first stage")
+
+    def timed_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The same to be timed: with whatever weights are at hand, for they change no latency."""
+        return self.pretraining_detector(classes)
 
     @abstractmethod
     def detector_of(self, architecture: Any, classes: Sequence[str]) -> "nn.Module":

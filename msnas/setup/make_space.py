@@ -25,14 +25,21 @@ from supernet.strides.architecture import stride_levels
 
 RECALL = "recall"  # of `space.heads`: chosen by the training boxes
 ALIKE = 0.01  # recalls that differ by less are told apart by how many networks a choice leaves
+BASELINE = "baseline"  # of a budget: what the FPN baseline costs
 BUDGETS = ("macs", "params", "latency_ms")
 
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
     changes: dict[str, Any] = {"input_size": size}
-    if config.space.get("heads") == RECALL:
+    heads = config.space.get("heads")
+    if heads == RECALL:
         changes["heads"] = heads_by_recall(config, size)
+    elif heads is not None and (not OmegaConf.is_list(heads) or len(heads) != GROUPS):
+        raise ConfigError(
+            f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) or "
+            f"null (searched), but got {heads}."
+        )
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
     return cast(SearchSpace, Blueprint.of(_plain(config.space))(**changes))
@@ -72,7 +79,7 @@ def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) 
     target, mode = config.budget[metric], config.budget.mode
     if isinstance(target, str) and target.lstrip().startswith("<="):
         target, mode = target.replace("<=", "", 1).strip(), "ceiling"
-    if target == "baseline" and metric != "latency_ms":
+    if target == BASELINE and metric != "latency_ms":
         target = getattr(baseline_cost(), metric)
     try:
         number = float(target) if isinstance(target, str) else target
@@ -81,6 +88,19 @@ def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) 
     if metric == "latency_ms":
         metric, number = "latency_us", round(number * 1000, 3)
     return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
+
+
+def budget_advice(config: DictConfig, budget: Budget, baseline_name: Callable[[], str]) -> str:
+    """What to do where no architecture keeps the budget, and where its target comes from if no number was given."""
+    named = {metric: str(config.budget[metric]) for metric in BUDGETS if config.budget[metric] is not None}
+    by_baseline = [f"budget.{metric}" for metric, target in named.items() if target.endswith(BASELINE)]
+    choices = [f"budget.{metric}=NUMBER" for metric in named]
+    if budget.mode == "target":
+        choices.append(f"a budget.tolerance above {config.budget.tolerance}")
+    advice = f"give {', '.join(choices)}, or budget=none."
+    if not by_baseline:
+        return f"G{advice[1:]}"
+    return f"The target of {' and '.join(by_baseline)} is what the FPN baseline costs ({baseline_name()}): {advice}"
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:

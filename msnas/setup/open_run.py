@@ -22,7 +22,7 @@ from msnas.config.stored import (
 from msnas.data.digest import digest_change
 from msnas.errors import RunError
 from msnas.files import read_json, write_json
-from msnas.runs.folder import CONFIG, DATA, WORDS, Run, newest, next_folder
+from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
 from msnas.setup.setup import Setup
 
@@ -55,8 +55,14 @@ class OpenRun(Run):
 
 
 def setup_of(words: Sequence[str]) -> Setup:
-    """What `words` mean, behind those of the run that they name."""
-    return Setup(run_config(words))
+    """What `words` mean, behind those of the run that they name. Raises ConfigError as `Setup.check` does.
+
+    Options of a run are checked where a stage begins: a report needs no file that the training needed.
+    """
+    setup = Setup(run_config(words))
+    if not named(words)[1]:
+        setup.check()
+    return setup
 
 
 def stored_setup(folder: Path) -> Setup:
@@ -106,11 +112,14 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     folder = _existing(words)
     merged = continued(stored_words(folder), words)
     config = continued_config(folder, merged, words)
+    setup = Setup(config)
     if stage is None:
-        return OpenRun(folder, setup=Setup(config))
+        return OpenRun(folder, setup=setup)
+    if not (folder / stage / DONE).exists():
+        setup.check()
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
     save(folder, config, merged)
-    return OpenRun(folder, before, setup=Setup(config))
+    return OpenRun(folder, before, setup=setup)
 
 
 def _existing(words: Sequence[str]) -> Path:
@@ -128,9 +137,11 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
+    setup = Setup(config)
+    setup.check()
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)
-    return OpenRun(folder, setup=Setup(config))
+    return OpenRun(folder, setup=setup)
 
 
 class Processes(Protocol):

@@ -10,18 +10,19 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build
 from msnas.data.check.object_sizes import Fit
-from msnas.data.settings import DataSettings
+from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
-from msnas.setup.families import family_class, from_group, make_family
+from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
 from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import input_size, make_budget, make_space
+from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
+from supernet.errors import BudgetError
 from supernet.space import Budget, SearchSpace
 
 if TYPE_CHECKING:
@@ -96,13 +97,26 @@ class Setup:
 
     @cached_property
     def bounded_space(self) -> SearchSpace:
-        """The search space inside the budget; the space itself where there is none."""
-        return self.space if self.budget is None else self.space.within(self.budget)
+        """The search space inside the budget; the space itself where there is none. Raises BudgetError."""
+        if self.budget is None:
+            return self.space
+        try:
+            return self.space.within(self.budget)
+        except BudgetError as error:
+            advice = budget_advice(self.config, self.budget, lambda: self.family.baseline_name)
+            raise BudgetError(f"{error} {advice}") from error
 
     @property
     def family_class(self) -> type[Family]:
         """The class of the family, which says what it can without any options."""
         return family_class(str(self.config.family))
+
+    def check(self) -> None:
+        """Raise ConfigError for options that a stage would refuse once it has begun; reads no data, writes nothing."""
+        groups = option_groups(self.config)
+        check_weights(groups)
+        if self.family_class.learns_on_features(groups):
+            check_still(self.config.data.jitter, self.config.data.crop)
 
     @cached_property
     def family(self) -> Family:

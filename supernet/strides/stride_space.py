@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.cost import Cost, total
-from supernet.errors import SpaceError
+from supernet.errors import BudgetError, SpaceError
 from supernet.space import METRICS, Budget, Genome
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
 from supernet.strides.counting.cost_interval import CostInterval
@@ -325,10 +325,7 @@ class StrideSpace:
         self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
         if self._interval.total == 0:
             nearest = " and ".join(f"{cost:,}" for cost in self._interval.nearest() if cost is not None)
-            raise SpaceError(
-                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
-                f"Widen the tolerance or move the target."
-            )
+            raise BudgetError(f"No architecture has {replace(budget, also=())}; the nearest have {nearest}.")
         if self._rest:
             self.count()  # raises where nothing keeps them all
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from supernet.cost import Cost, conv_cost
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.first_stage_cost import EXPANSIONS, PathStart, block_cost, rpn_head_cost
-from supernet.strides.latency_parts import METRIC, Parts
+from supernet.strides.latency_parts import METRIC, REST, Parts
 from supernet.strides.stride_rules import broken_bound
 
 Ints = npt.NDArray[np.int64]
@@ -145,9 +145,10 @@ def path_rules(
         level, _, owes = state or (moves.first, 0, NOTHING)
         owed = Cost(0, 0)
         if owes != NOTHING:
-            source = width if owes == OWN else dict(start.ended)[base_stride << level]
+            at = base_stride << level
+            source, part = (width, f"lateral {at}") if owes == OWN else (dict(start.ended)[at], f"lateral s{at}")
             owed = conv_cost(source, width, 1, pixels[level], bias=True)
-            owed = replace(owed, latency_us=times.get(f"lateral {base_stride << level}", 0))
+            owed = replace(owed, latency_us=times.get(part, 0))
         _put(finish, number, owed)
         for gene, stride in enumerate(GENE_STRIDES):
             after = moves.after(state, gene)
@@ -163,7 +164,7 @@ def path_rules(
     must = np.array([0 if state is None else live << state[0] for state in states] + [0], np.int64)
     fixed = {COUNT: 0, "macs": start.cost.macs, "params": start.cost.params}
     if times:
-        fixed[METRIC] = times["stem"] + times["rest"]
+        fixed[METRIC] = times[start.name] + times[REST]
     return PathRules(follow, step, finish, fixed, visited, must)
 
 
@@ -231,8 +232,8 @@ def head_rules(
     }
     if latency is not None:
         times = dict(latency)
-        outputs, heads = (
-            np.array([times[f"{part} {base_stride << level}"] for level in range(NUM_LEVELS)])
+        outputs, heads = (  # a level that no block may have, no head reads
+            np.array([times.get(f"{part} {base_stride << level}", 0) for level in range(NUM_LEVELS)])
             for part in ("output", "rpn")
         )
         cost[METRIC] = (reads * outputs).sum(axis=1) + heads[genes].sum(axis=1)
