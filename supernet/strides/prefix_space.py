@@ -35,17 +35,18 @@ class PrefixSpace(StrideSpace):
         finest: int = 4,
         head_rules: bool = True,
         live: bool = True,
+        tied: Sequence[int] = (),
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
         if latency is not None:
             raise SpaceError("Latency is measured part by part behind a stem only; leave latency out behind a prefix.")
-        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, input_size)
+        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, tied, input_size)
         size = (int(input_size[0]), int(input_size[1]))
         start = prefix_start(backbone, cut, finest, size)
         self.backbone, self.cut, self.finest, self.latency = backbone, cut, finest, None
-        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, heads, size)
+        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, tied, heads, size)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class PrefixSpace(StrideSpace):
             "finest": self.finest,
             "head_rules": self.head_rules,
             "live": self.live,
+            "tied": list(self.tied),
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
         }
