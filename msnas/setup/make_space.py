@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
 from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.geometry import GROUPS, REFERENCE_SHORT_SIDE, anchor_hits, typical_input
+from msnas.data.geometry import GROUPS, anchor_hits, typical_input
 from msnas.data.settings import DataSettings
+from msnas.data.size_groups import SizeGroups
 from msnas.data.source import image_sizes, read_part
 from msnas.errors import ConfigError
 from msnas.setup.families import family_class
@@ -45,9 +46,9 @@ def heads_by_recall(config: DictConfig, size: tuple[int, int]) -> list[int]:
     """
     data = DataSettings.from_mapping(_plain(config.data))
     boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side).sample()
-    scale = config.detector.get("anchor_scale") or data.short_side / REFERENCE_SHORT_SIDE
+    groups = SizeGroups.paper(data.short_side, config.detector.get("anchor_scale"))
     strides = stride_levels(config.space.get("base_stride", 4))
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
+    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, groups.anchors)  # [group, stride, box]
     space = Blueprint.of(_plain(config.space))
     found: list[tuple[float, int, list[int]]] = []  # recall, networks, heads
     for heads in map(list, combinations_with_replacement(strides, GROUPS)):

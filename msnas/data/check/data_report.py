@@ -136,8 +136,8 @@ def check_data(
     recalls: dict[int, AnchorRecall] = {}
     groups: list[Group] = []
     if len(boxes.xyxy):
-        recalls = {stride: anchor_recall(boxes, stride, fit.anchor_scale) for stride in BASE_STRIDES}
-        groups = group_shares(boxes, fit.base_scale)
+        recalls = {stride: anchor_recall(boxes, stride, fit.groups.anchors) for stride in BASE_STRIDES}
+        groups = group_shares(boxes, fit.groups)
     return CheckReport(
         root=str(source.files.root),
         short_side=settings.short_side,
