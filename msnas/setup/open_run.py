@@ -24,6 +24,7 @@ from msnas.errors import RunError
 from msnas.files import read_json, write_json
 from msnas.runs.folder import CONFIG, DATA, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
+from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     if stage is None:
         return OpenRun(folder, setup=Setup(config))
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
+    config = with_choices(config)
     save(folder, config, merged)
     return OpenRun(folder, before, setup=Setup(config))
 
@@ -128,6 +130,7 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
+    config = with_choices(config)
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)
     return OpenRun(folder, setup=Setup(config))

@@ -35,7 +35,7 @@ class PrefixSpace(StrideSpace):
         finest: int = 4,
         head_rules: bool = True,
         live: bool = True,
-        tied: Sequence[int] = (),
+        tied: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,

@@ -17,7 +17,7 @@ def check_settings(
     base_stride: int,
     head_rules: bool,
     live: bool,
-    tied: Sequence[int],
+    tied: Sequence[int] | None,
     input_size: Sequence[int],
 ) -> None:
     """Raises SpaceError unless the settings describe a space."""
@@ -32,6 +32,7 @@ def check_settings(
         raise SpaceError(f"head_rules must be true or false, but got {head_rules!r}.")
     if not isinstance(live, bool):
         raise SpaceError(f"live must be true or false, but got {live!r}.")
+    tied = () if tied is None else tied
     if not isinstance(tied, list | tuple) or [*tied] != [head for head in range(2, NUM_GROUPS + 1) if head in tied]:
         raise SpaceError(f"tied must be numbers of heads in 2..{NUM_GROUPS}, rising, such as [5], but got {tied!r}.")
     sides = tuple(input_size) if isinstance(input_size, list | tuple) else ()

@@ -36,9 +36,9 @@ class StrideSpace:
     block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. stem: its channels.
     head_rules: eq. 7's bounds on the heads (off: Table 3; their order always holds). live: a head reads the stride of
     the last block, so that no block is dead (off: the published spaces). tied: numbers, in 2..5, of the heads that read
-    what the head before them reads, so that their genes are not searched. heads: the one choice of heads there is
-    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by part
-    (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
+    what the head before them reads, so that their genes are not searched; None: none. heads: the one choice of heads
+    there is (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds
+    by part (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
     """
 
     budget: Budget | None = None  # that is bound in
@@ -53,7 +53,7 @@ class StrideSpace:
         stem: int = STEM_CHANNELS,
         head_rules: bool = True,
         live: bool = True,
-        tied: Sequence[int] = (),
+        tied: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
@@ -75,7 +75,7 @@ class StrideSpace:
         base_stride: int,
         head_rules: bool,
         live: bool,
-        tied: Sequence[int],
+        tied: Sequence[int] | None,
         heads: Sequence[int] | None,
         input_size: tuple[int, int],
     ) -> None:
@@ -84,7 +84,7 @@ class StrideSpace:
             check_heads(heads, base_stride, head_rules=head_rules)
         self.start, self.block, self.depth, self.channels = start, block, int(depth), int(channels)
         self.base_stride, self.head_rules, self.live = int(base_stride), head_rules, live
-        self.tied = tuple(map(int, tied))
+        self.tied = tuple(map(int, tied or ()))
         self.heads = None if heads is None else tuple(map(int, heads))
         self.input_size = input_size
         self.levels = stride_levels(base_stride)
