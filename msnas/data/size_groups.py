@@ -15,6 +15,7 @@ from msnas.data.geometry import ANCHOR_SIZES, BASE_SCALE, GROUPS, REFERENCE_SHOR
 from msnas.errors import ConfigError
 
 APART = 1.25  # least ratio of one border to the one before it
+FEW = 0.01  # share of the boxes below which a group counts as empty
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from msnas.config.stored import CHOSEN, with_chosen
 from msnas.data.check.object_sizes import Boxes, Fit, collect_boxes
 from msnas.data.geometry import GROUPS
 from msnas.data.settings import DataSettings
-from msnas.data.size_groups import SizeGroups
+from msnas.data.size_groups import FEW, SizeGroups
 from msnas.data.source import read_part
 from msnas.errors import ConfigError, DataError
 from msnas.setup.families import family_class
 
 PAPER, DATA = "paper", "data"  # of `detector.groups`
 EMPTY = "empty"  # of `space.tied`: the heads of groups with hardly a box
-FEW = 0.01  # share of the boxes below which a group counts as empty
 
 
 def with_choices(config: DictConfig) -> DictConfig:

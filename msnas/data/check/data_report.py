@@ -22,6 +22,7 @@ from msnas.data.check.object_sizes import (
     Suggestion,
     anchor_recall,
     collect_boxes,
+    empty_groups,
     group_shares,
     suggest,
 )
@@ -151,7 +152,7 @@ def check_data(
         configured=fit,
         suggestion=suggest(boxes, fit, recalls) if groups else None,
         duplicates=_shared(source, thumbnails),
-        notes=(*groups_of.said, *_notes(source, settings)),
+        notes=tuple(filter(None, (*groups_of.said, *_notes(source, settings), empty_groups(groups)))),
     )
 
 

@@ -16,7 +16,7 @@ from msnas.data.geometry import (
     padded_size,
     resized_size,
 )
-from msnas.data.size_groups import SizeGroups
+from msnas.data.size_groups import FEW, SizeGroups
 from supernet.strides.architecture import stride_levels
 from supernet.strides.stride_rules import broken_bound
 
@@ -135,6 +135,17 @@ def group_shares(boxes: Boxes, groups: SizeGroups) -> list[Group]:
     parts = zip([0.0, *groups.borders], [*groups.borders, None], groups.anchors, number.tolist(), strict=True)
     total = max(len(boxes.xyxy), 1)
     return [Group(i, low, high, size, own, own / total) for i, (low, high, size, own) in enumerate(parts, start=1)]
+
+
+def empty_groups(groups: Sequence[Group]) -> str:
+    """A sentence on groups with hardly a box, "" where there is none."""
+    few = [str(group.group) for group in groups if group.share < FEW]
+    if not few:
+        return ""
+    return (
+        f"Less than {FEW:.0%} of the boxes are in group {', '.join(few)}: detector.groups=data places the groups by "
+        f"the boxes, and with space.tied=empty these heads read what their neighbours read."
+    )
 
 
 def anchor_recall(boxes: Boxes, base_stride: int, anchors: Sequence[float]) -> AnchorRecall:

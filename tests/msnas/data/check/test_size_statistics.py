@@ -7,7 +7,16 @@ from coco_folders import real_data
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from msnas.data.check.object_sizes import Boxes, Fit, anchor_recall, collect_boxes, group_shares, head_choices, suggest
+from msnas.data.check.object_sizes import (
+    Boxes,
+    Fit,
+    anchor_recall,
+    collect_boxes,
+    empty_groups,
+    group_shares,
+    head_choices,
+    suggest,
+)
 from msnas.data.geometry import anchor_hits, padded_size, resized_size, typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.size_groups import SizeGroups
@@ -108,6 +117,28 @@ def test_what_was_suggested_is_suggested_again():
 def test_large_data_is_sampled():
     boxes = Boxes(np.tile([[5.0, 5, 40, 40]], (100_000, 1)), np.full((100_000, 2), 64))
     assert len(boxes.sample().xyxy) == 20_000
+
+
+def test_groups_with_hardly_a_box_are_named():
+    boxes = _boxes_of([100.0] * 99 + [300])
+    said = empty_groups(group_shares(boxes, SizeGroups.paper(800)))
+    assert said.startswith("Less than 1% of the boxes are in group 1, 3, 5: detector.groups=data")
+
+
+def test_groups_that_all_have_boxes_are_not_spoken_of():
+    boxes = _boxes_of([20.0, 80, 150, 300, 500])
+    assert empty_groups(group_shares(boxes, SizeGroups.paper(800))) == ""
+
+
+def test_suggestions_leave_groups_that_boxes_have_placed():
+    boxes = _boxes_of([8.0, 10, 12, 14, 16, 18] * 50)
+    configured = Fit(4, 1.0, 224.0, SizeGroups.of_boxes(boxes.areas))
+    found = suggested(boxes, configured)
+    assert (found.placed, found.anchor_scale, found.base_scale) == (configured.placed, 1.0, 224.0)
+
+
+def _boxes_of(sides: list[float]) -> Boxes:
+    return Boxes(np.array([[0.0, 0, side, side] for side in sides]), np.full((len(sides), 2), 832))
 
 
 def test_the_typical_input_is_what_most_images_are_padded_to():
