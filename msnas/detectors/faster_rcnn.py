@@ -4,12 +4,12 @@ Assembled from torchvision's parts and used like its models: a list of images in
 with targets, in training mode, a dict of losses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
+from msnas.data.size_groups import SizeGroups
 from msnas.detectors.box_head import (
     BOX_HEADS,
     BOX_SIZE,
@@ -47,7 +47,8 @@ class FasterRCNN(Detector):
 
     num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: size of anchors beside those for 800 pixels;
-    None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale.
+    None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale. groups: the
+    `borders` and `anchors` of `SizeGroups`, in place of those that the two scales give.
     image_mean, image_std: of RGB in 0..1; None is what the encoder's attributes of these names say, ImageNet's where
     it has none.
     """
@@ -65,6 +66,7 @@ class FasterRCNN(Detector):
         mask: bool = False,
         anchor_scale: float | None = None,
         base_scale: float | None = None,
+        groups: Mapping[str, Sequence[float]] | None = None,
         rois_per_image: int = 512,
         rpn_batch: int = 256,
         rpn_pre_nms_train: int = 2000,
@@ -83,12 +85,12 @@ class FasterRCNN(Detector):
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        anchor_scale = anchor_scale or short_side / REFERENCE_SHORT_SIDE
-        base_scale = base_scale or BASE_SCALE * anchor_scale
+        sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side, anchor_scale, base_scale)  # type: ignore[arg-type]
+        first, last = encoder.roi_levels
         channels, divisor = encoder.out_channels, encoder.divisor
 
         def roi_pool(output_size: int) -> GroupRoIAlign:
-            return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
+            return GroupRoIAlign(sizes.borders[first - 1 : last - 1], output_size=output_size, divisor=divisor)
 
         self.transform = DetectorTransform(
             short_side=short_side,
@@ -102,7 +104,7 @@ class FasterRCNN(Detector):
             channels,
             encoder.num_groups,
             shared=encoder.shared_heads,
-            anchor_scale=anchor_scale,
+            anchor_sizes=sizes.anchors,
             batch=rpn_batch,
             pre_nms=(rpn_pre_nms_train, rpn_pre_nms_test),
             post_nms=(rpn_post_nms_train, rpn_post_nms_test),

@@ -5,7 +5,7 @@ with targets, in training mode, a dict of losses. "Focal Loss for Dense Object D
 losses, matching and exits as in "NAS-FPN", arXiv 1904.07392, sections 3.2 and 4.1, and its authors' release.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,6 +17,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
+from msnas.data.size_groups import SizeGroups
 from msnas.detectors.best import best_above
 from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.retina_head import Predictions, RetinaHead
@@ -39,7 +40,8 @@ class RetinaNet(Detector):
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: side of the smallest anchor of a level in
     strides; for encoders whose strides are searched, a quarter of it times 32, 64, ..., 512 pixels at a short
-    side of 800. anytime: heads after every stack of the encoder, trained together (deep supervision, equal
+    side of 800, or times the `anchors` of `groups` (as `SizeGroups`), where they are given.
+    anytime: heads after every stack of the encoder, trained together (deep supervision, equal
     weights); exit_losses: "mean" of their losses, or "sum". batch_norm_momentum: weight of
     the newest batch, 1 - 0.997 as published; None leaves torch's. image_mean, image_std: of RGB in 0..1; None: as the
     encoder wants them.
@@ -53,6 +55,7 @@ class RetinaNet(Detector):
         short_side: int = 640,
         long_side: int = 640,
         anchor_scale: float = 4.0,
+        groups: Mapping[str, Sequence[float]] | None = None,
         anytime: bool = False,
         exit_losses: str = "mean",
         lite: bool | None = None,
@@ -92,7 +95,9 @@ class RetinaNet(Detector):
             RetinaHead(encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=separable)
             for _ in self.exits
         )
-        sides = [[side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side)]
+        sides = [
+            [side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side, groups)
+        ]
         self.anchor_generator = AnchorGenerator(sides, [RATIOS] * len(sides))
         self.matcher = Matcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -210,11 +215,18 @@ class RetinaNet(Detector):
         return {"boxes": box[kept], "scores": score[kept], "labels": label[kept]}
 
 
-def _anchor_sizes(encoder: Any, anchor_scale: float, short_side: int) -> list[float]:
+def _anchor_sizes(
+    encoder: Any, anchor_scale: float, short_side: int, groups: Mapping[str, Sequence[float]] | None
+) -> list[float]:
     """The side of the smallest anchor of each level, in pixels."""
     if hasattr(encoder, "levels"):
+        if groups:
+            raise ConfigError(
+                "groups must be left out where the strides of the levels are fixed, and anchors with them."
+            )
         return [anchor_scale * 2**level for level in encoder.levels]
-    return [anchor_scale * 8 * 2**group * short_side / 800 for group in range(encoder.num_groups)]
+    sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side)  # type: ignore[arg-type]
+    return [anchor_scale / 4 * size for size in sizes.anchors]
 
 
 def _set_batch_norms(detector: Detector, momentum: float, eps: float) -> None:

@@ -4,7 +4,7 @@ What `architecture_drawing.py` draws, free of any drawing library; stages and la
 the groups of object sizes its Fig. 2b.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -76,9 +76,8 @@ class Diagram:
         return 1 + max(node.column for node in self.nodes)
 
 
-def object_sizes(groups: int, base_scale: float) -> tuple[str, ...]:
-    """The range of sqrt(box area) of each group, in pixels; `base_scale` is the side of k0 = 4 (Fig. 2b)."""
-    bounds = [base_scale * 2.0 ** (k - 4) for k in range(2, groups + 1)]  # group i ends where k = i + 1 begins
-    text = [f"{bound:.0f}" for bound in bounds]
+def object_sizes(borders: Sequence[float]) -> tuple[str, ...]:
+    """The range of sqrt(box area) of each group (Fig. 2b); borders: between the groups, pixels."""
+    text = [f"{border:.0f}" for border in borders]
     middle = [f"{low}{DASH}{high} px" for low, high in pairwise(text)]
     return (f"< {text[0]} px", *middle, f"≥ {text[-1]} px")

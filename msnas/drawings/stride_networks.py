@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Protocol
 
+from msnas.data.size_groups import SizeGroups
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
 from msnas.drawings.stride_rows import draw_diagrams
@@ -30,7 +31,7 @@ from supernet.strides.first_stage_cost import (
 from supernet.strides.stride_space import StrideSpace
 
 # What the paper counts at, and the images that it stands for.
-PAPER_INPUT, PAPER_SHORT_SIDE, PAPER_BASE_SCALE = (832, 1280), 800, 224
+PAPER_INPUT, PAPER_SHORT_SIDE = (832, 1280), 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +59,34 @@ def draw(
     path: Path,
     *,
     titles: Sequence[str] = (),
-    base_scale: float | None = None,
+    borders: Sequence[float] | None = None,
 ) -> None:
     """One picture of all `architectures`, one above the other, what differs from the first one marked.
 
-    path: ends in .svg or .png. base_scale: side in pixels of an object of k = 4, which the heads' sizes follow; None:
-    by the input's short side, and the paper's 224 at its 832x1280.
-    Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the space.
+    path: ends in .svg or .png. borders: between the groups of object sizes, pixels; None: the paper's, by the
+    input's short side. Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the
+    space.
     """
     named = [*titles, *(_title(item) for item in architectures[len(titles) :])]
     draw_diagrams(
         [
-            diagram_of(item, space, title=title, base_scale=base_scale)
+            diagram_of(item, space, title=title, borders=borders)
             for item, title in zip(architectures, named, strict=True)
         ],
         path,
     )
 
 
-def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, base_scale: float | None = None) -> Diagram:
-    """The diagram of one network at the space's input size; `base_scale` as in `draw`."""
-    if base_scale is None:
+def diagram_of(
+    item: Architecture | Fpn, space: Space, *, title: str, borders: Sequence[float] | None = None
+) -> Diagram:
+    """The diagram of one network at the space's input size; `borders` as in `draw`."""
+    if borders is None:
         short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
-        base_scale = PAPER_BASE_SCALE * short_side / PAPER_SHORT_SIDE
+        borders = SizeGroups.paper(short_side).borders
     if isinstance(item, Fpn):
-        return _fpn_diagram(item, space, title, base_scale)
-    return _path_diagram(item, space, title, base_scale)
+        return _fpn_diagram(item, space, title, borders)
+    return _path_diagram(item, space, title, borders)
 
 
 def _title(item: Architecture | Fpn) -> str:
@@ -92,7 +95,7 @@ def _title(item: Architecture | Fpn) -> str:
     return f"MSNAS, {len(item.strides)} blocks"
 
 
-def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:
+def _path_diagram(architecture: Architecture, space: Space, title: str, borders: Sequence[float]) -> Diagram:
     base, start = space.base_stride, _start_of(space)
     shape = {name: getattr(space, name) for name in ("block", "channels", "base_stride", "input_size")}
     macs = {name: cost.macs for name, cost in path_parts(architecture, start, **shape).items()}
@@ -102,7 +105,7 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, base_sca
         nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, _block_macs(macs, i)))
     stages = architecture.stages(base, start=start.stride, ended=dict(start.ended))
     sources = [(0 if stage.prefix else stage.lateral + 1, stage) for stage in stages if _adds(stage)]  # type: ignore[operator]
-    sizes = object_sizes(len(architecture.heads), base_scale)
+    sizes = object_sizes(borders)
     return Diagram(
         title=title,
         subtitle=f"{architecture}     {space.block} blocks, {space.channels} channels, input {_size(space)}",
@@ -145,7 +148,7 @@ def _prefix_laterals(macs: dict[str, int]) -> dict[str, int]:
     return {"laterals of the prefix": own} if own else {}
 
 
-def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagram:
+def _fpn_diagram(fpn: Fpn, space: Space, title: str, borders: Sequence[float]) -> Diagram:
     """C1..C5 down, P5..P2 up again, P6 below P5; the lateral arcs are the 1x1 convolutions from C to P."""
     strides = stride_levels(space.base_stride)
     pixels = [space.input_size[0] * space.input_size[1] // stride**2 for stride in strides]
@@ -174,7 +177,7 @@ def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagr
         laterals=tuple(laterals),
         stages=tuple((end - depth + 1, end) for end, depth in zip(ends, depths, strict=True)),
         features=features,
-        heads=_fpn_heads(strides, base_scale),
+        heads=_fpn_heads(strides, borders),
         extras={
             "output convs": conv_cost(fpn.channels, fpn.channels, 3, sum(pixels[:4])).macs,
             "RPN head": rpn_head_cost(fpn.channels, sum(pixels)).macs,
@@ -207,9 +210,9 @@ def _backbone_nodes(fpn: Fpn, space: Space, strides: Sequence[int], pixels: Sequ
     return nodes
 
 
-def _fpn_heads(strides: Sequence[int], base_scale: float) -> tuple[Head, ...]:
+def _fpn_heads(strides: Sequence[int], borders: Sequence[float]) -> tuple[Head, ...]:
     """RoIs are clamped to P2..P5 (k = 2..5): P2 also gets the smallest group, P6 serves proposals alone."""
-    sizes = object_sizes(5, base_scale)
+    sizes = object_sizes(borders)
     words = (f"< {sizes[1].split(DASH)[1]}", *sizes[2:], "proposals only")
     return tuple(Head(f"P{i + 2}", words[i], i + 1, stride) for i, stride in enumerate(strides))
 

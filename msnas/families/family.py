@@ -173,10 +173,10 @@ class Family(ABC):
 
     @staticmethod
     @abstractmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         """One picture of all of them, SVG or PNG by the ending of `path`. Raises ConfigError for too many.
 
-        base_scale: side in pixels of an object of k = 4, by default by the input's size.
+        borders: between the groups of object sizes, pixels; by default by the input's size.
         """
 
     @classmethod

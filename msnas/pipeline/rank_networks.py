@@ -221,9 +221,8 @@ def _write_result(one: Network, recall: float, mean_stride: float) -> None:
 def anchor_recall(setup: Setup, dataset: DetectionDataset) -> Callable[[Sequence[int]], float]:
     """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5."""
     data, strides = setup.data, stride_levels(setup.fit.base_stride)
-    scale = setup.fit.anchor_scale
     boxes = collect_boxes(dataset.images, data.short_side, data.long_side).sample()
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
+    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, setup.fit.groups.anchors)  # [group, stride, box]
 
     def recall(heads: Sequence[int]) -> float:
         reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]

@@ -1,7 +1,7 @@
 """From the configuration to the search space, its input size and its budget. Torch-free: `msnas cost` lives on it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations_with_replacement
@@ -11,11 +11,11 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
-from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.geometry import GROUPS, REFERENCE_SHORT_SIDE, anchor_hits, typical_input
+from msnas.data.geometry import GROUPS, anchor_hits, typical_input
 from msnas.data.settings import DataSettings
-from msnas.data.source import image_sizes, read_part
+from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
+from msnas.setup.box_choices import EMPTY, fit_of, tied_heads, training_boxes
 from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
@@ -32,9 +32,11 @@ BUDGETS = ("macs", "params", "latency_ms")
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
     changes: dict[str, Any] = {"input_size": size}
+    if config.space.get("tied") == EMPTY:
+        changes["tied"] = tied_heads(config)
     heads = config.space.get("heads")
     if heads == RECALL:
-        changes["heads"] = heads_by_recall(config, size)
+        changes["heads"] = heads_by_recall(config, changes)
     elif heads is not None and (not OmegaConf.is_list(heads) or len(heads) != GROUPS):
         raise ConfigError(
             f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) or "
@@ -45,21 +47,20 @@ def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     return cast(SearchSpace, Blueprint.of(_plain(config.space))(**changes))
 
 
-def heads_by_recall(config: DictConfig, size: tuple[int, int]) -> list[int]:
+def heads_by_recall(config: DictConfig, changes: Mapping[str, Any]) -> list[int]:
     """The heads whose anchors reach the training boxes: of those within ALIKE of the best, the ones of most networks.
 
-    An anchor reaches a box from IoU 0.5 on. Only choices that some network of the space can have count.
+    An anchor reaches a box from IoU 0.5 on. Only choices that some network of the space can have count. changes:
+    options of the space in place of the configured ones.
     """
-    data = DataSettings.from_mapping(_plain(config.data))
-    boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side).sample()
-    scale = config.detector.get("anchor_scale") or data.short_side / REFERENCE_SHORT_SIDE
+    boxes = training_boxes(config).sample()
     strides = stride_levels(config.space.get("base_stride", 4))
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
+    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, fit_of(config).groups.anchors)  # [group, stride, box]
     space = Blueprint.of(_plain(config.space))
     found: list[tuple[float, int, list[int]]] = []  # recall, networks, heads
     for heads in map(list, combinations_with_replacement(strides, GROUPS)):
         with suppress(SpaceError):  # a choice that breaks a rule of the space
-            networks = space(input_size=size, heads=heads).count()
+            networks = space(**changes, heads=heads).count()
             reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
             found.append((float(np.logical_or.reduce(reached).mean()), networks, heads))
     best = max(recall for recall, _, _ in found)

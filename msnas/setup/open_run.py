@@ -24,6 +24,7 @@ from msnas.errors import RunError
 from msnas.files import read_json, write_json
 from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
+from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
 
 if TYPE_CHECKING:
@@ -112,14 +113,14 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     folder = _existing(words)
     merged = continued(stored_words(folder), words)
     config = continued_config(folder, merged, words)
-    setup = Setup(config)
     if stage is None:
-        return OpenRun(folder, setup=setup)
+        return OpenRun(folder, setup=Setup(config))
     if not (folder / stage / DONE).exists():
-        setup.check()
+        Setup(config).check()
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
+    config = with_choices(config)
     save(folder, config, merged)
-    return OpenRun(folder, before, setup=setup)
+    return OpenRun(folder, before, setup=Setup(config))
 
 
 def _existing(words: Sequence[str]) -> Path:
@@ -137,11 +138,11 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
-    setup = Setup(config)
-    setup.check()
+    Setup(config).check()
+    config = with_choices(config)
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)
-    return OpenRun(folder, setup=setup)
+    return OpenRun(folder, setup=Setup(config))
 
 
 class Processes(Protocol):

@@ -17,6 +17,7 @@ from msnas.errors import ConfigError
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
+from msnas.setup.box_choices import fit_of, listed
 from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
@@ -77,7 +78,8 @@ class Setup:
     def at_default_size(self) -> "Setup":
         """The same at the space's own input size, whatever size the data have."""
         changed = self.config.copy()
-        changed.input = "x".join(map(str, build(self.config.space).input_size))
+        by_boxes = [key for key in ("heads", "tied") if isinstance(self.config.space.get(key), str)]
+        changed.input = "x".join(map(str, build(self.config.space, **dict.fromkeys(by_boxes)).input_size))
         return Setup(changed)
 
     @property
@@ -125,7 +127,7 @@ class Setup:
         return make_family(
             self.config,
             space=self.space,
-            detector=Blueprint.of(_plain(self.config.detector)),
+            detector=self.detector,
             sides=Sides(self.config.data.short_side, self.config.data.long_side),
             budget_macs=round(macs) if isinstance(macs, int | float) else None,
             schedule=self.schedule,
@@ -139,8 +141,16 @@ class Setup:
     @cached_property
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
-        scales = {key: self.config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-        return Fit.of(self.config.data.short_side, self.config.space.get("base_stride", 4), **scales)
+        return fit_of(self.config)
+
+    @property
+    def detector(self) -> Blueprint:
+        """The detector, with the groups of object sizes where the boxes place them."""
+        options = _plain(self.config.detector)
+        if "groups" in options:
+            placed = self.fit.placed
+            options["groups"] = None if placed is None else listed(placed)
+        return Blueprint.of(options)
 
     # Data, and where the work is done
 

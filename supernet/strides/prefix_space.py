@@ -34,16 +34,17 @@ class PrefixSpace(StrideSpace):
         finest: int = 4,
         head_rules: bool = True,
         live: bool = True,
+        tied: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, input_size)
+        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, tied, input_size)
         size = (int(input_size[0]), int(input_size[1]))
         start = prefix_start(backbone, cut, finest, size)
         self.backbone, self.cut, self.finest = backbone, cut, finest
         self.latency = None if latency is None else check_parts(latency, BASE_STRIDE, start)
-        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, heads, size)
+        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, tied, heads, size)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class PrefixSpace(StrideSpace):
             "finest": self.finest,
             "head_rules": self.head_rules,
             "live": self.live,
+            "tied": list(self.tied),
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
             "latency": None if self.latency is None else dict(self.latency),

@@ -121,7 +121,7 @@ class FcosFamily(Family):
         return Decoder.parse(text) if "/" in text else None
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         from msnas.drawings.decoders import draw_decoder  # matplotlib
 
         if len(pictures) > 1:

@@ -220,8 +220,8 @@ class PrefixFamily(StrideFamily):
     # Drawings
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
-        StrideFamily.draw(pictures, path, base_scale=base_scale)
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
+        StrideFamily.draw(pictures, path, borders=borders)
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
         """The drawing of an FPN knows ResNets only."""

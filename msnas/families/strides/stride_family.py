@@ -93,11 +93,11 @@ class StrideFamily(OneSpaceFamily):
         """A row of blocks means what the space says."""
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         from msnas.drawings.stride_networks import diagram_of  # matplotlib
         from msnas.drawings.stride_rows import draw_diagrams
 
-        draw_diagrams([diagram_of(p.network, p.space, title=p.title, base_scale=base_scale) for p in pictures], path)
+        draw_diagrams([diagram_of(p.network, p.space, title=p.title, borders=borders) for p in pictures], path)
 
     @property
     def _shape(self) -> dict[str, Any]:

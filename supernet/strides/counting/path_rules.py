@@ -105,13 +105,14 @@ class HeadRules:
 
     genes [3125, 5]: level that each head reads. needs [3125]: mask of the levels that must be produced.
     allowed [3125]: whether the rules among heads hold. cost[metric] [3125]: output convolutions and RPN
-    heads.
+    heads. free [F]: the heads, 0..4, that are not tied to the head before them.
     """
 
     genes: Ints
     needs: Ints
     allowed: Bools
     cost: dict[str, Ints]
+    free: Ints
 
     @cached_property
     def lists(self) -> list[list[int]]:
@@ -207,10 +208,13 @@ def head_rules(
     base_stride: int,
     input_size: tuple[int, int],
     rules: bool,
+    tied: tuple[int, ...],
     fixed: tuple[int, ...] | None,
     latency: Parts | None = None,
 ) -> HeadRules:
-    """Every choice of heads. rules: eq. 7's bounds (the order always holds). fixed: the one choice."""
+    """Every choice of heads. rules: eq. 7's bounds (the order always holds). tied: numbers of the heads that read what
+    the head before them reads. fixed: the one choice.
+    """
     genes = np.array(list(product(range(NUM_LEVELS), repeat=NUM_GROUPS)), np.int64)
     pixels = np.array([input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)])
     needs = np.bitwise_or.reduce(1 << genes, axis=1)
@@ -218,6 +222,8 @@ def head_rules(
     if rules:
         strides = base_stride << genes
         allowed[allowed] = [broken_bound(heads, base_stride) is None for heads in strides[allowed].tolist()]  # eq. 7
+    follows = np.isin(np.arange(NUM_GROUPS), np.array(tied, np.int64) - 1)
+    allowed &= np.all(np.diff(genes, axis=1)[:, follows[1:]] == 0, axis=1)
     if fixed is not None:
         allowed &= np.all(genes == np.array(fixed), axis=1)
     reads = (needs[:, None] >> np.arange(NUM_LEVELS)) & 1  # [3125, 5]: the levels that have an output convolution
@@ -237,7 +243,7 @@ def head_rules(
             for part in ("output", "rpn")
         )
         cost[METRIC] = (reads * outputs).sum(axis=1) + heads[genes].sum(axis=1)
-    return HeadRules(genes, needs, allowed, cost)
+    return HeadRules(genes, needs, allowed, cost, np.flatnonzero(~follows))
 
 
 def code_of(heads: Sequence[int]) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from msnas.cli import main
+from msnas.data.size_groups import SizeGroups
 from msnas.drawings import stride_rows as architecture_drawing
 from msnas.drawings.diagram import object_sizes
 from msnas.drawings.palette import DASH
@@ -73,13 +74,13 @@ def test_heads_read_the_last_block_of_their_stride(space: StrideSpace) -> None:
 
 
 def test_object_sizes_are_the_papers_at_its_image_size() -> None:
-    assert object_sizes(5, 224) == (
+    assert object_sizes(SizeGroups.paper(800).borders) == (
         "< 56 px", f"56{DASH}112 px", f"112{DASH}224 px", f"224{DASH}448 px", "≥ 448 px",
     )  # fmt: skip
 
 
-def test_object_sizes_follow_the_base_scale() -> None:
-    assert object_sizes(5, 112)[-1] == "≥ 224 px"
+def test_object_sizes_follow_the_borders() -> None:
+    assert object_sizes((10, 20, 30, 40))[2:] == (f"20{DASH}30 px", f"30{DASH}40 px", "≥ 40 px")
 
 
 def test_what_differs_is_the_choice_and_not_what_follows_from_it(space: StrideSpace) -> None:

@@ -22,6 +22,7 @@ VARIANTS = {
     "cut 32": {"cut": 32},
     "without stride 4": {"finest": 8, "block": "bottleneck"},
     "dead blocks": {"live": False},
+    "tied heads": {"tied": (2, 5)},
     "fixed heads": {"heads": (8, 8, 16, 16, 16)},
     "rules off": {"head_rules": False},
 }
