@@ -226,9 +226,12 @@ class StrideFamily(OneSpaceFamily):
         return supernet
 
     def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
-        from supernet.strides.residuals import without_residuals  # torch
+        """None where no branch is trained: an FPN's behind a frozen backbone."""
+        from supernet.strides.residuals import residual_norms, without_residuals  # torch
 
-        return without_residuals(detector.encoder)  # type: ignore[arg-type]
+        encoder: nn.Module = detector.encoder  # type: ignore[assignment]
+        trained = any(norm.weight.requires_grad for norm in residual_norms(encoder))
+        return without_residuals(encoder) if trained else None
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
         from msnas.drawings.stride_networks import Fpn  # matplotlib
