@@ -95,7 +95,15 @@ def test_heads_by_recall_reach_more_boxes_than_those_of_an_fpn(tmp_path):
 def test_networks_learn_on_features_where_the_prefix_is_frozen(tmp_path, monkeypatch):
     pytest.importorskip(WEIGHTS)
     monkeypatch.setenv("MSNAS_CACHE", str(tmp_path))
-    words = ["data=shapes", "data.size=64", "data.short_side=64", "data.long_side=64", "data.train=8", "data.val=4"]
+    words = [
+        "data=shapes",
+        f"data.root={tmp_path}",
+        "data.size=64",
+        "data.short_side=64",
+        "data.long_side=64",
+        "data.train=8",
+        "data.val=4",
+    ]
     setup = made("backbone.weights=package", *words, "data.search_val.minimum=4", "data.workers=0")
     hardware = HardwareOptions(device="cpu", threads=1).for_candidates()
     splits = setup.family.prepared(setup.splits(), hardware)
