@@ -7,11 +7,8 @@ with targets, in training mode, a dict of losses.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
-from torchvision.models.detection.image_list import ImageList
 
-from msnas.data.cached_image import CachedImage, stacked
 from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
 from msnas.detectors.box_head import (
     BOX_HEADS,
@@ -21,7 +18,7 @@ from msnas.detectors.box_head import (
     make_box_head,
     make_mask_parts,
 )
-from msnas.detectors.detector import Detector
+from msnas.detectors.detector import Detector, Images, sizes_of
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
@@ -124,49 +121,30 @@ class FasterRCNN(Detector):
 
     def forward(
         self,
-        images: list[Tensor] | list[CachedImage],
+        images: Images,
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller; or cached features of images
-        that are sized already, of the encoder's `prefix`, for its `from_features`. targets: boxes [n, 4]
-        xyxy float in pixels of the given image, labels [n] int64 in 1..num_classes, and masks [n, h, w] uint8
-        where the detector has a mask branch; n may be 0. architecture: the path, where the encoder is a
-        supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m], scores [m] and
-        masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
+        images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image, labels [n] int64 in
+        1..num_classes, and masks [n, h, w] uint8 where the detector has a mask branch; n may be 0. architecture: the
+        path, where the encoder is a supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels
+        [m], scores [m] and masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
-        if isinstance(images[0], CachedImage):
-            batch, features, sizes = self._from_cache(images, architecture)
-        else:
-            batch, targets = self.transform(images, targets if self.training else None)
-            features = self.encode(batch.tensors, architecture)
-            sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        batch, targets, cached = self.on_canvas(images, targets if self.training else None)
+        features = _by_group(self.features(batch.tensors, architecture, cached))
         proposals, rpn_losses = self.rpn(batch, features, targets)
         detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         if self.training:
             return {**rpn_losses, **roi_losses}
-        return self.transform.postprocess(detections, batch.image_sizes, sizes)
+        return self.transform.postprocess(detections, batch.image_sizes, sizes_of(images))
 
     def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
-        features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
-        return _by_group(features)
-
-    def _from_cache(
-        self, images: Any, architecture: Architecture | None
-    ) -> tuple[ImageList, dict[str, Tensor], list[tuple[int, int]]]:
-        """The canvas without its pixels, each group's feature, and the images' sizes."""
-        encoder: Any = self.encoder
-        levels, sizes = stacked(images, encoder.feature_strides), [image.size for image in images]
-        finest = encoder.feature_strides[0]
-        height, width = (side * finest for side in levels[finest].shape[2:])
-        canvas = torch.zeros((), device=levels[finest].device).expand(len(images), 3, height, width)
-        features = encoder.from_features(levels, *([] if architecture is None else [architecture]))
-        return ImageList(canvas, sizes), _by_group(features), sizes
+        return _by_group(self.features(images, architecture))
 
 
 def _by_group(features: list[Tensor]) -> dict[str, Tensor]:

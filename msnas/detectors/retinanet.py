@@ -18,7 +18,7 @@ from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
 from msnas.detectors.best import best_above
-from msnas.detectors.detector import Detector
+from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
@@ -102,7 +102,7 @@ class RetinaNet(Detector):
 
     def forward(
         self,
-        images: list[Tensor],
+        images: Images,
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
         *,
@@ -110,8 +110,8 @@ class RetinaNet(Detector):
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4]
-        xyxy float in pixels of the given image and labels [n] int64 in 1..num_classes; n may be 0.
+        images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image and labels [n] int64
+        in 1..num_classes; n may be 0.
         architecture: the path, where the encoder is a supernet. exit_after: detect after this many stacks,
         later ones do not run. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m] and
         scores [m].
@@ -120,8 +120,9 @@ class RetinaNet(Detector):
             [(_, detections)] = self._detect(images, architecture, [self._exit(exit_after)])
             return detections
         check_targets(targets, len(images), self.config["num_classes"])
-        batch, targets = self.transform(images, targets)
-        exits = list(self.predict(batch.tensors, architecture).values())
+        batch, targets, cached = self.on_canvas(images, targets)
+        assert targets is not None
+        exits = list(self.predict(batch.tensors, architecture, cached=cached).values())
         anchors = self._anchors(batch.tensors, exits[0].sizes)
         aims = assign(targets, torch.cat(anchors), self.matcher, self.coder)
         parts = [losses(torch.cat(e.logits, 1), torch.cat(e.deltas, 1), aims, self.loss_weights) for e in exits]
@@ -134,29 +135,35 @@ class RetinaNet(Detector):
         macs = self.encoder.exit_macs(input_size, num_classes=self.config["num_classes"])
         return {number: macs[number] for number in self.exits}
 
-    def detect_at_exits(
-        self, images: list[Tensor], architecture: Architecture | None = None
-    ) -> dict[int, list[Detection]]:
+    def detect_at_exits(self, images: Images, architecture: Architecture | None = None) -> dict[int, list[Detection]]:
         """The detections of every exit from one pass, by its number of stacks; in evaluation mode."""
         assert not self.training
         return dict(self._detect(images, architecture, self.exits))
 
     def predict(
-        self, images: Tensor, architecture: Architecture | None = None, exits: Sequence[int] | None = None
+        self,
+        images: Tensor,
+        architecture: Architecture | None = None,
+        exits: Sequence[int] | None = None,
+        *,
+        cached: Cached = None,
     ) -> dict[int, Predictions]:
-        """What the heads say of normalised, padded `images` [B, 3, H, W], by exit; default: of all exits."""
+        """What the heads say of normalised, padded `images` [B, 3, H, W], by exit; default: of all exits.
+
+        cached: features by stride in the place of pixels.
+        """
         wanted = self.exits if exits is None else exits
         found: dict[int, Predictions] = {}
-        for stack, features in enumerate(islice(self._pyramids(images, architecture), max(wanted)), start=1):
+        for stack, features in enumerate(islice(self._pyramids(images, architecture, cached), max(wanted)), 1):
             if stack in wanted:
                 found[stack] = self.heads[self.exits.index(stack)](features)
         return found
 
-    def _pyramids(self, images: Tensor, architecture: Architecture | None) -> Iterator[list[Tensor]]:
+    def _pyramids(self, images: Tensor, architecture: Architecture | None, cached: Cached) -> Iterator[list[Tensor]]:
         if hasattr(self.encoder, "exits"):
             yield from self.encoder.exits(images)
         else:
-            yield self.encoder(images) if architecture is None else self.encoder(images, architecture)
+            yield self.features(images, architecture, cached)
 
     def _exit(self, exit_after: int | None) -> int:
         if exit_after is None:
@@ -175,15 +182,14 @@ class RetinaNet(Detector):
         return list(everything.split([height * width * ANCHORS for height, width in sizes]))
 
     def _detect(
-        self, images: list[Tensor], architecture: Architecture | None, exits: Sequence[int]
+        self, images: Images, architecture: Architecture | None, exits: Sequence[int]
     ) -> list[tuple[int, list[Detection]]]:
-        batch, _ = self.transform(images)
-        originals = [(image.shape[-2], image.shape[-1]) for image in images]
+        batch, _, cached = self.on_canvas(images, None)
         found = []
-        for number, predictions in self.predict(batch.tensors, architecture, exits).items():
+        for number, predictions in self.predict(batch.tensors, architecture, exits, cached=cached).items():
             anchors = self._anchors(batch.tensors, predictions.sizes)
             raw = [self._detect_one(predictions, i, anchors, size) for i, size in enumerate(batch.image_sizes)]
-            found.append((number, self.transform.postprocess(raw, batch.image_sizes, originals)))
+            found.append((number, self.transform.postprocess(raw, batch.image_sizes, sizes_of(images))))
         return found
 
     def _detect_one(
