@@ -13,7 +13,7 @@ from rich.console import Console
 from msnas.call import Call
 from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport
-from msnas.data.check.object_sizes import Fit
+from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import print_report
 from msnas.errors import ConfigError
 from msnas.files import write_text
@@ -86,24 +86,37 @@ def _scale(given: list[str], root: Path) -> list[Option]:
 
 def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[Option]:
     """What the sizes of the objects ask for, where it is not the default."""
-    found = report.suggestion
+    found, here = report.suggestion, report.configured
     assert found is not None
-    because = {reason.partition("=")[0]: f" {reason}." for reason in found.reasons}
-    fit, here, options = found.fit, report.configured, list[Option]()
-    if fit.base_stride != here.base_stride:
-        why = f"Where maps begin; the default is a stride of {here.base_stride}.{because.get('space.base_stride', '')}"
-        options.append((f"space.base_stride={fit.base_stride}", why))
-        if not _says(given, "scale") and fit.base_stride == 2 and _words(so_far)[-1] == "scale=tiny":
+    options = list[Option]()
+    if report.options.start is not None and found.fit.finest != here.finest:
+        why = f"Where maps begin; the default is a stride of {here.finest}.{_because(report, report.options.start)}"
+        options.append((f"{report.options.start}={found.fit.finest}", why))
+        if not _says(given, "scale") and found.fit.finest == 2 and _words(so_far)[-1] == "scale=tiny":
             options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
-    if fit.anchor_scale != here.anchor_scale:
-        why = f"Sizes of anchors beside those for 800-pixel images; the default is {here.anchor_scale:.4g}."
-        why += because.get("detector.anchor_scale", "")
-        options.append((f"detector.anchor_scale={fit.anchor_scale:.4g}", why))
-    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
-    if fit.base_scale != follows:
-        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
-        options.append((f"detector.base_scale={fit.base_scale:.4g}", why + because.get("detector.base_scale", "")))
+    options += _anchors(report)
     return [(word, why) for word, why in options if not _says(given, split(word)[0])]
+
+
+def _anchors(report: CheckReport) -> list[Option]:
+    """The scales that the detector has options for, where they are not the default."""
+    found, options = report.suggestion, list[Option]()
+    assert found is not None
+    fit, here = found.fit, report.configured
+    values, configured = report.options.values(fit), report.options.values(here)
+    if ANCHOR_SCALE in values and fit.anchor_scale != here.anchor_scale:
+        why = f"Sizes of anchors; the default is {configured[ANCHOR_SCALE]:.4g}.{_because(report, ANCHOR_SCALE)}"
+        options.append((f"{ANCHOR_SCALE}={values[ANCHOR_SCALE]:.4g}", why))
+    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
+    if BASE_SCALE_OPTION in values and fit.base_scale != follows:
+        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
+        options.append((f"{BASE_SCALE_OPTION}={fit.base_scale:.4g}", why + _because(report, BASE_SCALE_OPTION)))
+    return options
+
+
+def _because(report: CheckReport, option: str) -> str:
+    assert report.suggestion is not None
+    return "".join(f" {reason}." for reason in report.suggestion.reasons if reason.startswith(f"{option}="))
 
 
 def _budget(words: list[str]) -> list[Option]:
@@ -116,7 +129,7 @@ def _budget(words: list[str]) -> list[Option]:
         if inside >= ENOUGH:
             height, width = setup.input_size
             why = f"At {height}x{width} the FPN baseline costs what the budget is, {setup.budget}: {inside:,} "
-            why += "architectures lie inside."
+            why += f"of {setup.space.count():,} architectures lie inside."
             return [(f"budget.tolerance={tolerance}", why)]
     return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
 

@@ -17,6 +17,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
+from msnas.data.geometry import REFERENCE_SHORT_SIDE
 from msnas.detectors.best import best_above
 from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.retina_head import Predictions, RetinaHead
@@ -31,6 +32,7 @@ Target = dict[str, Any]
 Detection = dict[str, Tensor]
 SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of the anchors at a position
 RATIOS = (0.5, 1.0, 2.0)
+PUBLISHED_SCALE = 4.0  # strides of the smallest anchor of a level
 
 
 class RetinaNet(Detector):
@@ -99,6 +101,11 @@ class RetinaNet(Detector):
         self.loss_weights = LossWeights(focal_alpha, focal_gamma, huber_delta, box_weight)
         if batch_norm_momentum is not None:
             _set_batch_norms(self, batch_norm_momentum, batch_norm_eps)
+
+    @staticmethod
+    def anchor_unit(short_side: int) -> float:
+        """Of encoders whose strides are searched."""
+        return PUBLISHED_SCALE * REFERENCE_SHORT_SIDE / short_side
 
     def forward(
         self,

@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
 from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.geometry import GROUPS, REFERENCE_SHORT_SIDE, anchor_hits, typical_input
+from msnas.data.geometry import GROUPS, anchor_hits, typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.source import image_sizes, read_part
 from msnas.errors import ConfigError
 from msnas.setup.families import family_class
+from msnas.setup.fitting import configured_fit
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
 from supernet.errors import SpaceError
@@ -45,7 +46,7 @@ def heads_by_recall(config: DictConfig, size: tuple[int, int]) -> list[int]:
     """
     data = DataSettings.from_mapping(_plain(config.data))
     boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side).sample()
-    scale = config.detector.get("anchor_scale") or data.short_side / REFERENCE_SHORT_SIDE
+    scale = configured_fit(config).anchor_scale
     strides = stride_levels(config.space.get("base_stride", 4))
     hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
     space = Blueprint.of(_plain(config.space))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build
-from msnas.data.check.object_sizes import Fit
+from msnas.data.check.object_sizes import Fit, FitOptions
 from msnas.data.settings import DataSettings
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
@@ -18,6 +18,7 @@ from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.families import family_class, from_group, make_family
+from msnas.setup.fitting import configured_fit, fit_options
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
@@ -125,8 +126,12 @@ class Setup:
     @cached_property
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
-        scales = {key: self.config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-        return Fit.of(self.config.data.short_side, self.config.space.get("base_stride", 4), **scales)
+        return configured_fit(self.config)
+
+    @property
+    def fit_options(self) -> FitOptions:
+        """Which of those settings the space and the detector have, and how they are written."""
+        return fit_options(self.config)
 
     # Data, and where the work is done
 

@@ -7,7 +7,16 @@ from coco_folders import real_data
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from msnas.data.check.object_sizes import Boxes, Fit, anchor_recall, collect_boxes, group_shares, head_choices, suggest
+from msnas.data.check.object_sizes import (
+    Boxes,
+    Fit,
+    FitOptions,
+    anchor_recall,
+    collect_boxes,
+    group_shares,
+    head_choices,
+    suggest,
+)
 from msnas.data.geometry import anchor_hits, padded_size, resized_size, size_groups, typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.source import read_source
@@ -76,8 +85,8 @@ def test_head_choices_are_those_of_equation_7(base_stride: int):
 
 
 def suggested(boxes: Boxes, configured: Fit) -> Fit:
-    recalls = {stride: anchor_recall(boxes, stride, configured.anchor_scale) for stride in (4, 2)}
-    return suggest(boxes, configured, recalls).fit
+    recalls = [anchor_recall(boxes, stride, configured.anchor_scale) for stride in (4, 2)]
+    return suggest(boxes, configured, recalls, FitOptions()).fit
 
 
 @pytest.mark.parametrize(("short_side", "base_stride"), [(128, 2), (416, 2), (800, 4)])
