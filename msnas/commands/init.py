@@ -12,13 +12,22 @@ from rich.console import Console
 
 from msnas.call import Call
 from msnas.config.compose import compose, split
-from msnas.data.check.data_report import CheckReport
+from msnas.data.check.data_report import CheckReport, refitted
 from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import print_report
 from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.pipeline.checking import checked
 from msnas.setup.open_run import setup_of
+from msnas.setup.pretrained_start import (
+    baseline_option,
+    finest_option,
+    size_options,
+    space_options,
+    starts_pretrained,
+    training_options,
+    width_option,
+)
 from msnas.setup.setup import Setup
 from supernet.errors import SpaceError
 
@@ -53,7 +62,11 @@ def main(call: Call) -> int:
         print_report(report, Console(file=sys.stderr))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
         return 1
-    options += _sizes(report, given, options)
+    images = report.splits[0].images
+    if starts_pretrained([*_words(options), *given], given, images):
+        options, report = _behind_backbone(report, given, options)
+    else:
+        options += _sizes(report, given, options)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
     last = {split(word)[0]: (word, why) for word, why in options}  # a key has one line, with its last value
@@ -82,6 +95,34 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     if gpu:
         return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
+
+
+def _behind_backbone(report: CheckReport, given: list[str], options: list[Option]) -> tuple[list[Option], CheckReport]:
+    """The options with those that a search behind a pretrained backbone starts with, and the report under them.
+
+    Each is chosen under those before it.
+    """
+    images, options = report.splits[0].images, list(options)
+
+    def add(more: list[Option]) -> None:
+        options.extend(option for option in more if not _says(given, split(option[0])[0]))
+
+    def setup() -> Setup:
+        return Setup(compose([*_words(options), *given]))
+
+    add(space_options(given, images))
+    known = setup()
+    if not _says(given, "data.short_side") and not _says(given, "data.long_side"):
+        add(size_options(known, report))
+        known = setup()
+    report = refitted(report, known.data, known.fit, known.fit_options)
+    add([finest_option(report)])
+    add(_anchors(report))
+    add(baseline_option(setup()))
+    if not _says(given, "space.channels"):
+        add(width_option(setup()))
+    add(training_options(known, images))
+    return options, report
 
 
 def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[Option]:
