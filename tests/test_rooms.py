@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from msnas.runs import folder
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("evolution", "supernet", "msnas")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -66,6 +68,11 @@ def functions(module: str) -> Iterator[ast.FunctionDef]:
     return (node for node in ast.walk(TREES[module]) if isinstance(node, ast.FunctionDef))
 
 
+def strings(module: str) -> Iterator[str]:
+    """Every text that stands in the code, and each part of a formatted one."""
+    return (n.value for n in ast.walk(TREES[module]) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
 def takes_configuration(function: ast.FunctionDef) -> bool:
     arguments = [*function.args.args, *function.args.kwonlyargs]
     return any(a.annotation is not None and "DictConfig" in ast.unparse(a.annotation) for a in arguments)
@@ -106,6 +113,13 @@ def test_only_commands_print():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert [m for m in calls if not _inside(m, "msnas.commands") and m != "msnas.cli"] == []
+
+
+def test_only_the_run_folder_names_the_files_of_a_run():
+    names = {text for name, text in vars(folder).items() if name.isupper() and Path(str(text)).suffix}
+    names.remove(folder.CONFIG)  # conf/ has a file of that name too
+    others = TREES.keys() - {folder.__name__, "msnas.data.layouts"}  # those are names in users' data
+    assert [(module, text) for module in others for text in strings(module) if Path(text).name in names] == []
 
 
 def test_the_engine_knows_no_family():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
-from msnas.export.model_file import JSON, WEIGHTS, load
+from msnas.export.model_file import load
 from msnas.files import written
-from msnas.runs.folder import find_run
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
 from msnas.setup.open_run import open_existing, setup_of
 from msnas.setup.setup import Setup
 
@@ -24,7 +24,7 @@ def main(call: Call) -> int:
         require_extra()
     run = open_existing(words)
     run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/model.json"))
+    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
     if not found:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
     out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
@@ -44,11 +44,11 @@ def _named(call: Call, name: str) -> list[str]:
 
 def _copy(model: Path, out: Path) -> None:
     """The two files of a model to `out`; the JSON last, so that it never stands beside weights of another model."""
-    with written(out / WEIGHTS) as partial:
-        shutil.copyfile(model / WEIGHTS, partial)
-        (out / JSON).unlink(missing_ok=True)
-    with written(out / JSON) as partial:
-        shutil.copyfile(model / JSON, partial)
+    with written(out / MODEL_WEIGHTS) as partial:
+        shutil.copyfile(model / MODEL_WEIGHTS, partial)
+        (out / MODEL).unlink(missing_ok=True)
+    with written(out / MODEL) as partial:
+        shutil.copyfile(model / MODEL, partial)
 
 
 def _as_onnx(out: Path, setup: Setup) -> str:

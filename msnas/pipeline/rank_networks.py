@@ -30,7 +30,7 @@ from msnas.files import read_json, write_json
 from msnas.pipeline.features import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity, train_entry
-from msnas.runs.folder import DONE, RESULT, TABLE, record_environment
+from msnas.runs.folder import DONE, RESULT, SCORES, SETTING, TABLE, record_environment
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
@@ -108,7 +108,7 @@ def own_recipe(family: CandidateFamily) -> str:
 
 def _hold_setting(run: OpenRun) -> None:
     """Raise RunError where networks of this run were ranked under other options."""
-    setup, path = run.setup, run.stage(STAGE) / "setting.json"
+    setup, path = run.setup, run.stage(STAGE) / SETTING
     setting = {
         "budget": str(setup.budget),
         "candidate": setup.candidate_options,
@@ -147,7 +147,7 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
 
 def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[Network], splits: Splits) -> None:
     """The score of every network by one recipe, as the search would give it."""
-    pending = [one for one in networks if name not in one.read("scores.json")]
+    pending = [one for one in networks if name not in one.read(SCORES)]
     if not pending:
         return
     weights = None if name == RANDOM else run.weights
@@ -158,8 +158,8 @@ def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[
         outcome = {"score": evaluation.score[0] if evaluation.ok else None, "reason": evaluation.reason}
         one.folder.mkdir(exist_ok=True)
         write_json(
-            one.folder / "scores.json",
-            {**one.read("scores.json"), name: {**outcome, "seconds": evaluation.seconds}},
+            one.folder / SCORES,
+            {**one.read(SCORES), name: {**outcome, "seconds": evaluation.seconds}},
         )
         shown = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         log.info("network %d, %s: %s", one.number, name, shown)
@@ -195,7 +195,7 @@ def _train(setup: Setup, one: Network, seed: int, splits: Splits, hardware: Hard
 
 
 def _write_result(one: Network, recall: float, base_stride: int) -> None:
-    scores, trained = one.read("scores.json"), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
+    scores, trained = one.read(SCORES), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
     result = {
         "architecture": str(one.architecture),
         "genome": list(one.genome),

@@ -18,6 +18,7 @@ from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
 from msnas.report.sentences import run_context
 from msnas.report.verdicts import comparison
+from msnas.runs.folder import REPORT
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")
@@ -30,7 +31,7 @@ def report(runs: Sequence[Path], path: Path | None = None) -> Path:
     """
     from msnas.files import write_text
 
-    target = path or Path(runs[0]) / "report.html"
+    target = path or Path(runs[0]) / REPORT
     text = page([_context(RunData.read(Path(folder))) for folder in runs])
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text)

@@ -9,14 +9,25 @@ from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, read_lines
-from msnas.runs.folder import BASELINE, CONFIG, ENVIRONMENT, METRICS, RESULT, STAGES, TABLE, stages_of
+from msnas.runs.folder import (
+    BASELINE,
+    CONFIG,
+    DONE,
+    ENVIRONMENT,
+    HEAD_HISTORY,
+    HISTORY,
+    METRICS,
+    RESULT,
+    STAGES,
+    TABLE,
+    stages_of,
+)
 from msnas.runs.folder import DETECTIONS as DETECTED
-from msnas.runs.folder import DONE as DONE_FILE
+from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import stored_setup
 from msnas.setup.setup import Setup
 
 Record = dict[str, Any]
-DONE, BEGUN, MISSING = "done", "begun", "missing"
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class StageData:
     """One stage: how far it is, the seconds it took where it says so, and the command that completes it."""
 
     name: str
-    state: str
+    state: StageState
     seconds: float | None
     command: str
 
@@ -64,8 +75,8 @@ class RunData:
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
         setup, sized = _readable(stored_setup(folder))
-        evaluations, generations = _history(folder / "search" / "history.sqlite")
-        heads, head_generations = _history(folder / "search" / "head.sqlite")
+        evaluations, generations = _history(folder / "search" / HISTORY)
+        heads, head_generations = _history(folder / "search" / HEAD_HISTORY)
         return cls(
             name=folder.resolve().name,
             folder=folder,
@@ -102,10 +113,8 @@ def _readable(setup: Setup) -> tuple[Setup, bool]:
 
 
 def _stage(folder: Path, name: str) -> StageData:
-    done = read_json(folder / name / DONE_FILE)
-    state = DONE if done is not None else BEGUN if (folder / name).exists() else MISSING
-    seconds = (done or {}).get("seconds")
-    return StageData(name, state, seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
+    seconds = (read_json(folder / name / DONE) or {}).get("seconds")
+    return StageData(name, stage_state(folder / name), seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
 
 
 def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:

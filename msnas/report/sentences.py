@@ -10,10 +10,11 @@ from msnas.drawings import palette
 from msnas.pipeline.rank_table import notes
 from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
-from msnas.report.run_data import DONE, Record
+from msnas.report.run_data import Record
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
+from msnas.runs.state import StageState
 from msnas.runs.tables import tau_line
 
 
@@ -37,7 +38,7 @@ def run_context(data: Record) -> Record:
         "question": _unbroken(_question(data)),
         "answer": _unbroken(_answer(data, winner, fpn)),
         "cards": _cards(data, winner, fpn),
-        "missing": [stage for stage in data["stages"] if stage["state"] != DONE],
+        "missing": [stage for stage in data["stages"] if stage["state"] != StageState.COMPLETE],
         "mean": _mean(winners),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
