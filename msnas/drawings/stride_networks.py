@@ -6,12 +6,10 @@ Costs are those of `supernet.cost`, part by part.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Protocol
 
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
-from msnas.drawings.stride_rows import draw_diagrams
 from supernet.cost import Cost, conv_cost, resnet_channels
 from supernet.strides.architecture import Architecture, Stage, stride_levels
 from supernet.strides.first_stage_cost import (
@@ -49,44 +47,18 @@ class Space(Protocol):
     input_size: tuple[int, int]
 
 
-def draw(
-    architectures: Sequence[Architecture | Fpn],
-    space: Space,
-    path: Path,
-    *,
-    titles: Sequence[str] = (),
-    base_scale: float | None = None,
-) -> None:
-    """One picture of all `architectures`, one above the other, what differs from the first one marked.
-
-    path: ends in .svg or .png. base_scale: side in pixels of an object of k = 4, which the heads' sizes follow; None:
-    by the input's short side, and the paper's 224 at its 832x1280.
-    Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the space.
-    """
-    named = [*titles, *(_title(item) for item in architectures[len(titles) :])]
-    draw_diagrams(
-        [
-            diagram_of(item, space, title=title, base_scale=base_scale)
-            for item, title in zip(architectures, named, strict=True)
-        ],
-        path,
-    )
-
-
 def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, base_scale: float | None = None) -> Diagram:
-    """The diagram of one network at the space's input size; `base_scale` as in `draw`."""
+    """The diagram of one network at the space's input size. Raises SpaceError where the space does not hold it.
+
+    base_scale: side in pixels of an object of k = 4, which the heads' sizes follow; None: by the input's short side,
+    and the paper's 224 at its 832x1280.
+    """
     if base_scale is None:
         short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
         base_scale = PAPER_BASE_SCALE * short_side / PAPER_SHORT_SIDE
     if isinstance(item, Fpn):
         return _fpn_diagram(item, space, title, base_scale)
     return _path_diagram(item, space, title, base_scale)
-
-
-def _title(item: Architecture | Fpn) -> str:
-    if isinstance(item, Fpn):
-        return f"{item.backbone.replace('resnet', 'ResNet')}-FPN"
-    return f"MSNAS, {len(item.strides)} blocks"
 
 
 def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -279,6 +280,12 @@ def require_detector(family: str, detector: Blueprint, target: str, word: str) -
     if detector.target != target:
         got = detector.target.rpartition(".")[2]
         raise ConfigError(f"The networks of {family} stand under {word}, but got {got}; give {word}.")
+
+
+def require_matplotlib() -> None:
+    """Raise ConfigError where the extra that draws is not installed."""
+    if find_spec("matplotlib") is None:
+        raise ConfigError('Pictures need matplotlib: pip install "msnas[report]".')
 
 
 def nothing_searched(name: str) -> ConfigError:

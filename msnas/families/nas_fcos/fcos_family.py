@@ -24,6 +24,7 @@ from msnas.families.family import (
     SearchProgress,
     Sides,
     require_detector,
+    require_matplotlib,
 )
 from msnas.families.nas_fcos import zoo_nas_fcos
 from msnas.families.nas_fcos.cache_options import CacheOptions
@@ -122,7 +123,8 @@ class FcosFamily(Family):
 
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
-        from msnas.drawings.decoders import draw_decoder  # matplotlib
+        require_matplotlib()
+        from msnas.drawings.decoders import draw_decoder  # an extra
 
         if len(pictures) > 1:
             raise ConfigError("A picture holds one decoder; draw these apart.")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msnas.config.blueprint import Blueprint
+from msnas.drawings.stride_networks import Fpn, diagram_of
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.errors import ConfigError
-from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
+from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides, require_matplotlib
 from msnas.families.one_space_family import OneSpaceFamily
 from msnas.families.strides import zoo_msnas
 from msnas.runs.folder import BASELINE
@@ -93,8 +94,8 @@ class StrideFamily(OneSpaceFamily):
 
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
-        from msnas.drawings.stride_networks import diagram_of  # matplotlib
-        from msnas.drawings.stride_rows import draw_diagrams
+        require_matplotlib()
+        from msnas.drawings.stride_rows import draw_diagrams  # an extra
 
         draw_diagrams([diagram_of(p.network, p.space, title=p.title, base_scale=base_scale) for p in pictures], path)
 
@@ -221,8 +222,6 @@ class StrideFamily(OneSpaceFamily):
         return without_residuals(detector.encoder)  # type: ignore[arg-type]
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
-        from msnas.drawings.stride_networks import Fpn  # matplotlib
-
         fpn = Fpn(self.baseline.backbone, self.baseline.width, self.baseline.channels)
         return [Picture(architecture, title, space=self.space), Picture(fpn, "FPN baseline", space=self.space)]
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+from msnas.drawings.stride_networks import Fpn
 from msnas.families.family import Picture
 from supernet.cost import Cost
 from supernet.strides.architecture import Architecture
@@ -91,8 +92,6 @@ class PublishedFpn(TwoStage):
 
     def picture(self, input_size: tuple[int, int]) -> Picture:
         """The pyramid beside the backbone's stages; any space's strides will do."""
-        from msnas.drawings.stride_networks import Fpn  # matplotlib
-
         space = StrideSpace(**SPACES["r18"], input_size=input_size)
         return Picture(Fpn(self.backbone), self.name, space=space)
 
