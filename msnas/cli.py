@@ -23,11 +23,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from omegaconf import OmegaConf
+
 from evolution.errors import StrategyError
+from msnas import __version__
 from msnas.call import Call
+from msnas.commands.help import overview, stage_help
+from msnas.commands.sweep import sweep
 from msnas.commands.table import COMMANDS
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import explain, take_flags
+from msnas.config.stored import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
 from supernet.errors import SpaceError
@@ -91,13 +97,9 @@ def _terminable() -> Iterator[None]:
 
 def _dispatch(words: list[str]) -> int:
     if "--version" in words:
-        from msnas import __version__
-
         print(f"msnas {__version__}")
         return 0
     if not words or words[0] in ("--help", "-h", "help"):
-        from msnas.commands.help import overview
-
         print(overview(COMMANDS))
         return 0
     name, *rest = words
@@ -107,8 +109,6 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(f"There is no stage {name!r}. {hint}")
     flags, rest = take_flags([word for given in rest for word in _expanded(given)])
     if "--help" in rest or "-h" in rest:
-        from msnas.commands.help import stage_help
-
         print(stage_help(name, COMMANDS[name], parse(name, [word for word in rest if word not in HELP]).words))
         return 0
     call = _trusting(parse(name, rest))
@@ -118,8 +118,6 @@ def _dispatch(words: list[str]) -> int:
     _log_to_stderr()
     stage = importlib.import_module(COMMANDS[name].module).main
     if flags.multirun:
-        from msnas.commands.sweep import sweep
-
         return sweep(call, stage)
     return int(stage(call))
 
@@ -140,10 +138,6 @@ def _trusting(call: Call) -> Call:
 
 def _shown(call: Call, what: str) -> str:
     """The composed configuration ("job"), or the choice of every group ("defaults"), as yaml."""
-    from omegaconf import OmegaConf
-
-    from msnas.config.stored import run_config
-
     return OmegaConf.to_yaml(
         run_config(call.words) if what == "job" else OmegaConf.create(composed(call.words)[1])
     ).rstrip()

@@ -6,6 +6,7 @@ from pathlib import Path
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
+from msnas.export.onnx_export import FILE, export_onnx, require_extra
 from msnas.files import written
 from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
 from msnas.setup.open_run import open_existing, setup_of
@@ -19,8 +20,6 @@ def main(call: Call) -> int:
     words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
     config = setup_of(words).config
     if config.onnx:
-        from msnas.export.onnx_export import require_extra
-
         require_extra()
     run = open_existing(words)
     run.require("retrain")
@@ -53,8 +52,6 @@ def _copy(model: Path, out: Path) -> None:
 
 def _as_onnx(out: Path, setup: Setup) -> str:
     """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
-    from msnas.export.onnx_export import FILE, export_onnx
-
     made = export_onnx(load(out), setup.data, out / FILE)
     (height, width), checked = made.size, made.checked
     equal = f"equal to torch on {checked.images} images with {checked.detections} detections"

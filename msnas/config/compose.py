@@ -15,7 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from msnas.config.comments import choice_file
 from msnas.differences import flatten
@@ -118,11 +122,6 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
 
 
 def _hydra(overrides: list[str], places: tuple[Path, ...]) -> tuple[DictConfig, dict[str, str]]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     if own := [_quote(f"file://{place}") for place in places[1:]]:
         overrides = [f"hydra.searchpath=[{','.join(own)}]", *overrides]
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 Size = tuple[int, int]  # height, width; pixels
 
@@ -50,8 +51,6 @@ def bounds(value: Any) -> tuple[float, float, float, float] | None:
 
 def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
     """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to `target`."""
-    from pycocotools import mask as coco_mask
-
     if isinstance(value, dict):
         return _resized(_decoded(value), target)
     scale = np.array([target[1] / size[1], target[0] / size[0]])
@@ -63,8 +62,6 @@ def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
 
 def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
     """A 0/1 mask [h, w] as compressed RLE that JSON can hold."""
-    from pycocotools import mask as coco_mask
-
     rle = coco_mask.encode(np.asfortranarray(mask))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
