@@ -140,5 +140,19 @@ def test_no_two_files_have_one_name():
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
+def first_paragraphs(module: str) -> Iterator[list[str]]:
+    """The lines of the first paragraph of every docstring."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield text.split("\n\n")[0].splitlines()
+
+
+def test_no_docstring_begins_with_a_paragraph_that_ends_in_a_word_or_two():
+    orphans = [
+        lines[-1] for m in TREES for lines in first_paragraphs(m) if len(lines) > 1 and len(lines[-1].split()) < 3
+    ]
+    assert orphans == []
+
+
 def test_few_modules_stand_beside_the_folders():
     assert len([path for path in (ROOT / "msnas").glob("*.py") if path.name != "__init__.py"]) <= 8

@@ -119,9 +119,10 @@ def _plain(counts: Any) -> NDArray[np.int64] | None:
 
 
 def _decompressed(text: str) -> NDArray[np.int64] | None:
-    """The runs of a compressed string: five bits a letter from chr(48) on, the sixth bit says that more
-    follow; from the fourth run on, differences to the run before the last (rleFrString of pycocotools'
-    maskApi.c).
+    """The runs of a compressed string, as rleFrString of pycocotools' maskApi.c reads them.
+
+    Five bits a letter from chr(48) on, the sixth says that more follow; from the fourth run on, differences to the run
+    before the last.
     """
     letters = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
     if letters.size == 0 or letters.min() < 0 or letters.max() > 63 or letters[-1] & 0x20:

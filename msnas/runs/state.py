@@ -31,8 +31,10 @@ class StageState(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do. pretrains: what its first stage trains, "" where that is nothing; named: architectures are
-    named, `networks` of them; else the best `networks` of a search are retrained. others: baselines beside them.
+    """What a run is to do.
+
+    pretrains: what its first stage trains, "" where that is nothing; named: architectures are named, `networks` of
+    them; else the best `networks` of a search are retrained. others: baselines beside them.
     """
 
     pretrains: str

@@ -30,9 +30,7 @@ _FACTORS = 2.0 ** (np.arange(-8, 9) / 4)
 
 @dataclass(frozen=True)
 class Boxes:
-    """All boxes of a data set after resizing: xyxy [n, 4] pixels, and the padded (height, width) of each
-    one's image.
-    """
+    """All boxes of a data set after resizing: xyxy [n, 4] in pixels; grids: each one's padded (height, width)."""
 
     xyxy: Floats
     grids: np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -140,8 +138,7 @@ def anchor_recall(boxes: Boxes, base_stride: int, anchor_scale: float) -> Anchor
 
 
 def suggest(boxes: Boxes, configured: Fit, recalls: dict[int, AnchorRecall]) -> Suggestion:
-    """The coarsest base_stride, the anchor scale and the base scale that fit; the configured ones where little
-    would be won.
+    """The coarsest base_stride, the anchor scale and the base scale that fit, unless little would be won by them.
 
     base_stride, anchor_scale: by the mean recall over head choices, so that the search compares heads and
     not anchors. base_scale: the groups are as even as they can be (entropy of the shares).
