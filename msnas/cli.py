@@ -2,7 +2,7 @@
 
 Hydra's own flags are taken too: `--multirun`, `--cfg job`, `--info defaults`, `--config-dir DIR`.
 
-One dispatcher. A stage is a module of this package with a function `main(call: Call) -> int`; it is imported only
+One dispatcher. A stage is a module of `msnas.commands` with a function `main(call: Call) -> int`; it is imported only
 when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
 result is not sound, 2 the command or the configuration is wrong, 130 interrupted.
 """

@@ -1,8 +1,9 @@
 """What the stages must know of a family of networks: one class, made of typed values, that answers for its space.
 
-`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `seed` and
-`budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the dataclass
-that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait for it.
+`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `schedule`
+and `budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the
+dataclass that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait
+for it.
 """
 
 from abc import ABC, abstractmethod
