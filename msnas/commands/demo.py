@@ -10,7 +10,7 @@ import time
 from rich.console import Console
 
 from msnas.call import Call
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.pipeline.checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
@@ -32,7 +32,7 @@ def main(call: Call) -> int:
     try:
         with run.locked():
             found = checked(run.setup)
-            print_report(found, Console(file=sys.stderr))
+            Console(file=sys.stderr).print(report_text(found))
             if not found.sound:
                 return 1
             for name, stage in STAGES.items():
