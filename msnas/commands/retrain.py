@@ -7,7 +7,7 @@ needs no search, and begins a run of its own.
 from dataclasses import replace
 
 from msnas.call import Call
-from msnas.commands.ranks import quiet_unless_writing
+from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.config.stored import OWNED
 from msnas.engine.distributed import joined
 from msnas.pipeline.retraining import named, retrain
