@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msnas.config.blueprint import Blueprint
-from msnas.drawings.stride_networks import Fpn, diagram_of
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.errors import ConfigError

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.drawings.stride_networks import Fpn
+from msnas.families.strides.stride_networks import Fpn
 from msnas.families.family import Picture
 from supernet.cost import Cost
 from supernet.strides.architecture import Architecture

@@ -6,7 +6,7 @@ import pytest
 from msnas.cli import main
 from msnas.drawings.diagram import object_sizes
 from msnas.drawings.palette import DASH
-from msnas.drawings.stride_networks import Fpn, diagram_of
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.drawings.stride_rows import comparable, differing_heads, differing_nodes, draw_diagrams
 from msnas.errors import ConfigError
 from msnas.families.family import require_matplotlib
