@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
 from msnas.config.blueprint import Blueprint
+from msnas.data.check.object_sizes import Fit
+from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
+from msnas.runs.folder import HISTORY
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
+    from msnas.families.candidate_family import CandidateFamily
     from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
@@ -177,6 +181,13 @@ class Family(ABC):
         base_scale: side in pixels of an object of k = 4, by default by the input's size.
         """
 
+    @staticmethod
+    def options_by_data(
+        space: Blueprint, size: tuple[int, int], data: Callable[[], DataSettings], fit: Fit
+    ) -> dict[str, Any]:
+        """The options `space.*` that the training data decide, where the configuration says so; none by default."""
+        return {}
+
     # Architectures and costs
 
     @abstractmethod
@@ -257,6 +268,16 @@ class Family(ABC):
         """The options of every strategy that a search runs one after the other; one by default."""
         return [strategy]
 
+    @property
+    def weight_sharing(self) -> "CandidateFamily | None":
+        """This family, where candidates take a supernet's weights; else None."""
+        return None
+
+    @property
+    def histories(self) -> tuple[str, ...]:
+        """The file of each space that a search goes through, in this order, in the search's folder."""
+        return (HISTORY,)
+
     @abstractmethod
     def search(self, settings: "SearchSettings", splits: "Splits", progress: SearchProgress) -> SearchOutcome:
         """The search, on from where `settings.folder` stands."""
@@ -270,6 +291,10 @@ class Family(ABC):
     def gene(self, section: str, cardinality: int) -> tuple[str, list[str], list[str] | None]:
         """What a gene of a section is called, what its values are, and the block strides that colour them, if any."""
         return section, [f"choice {value}" for value in range(cardinality)], None
+
+    def second_search(self, evaluated: int) -> str:
+        """What the page says of the second space that a search went through, and of its evaluations."""
+        raise AssertionError("a search has one space")
 
     def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
         """Which heads share their weights over time, of a search that has heads; `second`: a second space's."""

@@ -5,7 +5,7 @@ stand-alone trainings, `result.json` is written last. A larger `n` keeps the net
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,7 @@ import numpy as np
 
 from evolution.operators import sample_new
 from evolution.strategy import Genome
-from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.dataset import DetectionDataset
-from msnas.data.geometry import anchor_hits
+from msnas.data.check.object_sizes import collect_boxes, head_recall
 from msnas.data.opening import Splits
 from msnas.differences import differences
 from msnas.engine.devices import Hardware, computing_with, describe
@@ -63,8 +61,8 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
 
     command: its words, for the run's record. Returns the table.
     """
-    setup, family = run.setup, run.setup.family
-    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily):
+    setup, family = run.setup, run.setup.family.weight_sharing
+    if family is None:
         raise RunError(
             f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "
             "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
@@ -140,7 +138,8 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     for seed in range(SEEDS):
         for one in networks:
             _train(setup, one, seed, splits, hardware)
-    recall = anchor_recall(setup, splits.train)
+    boxes = collect_boxes(splits.train.images, setup.data.short_side, setup.data.long_side)
+    recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.anchor_scale)
     for one in networks:
         _write_result(one, recall(one.architecture.heads), setup.fit.base_stride)
 
@@ -209,17 +208,3 @@ def _write_result(one: Network, recall: float, base_stride: int) -> None:
         "seconds": sum(part["seconds"] for part in (*scores.values(), *trained)),
     }
     write_json(one.folder / RESULT, result)
-
-
-def anchor_recall(setup: Setup, dataset: DetectionDataset) -> Callable[[Sequence[int]], float]:
-    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5."""
-    data, strides = setup.data, stride_levels(setup.fit.base_stride)
-    scale = setup.fit.anchor_scale
-    boxes = collect_boxes(dataset.images, data.short_side, data.long_side).sample()
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
-
-    def recall(heads: Sequence[int]) -> float:
-        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
-        return float(np.logical_or.reduce(reached).mean())
-
-    return recall

@@ -14,7 +14,6 @@ from evolution.strategy import Evaluation, Record
 from msnas.data.dataset import DetectionDataset
 from msnas.engine.devices import describe
 from msnas.errors import ConfigError, DataError
-from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
@@ -123,9 +122,9 @@ def _estimate(run: OpenRun, images: int) -> str:
     A detection counts as a third of a training image, since it has no backward pass.
     """
     setup = run.setup
-    family, expected = setup.family, setup.evaluations
+    family, expected = setup.family.weight_sharing, setup.evaluations
     lines = read_lines(run.folder / "supernet" / METRICS)
-    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily) or not lines:
+    if family is None or not lines:
         return f"About {expected} evaluations."
     step = statistics.median(line["seconds"] for line in lines)
     recipe = family.recipe

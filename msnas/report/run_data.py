@@ -14,8 +14,6 @@ from msnas.runs.folder import (
     CONFIG,
     DONE,
     ENVIRONMENT,
-    HEAD_HISTORY,
-    HISTORY,
     METRICS,
     RESULT,
     STAGES,
@@ -46,8 +44,8 @@ class RunData:
 
     setup: what the stored configuration means, at the space's own input size where the data are gone (`sized` is then
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
-    included. generations: the strategy's own records. heads, head_generations: the same of NAS-FCOS's second half,
-    after the pyramids'. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-..."). rank: what
+    included. generations: the strategy's own records. second, second_generations: the same of the second space
+    that a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-..."). rank: what
     `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one) with its
     `folder`.
     """
@@ -65,8 +63,8 @@ class RunData:
     retrained: list[Record]
     curves: dict[str, list[Record]]
     rank: Record = field(default_factory=dict)
-    heads: list[Evaluation] = field(default_factory=list)
-    head_generations: list[Record] = field(default_factory=list)
+    second: list[Evaluation] = field(default_factory=list)
+    second_generations: list[Record] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> "RunData":
@@ -75,8 +73,8 @@ class RunData:
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
         setup, sized = _readable(stored_setup(folder))
-        evaluations, generations = _history(folder / "search" / HISTORY)
-        heads, head_generations = _history(folder / "search" / HEAD_HISTORY)
+        (evaluations, generations), *others = [_history(folder / "search" / name) for name in setup.family.histories]
+        second, second_generations = others[0] if others else ([], [])
         return cls(
             name=folder.resolve().name,
             folder=folder,
@@ -91,8 +89,8 @@ class RunData:
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
             rank=read_json(folder / "rank" / TABLE) or {},
-            heads=heads,
-            head_generations=head_generations,
+            second=second,
+            second_generations=second_generations,
         )
 
     def stage(self, name: str) -> StageData:

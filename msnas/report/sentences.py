@@ -190,8 +190,8 @@ def _searched(data: Record) -> str:
         name = data["score"]["long"]
         first, last = (score(row["best"], data["score"]["is_loss"]) for row in (rows[0], rows[-1]))
         parts.append(f"The best {name} went from {first} to {last}.")
-    if data["heads"]:
-        parts.append(f"Those were pyramids; {data['heads']['evaluated']:,} heads followed, on the best of them.")
+    if data["second"]:
+        parts.append(data["second"]["text"])
     stopped = data["generations"][-1].get("stopped") if data["generations"] else None
     if stopped:
         parts.append(f"The search ended early: {stopped}.")

@@ -2,61 +2,40 @@
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from itertools import combinations_with_replacement
+from functools import partial
 from typing import Any, cast
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
-from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.geometry import GROUPS, REFERENCE_SHORT_SIDE, anchor_hits, typical_input
+from msnas.data.check.object_sizes import Fit
+from msnas.data.geometry import typical_input
 from msnas.data.settings import DataSettings
-from msnas.data.source import image_sizes, read_part
+from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
 from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
-from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
-from supernet.strides.architecture import stride_levels
 
-RECALL = "recall"  # of `space.heads`: chosen by the training boxes
-ALIKE = 0.01  # recalls that differ by less are told apart by how many networks a choice leaves
 BUDGETS = ("macs", "params", "latency_ms")
 
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
-    changes: dict[str, Any] = {"input_size": size}
-    if config.space.get("heads") == RECALL:
-        changes["heads"] = heads_by_recall(config, size)
+    space = Blueprint.of(_plain(config.space))
+    known = family_class(str(config.family)).options_by_data(space, size, partial(_data, config), make_fit(config))
+    changes: dict[str, Any] = {"input_size": size, **known}
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
-    return cast(SearchSpace, Blueprint.of(_plain(config.space))(**changes))
+    return cast(SearchSpace, space(**changes))
 
 
-def heads_by_recall(config: DictConfig, size: tuple[int, int]) -> list[int]:
-    """The heads whose anchors reach the training boxes: of those within ALIKE of the best, the ones of most networks.
-
-    An anchor reaches a box from IoU 0.5 on. Only choices that some network of the space can have count.
-    """
-    data = DataSettings.from_mapping(_plain(config.data))
-    boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side).sample()
-    scale = config.detector.get("anchor_scale") or data.short_side / REFERENCE_SHORT_SIDE
-    strides = stride_levels(config.space.get("base_stride", 4))
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, scale)  # [group, stride, box]
-    space = Blueprint.of(_plain(config.space))
-    found: list[tuple[float, int, list[int]]] = []  # recall, networks, heads
-    for heads in map(list, combinations_with_replacement(strides, GROUPS)):
-        with suppress(SpaceError):  # a choice that breaks a rule of the space
-            networks = space(input_size=size, heads=heads).count()
-            reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
-            found.append((float(np.logical_or.reduce(reached).mean()), networks, heads))
-    best = max(recall for recall, _, _ in found)
-    return max((networks, recall, heads) for recall, networks, heads in found if recall >= best - ALIKE)[2]
+def make_fit(config: DictConfig) -> Fit:
+    """The settings that decide which head and which anchors a box gets."""
+    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
+    return Fit.of(config.data.short_side, config.space.get("base_stride", 4), **scales)
 
 
 def make_budget(config: DictConfig, baseline_cost: Callable[[], Cost]) -> Budget | None:
@@ -96,10 +75,14 @@ def input_size(config: DictConfig) -> tuple[int, int]:
 
 def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
-    data = DataSettings.from_mapping(_plain(config.data))
+    data = _data(config)
     return typical_input(
         image_sizes(data), data.short_side, data.long_side, family_class(config.family).divisor(config.space)
     )
+
+
+def _data(config: DictConfig) -> DataSettings:
+    return DataSettings.from_mapping(_plain(config.data))
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.families import family_class, from_group, make_family
 from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import input_size, make_budget, make_space
+from msnas.setup.make_space import input_size, make_budget, make_fit, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
@@ -125,8 +125,7 @@ class Setup:
     @cached_property
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
-        scales = {key: self.config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-        return Fit.of(self.config.data.short_side, self.config.space.get("base_stride", 4), **scales)
+        return make_fit(self.config)
 
     # Data, and where the work is done
 

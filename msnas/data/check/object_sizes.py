@@ -1,6 +1,6 @@
 """How large the objects are, which head they fall to, which anchors reach them, and what settings would fit better."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -123,16 +123,26 @@ def group_shares(boxes: Boxes, base_scale: float) -> list[Group]:
     return [Group(i + 1, low, high, int(number[i]), float(number[i] / total)) for i, (low, high) in enumerate(ranges)]
 
 
+def head_recall(boxes: Boxes, strides: tuple[int, ...], anchor_scale: float) -> Callable[[Sequence[int]], float]:
+    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5.
+
+    strides: all that a head may read.
+    """
+    sample = boxes.sample()
+    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchor_scale)  # [group, stride, box]
+
+    def recall(heads: Sequence[int]) -> float:
+        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
+        return float(np.logical_or.reduce(reached).mean())
+
+    return recall
+
+
 def anchor_recall(boxes: Boxes, base_stride: int, anchor_scale: float) -> AnchorRecall:
     """The recall of every head choice."""
     strides = tuple(stride * base_stride // 4 for stride in STRIDES)
-    sample = boxes.sample()
-    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchor_scale)  # [group, stride, box]
-    column = {stride: i for i, stride in enumerate(strides)}
-    recall = {
-        heads: float(np.logical_or.reduce([hits[group, column[s]] for group, s in enumerate(heads)]).mean())
-        for heads in head_choices(base_stride)
-    }
+    recall_of = head_recall(boxes, strides, anchor_scale)
+    recall = {heads: recall_of(heads) for heads in head_choices(base_stride)}
     best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
     return AnchorRecall(base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall)
 

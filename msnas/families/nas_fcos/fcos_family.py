@@ -32,6 +32,7 @@ from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.shared_heads import PERIOD, fully_shared
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
+from msnas.runs.folder import HEAD_HISTORY, HISTORY
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fcos.decoder import ORIGINAL, Decoder
@@ -272,7 +273,14 @@ class FcosFamily(Family):
             replicates=settings.replicates,
         )
 
+    @property
+    def histories(self) -> tuple[str, ...]:
+        return (HEAD_HISTORY,) if isinstance(self.space, HeadSpace) else (HISTORY, HEAD_HISTORY)
+
     # The report
+
+    def second_search(self, evaluated: int) -> str:
+        return f"Those were pyramids; {evaluated:,} heads followed, on the best of them."
 
     def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
         """Fig. 5 of the paper; None where no heads were searched."""

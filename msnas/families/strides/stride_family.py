@@ -1,6 +1,6 @@
 """MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msnas.config.blueprint import Blueprint
+from msnas.data.check.object_sizes import Fit
+from msnas.data.settings import DataSettings
+from msnas.families.strides.heads_by_recall import RECALL, heads_by_recall
 from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
@@ -98,6 +101,13 @@ class StrideFamily(OneSpaceFamily):
         from msnas.drawings.stride_rows import draw_diagrams  # an extra
 
         draw_diagrams([diagram_of(p.network, p.space, title=p.title, base_scale=base_scale) for p in pictures], path)
+
+    @staticmethod
+    def options_by_data(
+        space: Blueprint, size: tuple[int, int], data: Callable[[], DataSettings], fit: Fit
+    ) -> dict[str, Any]:
+        """`space.heads=recall`."""
+        return {"heads": heads_by_recall(space, size, data(), fit)} if space.options.get("heads") == RECALL else {}
 
     @property
     def _shape(self) -> dict[str, Any]:
