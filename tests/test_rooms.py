@@ -97,6 +97,12 @@ def test_the_configuration_stops_at_setup():
     assert [f"{m}.{f.name}" for m in outside for f in functions(m) if takes_configuration(f)] == []
 
 
+def test_only_commands_read_the_configuration_of_a_setup():
+    texts = {module: path.read_text(encoding="utf-8") for module, path in MODULES.items()}
+    reading = {module for module, text in texts.items() if re.search(r"setup(_of\(.*\))?\.config\b", text)}
+    assert [m for m in reading if not any(_inside(m, room) for room in ("msnas.commands", "msnas.setup"))] == []
+
+
 def test_at_most_forty_functions_take_the_configuration():
     assert 0 < sum(takes_configuration(f) for module in MODULES for f in functions(module)) <= 40
 

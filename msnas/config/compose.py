@@ -245,3 +245,10 @@ def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"_target_={target} does not exist: {_one_line(error)}") from error
     return factory(**{str(key): value for key, value in values.items()}, **arguments)
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A group of options as plain values, references resolved."""
+    content = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msnas.detectors.detector import Detector
 from msnas.errors import ModelError
 from msnas.files import write_text, written
 from msnas.runs.folder import MODEL, MODEL_WEIGHTS
@@ -63,7 +64,7 @@ def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
     return folder / MODEL
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str) -> Detector:
     """The detector saved in `path` (the folder, or one of its two files), in evaluation mode, on the CPU.
 
     Call it with a list of images [3, h, w], float in 0..1; its `meta` has the class names and category ids.
@@ -77,7 +78,7 @@ def load(path: Path | str) -> Any:
         raise ModelError(f"{folder / MODEL_WEIGHTS} is damaged or belongs to another {MODEL}; copy both files again.")
     try:
         with torch.device("meta"):  # the frame alone: no memory for weights that are about to be replaced
-            detector = _build(content["detector"], encoder=_build(content["encoder"]))
+            detector: Detector = _build(content["detector"], encoder=_build(content["encoder"]))
         detector.load_state_dict(load_file(folder / MODEL_WEIGHTS), strict=True, assign=True)
         _check_meta(content["meta"], detector.config["num_classes"], str(folder))
     except (AttributeError, ImportError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

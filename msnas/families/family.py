@@ -7,7 +7,7 @@ for it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -191,7 +191,7 @@ class Family(ABC):
     # Architectures and costs
 
     @abstractmethod
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> Hashable:
         """The architecture that a result or a user calls `text`. Raises SpaceError."""
 
     @abstractmethod

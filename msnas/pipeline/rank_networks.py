@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def draw(setup: Setup, folder: Path, *, n: int) -> list[Network]:
         raise ConfigError(f"The budget holds only {len(genomes)} networks to draw, but got n={n}; widen it.")
     networks = []
     for number, genome in enumerate(genomes, start=1):
-        architecture = space.decode(genome)
+        architecture = cast(Architecture, space.decode(genome))  # of the only family that shares weights
         place = folder / f"{number:02d}-{identity(str(architecture))}"
         networks.append(Network(number, place, genome, architecture, space.cost(genome)))
     return networks

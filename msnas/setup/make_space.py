@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from msnas.config.blueprint import Blueprint
+from msnas.config.compose import plain
 from msnas.data.check.object_sizes import Fit
 from msnas.data.geometry import typical_input
 from msnas.data.settings import DataSettings
@@ -24,7 +25,7 @@ BUDGETS = ("macs", "params", "latency_ms")
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
-    space = Blueprint.of(_plain(config.space))
+    space = Blueprint.of(plain(config.space))
     known = family_class(str(config.family)).options_by_data(space, size, partial(_data, config), make_fit(config))
     changes: dict[str, Any] = {"input_size": size, **known}
     if wants_latency(config):
@@ -82,10 +83,4 @@ def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
 
 
 def _data(config: DictConfig) -> DataSettings:
-    return DataSettings.from_mapping(_plain(config.data))
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return DataSettings.from_mapping(plain(config.data))

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 class PathSpace(SearchSpace, Protocol):
     """A space of MSNAS's paths, by whatever rules: `StrideSpace`, or one that holds some of its architectures."""
 
+    def decode(self, genome: Sequence[int], /) -> Architecture:
+        """The path of `genome`."""
+
+    def parse(self, text: str, /) -> Architecture:
+        """The path written as `text`."""
+
     @property
     def block(self) -> str:
         """basic or bottleneck."""
@@ -121,8 +127,7 @@ class StrideFamily(OneSpaceFamily):
         return {"width": width, "channels": channels, "base_stride": self.space.base_stride, "stem": self.space.stem}
 
     def parse(self, text: str) -> Architecture:
-        architecture: Architecture = self.space.parse(text)
-        return architecture
+        return self.space.parse(text)
 
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path."""
