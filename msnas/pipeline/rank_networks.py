@@ -68,7 +68,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
             "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
         )
     run.require("supernet")
-    networks = draw(setup, run.folder / STAGE, n=n)
+    networks = sample_networks(setup, run.folder / STAGE, n=n)
     _hold_setting(run)
     pending = [one for one in networks if not one.read(RESULT)]
     if pending:
@@ -81,7 +81,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
     return table
 
 
-def draw(setup: Setup, folder: Path, *, n: int) -> list[Network]:
+def sample_networks(setup: Setup, folder: Path, *, n: int) -> list[Network]:
     """`n` different networks drawn uniformly inside the budget; a smaller `n` gives the first of them."""
     space = setup.bounded_space
     if n < 2:

@@ -19,7 +19,7 @@ from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
 from msnas.pipeline.features import prepared
 from msnas.pipeline.standalone_training import identity
-from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
 from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, record_environment
 from msnas.runs.progress import Progress, duration
@@ -71,7 +71,7 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
     elif pretraining == "supernet":
         run.require("supernet")
     else:
-        log.info(train_first(run, command))
+        log.info(pretrain(run, command))
 
 
 def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
