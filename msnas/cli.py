@@ -1,8 +1,8 @@
-"""The command line: `msnas STAGE [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
+"""The command line: `msnas COMMAND [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
 
 Hydra's own flags are taken too: `--multirun`, `--cfg job`, `--info defaults`, `--config-dir DIR`.
 
-One dispatcher. A stage is a module of `msnas.commands` with a function `main(call: Call) -> int`; it is imported only
+One dispatcher. A command is a module of `msnas.commands` with a function `main(call: Call) -> int`; it is imported only
 when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
 result is not sound, 2 the command or the configuration is wrong, 130 interrupted.
 """
@@ -46,7 +46,7 @@ DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage; returns the exit code (the console script passes it to the shell)."""
+    """Run one command; returns the exit code (the console script passes it to the shell)."""
     words = list(sys.argv[1:] if argv is None else argv)
     _show_anything()
     try:
@@ -116,10 +116,10 @@ def _dispatch(words: list[str]) -> int:
         print(_shown(call, flags.show))
         return 0
     _log_to_stderr()
-    stage = importlib.import_module(COMMANDS[name].module).main
+    command = importlib.import_module(COMMANDS[name].module).main
     if flags.multirun:
-        return sweep(call, stage)
-    return int(stage(call))
+        return sweep(call, command)
+    return int(command(call))
 
 
 def _trusting(call: Call) -> Call:
@@ -169,10 +169,10 @@ def _expanded(word: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def parse(stage: str, rest: Sequence[str]) -> Call:
-    """A stage's words as a Call: flags, `key=value` words, and positionals, in any order.
+def parse(command: str, rest: Sequence[str]) -> Call:
+    """A command's words as a Call: flags, `key=value` words, and positionals, in any order.
 
-    Raises ConfigError for an unknown flag and for a positional where the stage takes none.
+    Raises ConfigError for an unknown flag and for a positional where the command takes none.
     """
     flags = [word for word in rest if word.startswith("--")]
     unknown = [flag for flag in flags if flag != "--json"]
@@ -184,9 +184,9 @@ def parse(stage: str, rest: Sequence[str]) -> Call:
     plain = [word for word in rest if not word.startswith("--")]
     words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
     positionals = tuple(word for word in plain if word not in words)
-    if positionals and not COMMANDS[stage].positionals:
-        raise ConfigError(f"`msnas {stage}` takes key=value options only, but got {positionals[0]!r}.")
-    return Call(stage, positionals, words, "--json" in flags)
+    if positionals and not COMMANDS[command].positionals:
+        raise ConfigError(f"`msnas {command}` takes key=value options only, but got {positionals[0]!r}.")
+    return Call(command, positionals, words, "--json" in flags)
 
 
 if __name__ == "__main__":

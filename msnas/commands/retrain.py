@@ -22,7 +22,7 @@ def main(call: Call) -> int:
     with joined(hardware.device) as group, shared(lambda: _open(call), group) as run:
         quiet_unless_writing(group)
         try:
-            answer = retrain(run, call.command, group)
+            answer = retrain(run, call.record, group)
         finally:
             if group.writes:
                 run.forget_unless_begun(STAGE)

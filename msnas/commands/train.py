@@ -19,7 +19,7 @@ def main(call: Call) -> int:
     with joined(hardware.device) as group, shared(lambda: open_new(call.words), group) as run:
         quiet_unless_writing(group)
         try:
-            answer = pretrain(run, call.command, group)
+            answer = pretrain(run, call.record, group)
         finally:
             if group.writes:
                 run.forget_unless_begun(STAGE)
