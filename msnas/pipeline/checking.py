@@ -14,4 +14,4 @@ def checked(setup: Setup) -> CheckReport:
     """
     if not setup.family_class.has_size_groups:
         return replace(check_data(setup.data), groups=(), recalls=(), suggestion=None)
-    return check_data(setup.data, setup.fit)
+    return check_data(setup.data, setup.fit, setup.fit_options)

@@ -3,12 +3,13 @@
 A run keeps the choices as `chosen` beside its options, so that they stand for all of its stages.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from msnas.config.compose import plain
 from msnas.config.stored import CHOSEN, with_chosen
 from msnas.data.check.object_sizes import Boxes, Fit, collect_boxes
 from msnas.data.geometry import GROUPS
@@ -17,6 +18,7 @@ from msnas.data.size_groups import FEW, SizeGroups
 from msnas.data.source import read_part
 from msnas.errors import ConfigError, DataError
 from msnas.setup.families import family_class
+from msnas.setup.fitting import configured_fit
 
 PAPER, DATA = "paper", "data"  # of `detector.groups`
 EMPTY = "empty"  # of `space.tied`: the heads of groups with hardly a box
@@ -39,8 +41,7 @@ def listed(groups: SizeGroups) -> dict[str, list[float]]:
 
 def training_boxes(config: DictConfig) -> Boxes:
     """The boxes of the training file after resizing. Raises DataError where there is none."""
-    options: Any = OmegaConf.to_container(config.data, resolve=True)
-    data = DataSettings.from_mapping(options)
+    data = DataSettings.from_mapping(plain(config.data))
     boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side)
     if not len(boxes.xyxy):
         raise DataError(
@@ -51,9 +52,7 @@ def training_boxes(config: DictConfig) -> Boxes:
 
 def fit_of(config: DictConfig) -> Fit:
     """The settings that decide which head and which anchors a box gets."""
-    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-    fit = Fit.of(config.data.short_side, config.space.get("base_stride", 4), **scales)
-    return Fit(fit.base_stride, fit.anchor_scale, fit.base_scale, placed_groups(config))
+    return replace(configured_fit(config), placed=placed_groups(config))
 
 
 def placed_groups(config: DictConfig) -> SizeGroups | None:

@@ -6,7 +6,7 @@ Exit codes: 0 sound (what is dropped or clipped is listed and counted), 1 traini
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy as np
 from msnas.data.annotations import AnnotationFile
 from msnas.data.check.duplicates import Thumbnails, near_duplicates
 from msnas.data.check.object_sizes import (
-    BASE_STRIDES,
     AnchorRecall,
     Fit,
+    FitOptions,
     Group,
     Suggestion,
     anchor_recall,
@@ -76,7 +76,10 @@ class SharedPicture:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that was found. What needs boxes (sizes, groups, recalls, suggestion) is empty or None without any."""
+    """All that was found. What needs boxes (sizes, groups, recalls, suggestion) is empty or None without any.
+
+    notes: those that hold whatever the sizes; `all_notes` has the others too.
+    """
 
     root: str
     short_side: int
@@ -88,6 +91,7 @@ class CheckReport:
     groups: tuple[Group, ...]
     recalls: tuple[AnchorRecall, ...]
     configured: Fit
+    options: FitOptions
     suggestion: Suggestion | None
     duplicates: tuple[SharedPicture, ...]
     notes: tuple[str, ...]
@@ -102,6 +106,11 @@ class CheckReport:
         """0 sound, 1 not."""
         return 0 if self.sound else 1
 
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and what there is to say of the groups."""
+        return tuple(filter(None, (*self.notes, empty_groups(self.groups))))
+
     def count(self, severity: str) -> int:
         """How many faults are refused, repaired or noted."""
         return sum(fault.severity == severity for fault in self.faults)
@@ -110,6 +119,7 @@ class CheckReport:
         """The report as plain values for JSON; strides of heads as text such as `4,8,16,32,64`."""
         content = {"sound": self.sound} | asdict(self)
         content["counts"] = {severity: self.count(severity) for severity in ("refused", "repaired", "noted")}
+        content["notes"] = self.all_notes
         content["recalls"] = [_recall_to_dict(recall) for recall in self.recalls]
         return content
 
@@ -119,11 +129,16 @@ class CheckReport:
 
 
 def check_data(
-    settings: DataSettings, fit: Fit | None = None, *, progress: Callable[[int, int], None] | None = None
+    settings: DataSettings,
+    fit: Fit | None = None,
+    options: FitOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read everything, decode every image, and report. progress(done, total) is called for each image.
 
-    fit: the configured settings that the boxes are held against; None: what follows from the short side.
+    fit: the configured settings that the boxes are held against; None: what follows from the short side. options: which
+    of them can be chosen; None: all, as in MSNAS's own spaces under two-stage heads.
 
     Raises ConfigError where the root or an override does not exist; every other fault is in the report.
     """
@@ -131,29 +146,40 @@ def check_data(
     thumbnails = _look(source, settings.workers, progress)
     groups_of = _groups(source.train, thumbnails[0], settings)
     _note_too_few(source, groups_of)
-    images = [image for part in source.parts for image in part.images]
-    boxes = collect_boxes(images, settings.short_side, settings.long_side)
-    fit = fit or Fit.of(settings.short_side)
-    recalls: dict[int, AnchorRecall] = {}
-    groups: list[Group] = []
-    if len(boxes.xyxy):
-        recalls = {stride: anchor_recall(boxes, stride, fit.groups.anchors) for stride in BASE_STRIDES}
-        groups = group_shares(boxes, fit.groups)
     return CheckReport(
         root=str(source.files.root),
-        short_side=settings.short_side,
-        long_side=settings.long_side,
         splits=tuple(_count(name, part) for name, part in zip(("train", "val"), source.parts, strict=False)),
         classes=_classes(source),
         faults=tuple(source.faults),
-        sizes=_sizes(source, boxes.areas) if groups else None,
-        groups=tuple(groups),
-        recalls=tuple(recalls.values()),
-        configured=fit,
-        suggestion=suggest(boxes, fit, recalls) if groups else None,
         duplicates=_shared(source, thumbnails),
-        notes=tuple(filter(None, (*groups_of.said, *_notes(source, settings), empty_groups(groups)))),
+        notes=(*groups_of.said, *_notes(source, settings)),
+        **_fitting(source, settings, fit, options),
     )
+
+
+def refitted(report: CheckReport, settings: DataSettings, fit: Fit, options: FitOptions) -> CheckReport:
+    """The report of the same data under other settings of their size; pictures are not looked at again."""
+    return replace(report, **_fitting(read_source(settings), settings, fit, options))
+
+
+def _fitting(source: Source, settings: DataSettings, fit: Fit | None, options: FitOptions | None) -> dict[str, Any]:
+    """What a report says of sizes, and of the settings that fit them."""
+    images = [image for part in source.parts for image in part.images]
+    boxes = collect_boxes(images, settings.short_side, settings.long_side)
+    fit, options = fit or Fit.of(settings.short_side), options or FitOptions()
+    found: dict[str, Any] = {"short_side": settings.short_side, "long_side": settings.long_side}
+    found |= {"configured": fit, "options": options, "sizes": None, "groups": (), "recalls": (), "suggestion": None}
+    if not len(boxes.xyxy):
+        return found
+    recalls = tuple(
+        anchor_recall(boxes, base_stride, fit.groups.anchors, finest) for base_stride, finest in options.starts(fit)
+    )
+    return found | {
+        "sizes": _sizes(source, boxes.areas),
+        "groups": tuple(group_shares(boxes, fit.groups)),
+        "recalls": recalls,
+        "suggestion": suggest(boxes, fit, recalls, options),
+    }
 
 
 def _look(source: Source, workers: int, progress: Callable[[int, int], None] | None) -> list[Thumbnails]:

@@ -1,6 +1,6 @@
 """How large the objects are, which head they fall to, which anchors reach them, and what settings would fit better."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
@@ -20,8 +20,9 @@ from msnas.data.size_groups import FEW, SizeGroups
 from supernet.strides.architecture import stride_levels
 from supernet.strides.stride_rules import broken_bound
 
-STRIDES = (4, 8, 16, 32, 64)  # of the features a head can read, at base_stride 4
-BASE_STRIDES = (4, 2)
+BASE_STRIDE, FINEST = "space.base_stride", "space.finest"  # options that say where the heads' maps begin
+ANCHOR_SCALE, BASE_SCALE_OPTION = "detector.anchor_scale", "detector.base_scale"
+_STARTS = {BASE_STRIDE: ((4, 4), (2, 2)), FINEST: ((4, 8), (4, 4))}  # (base_stride, finest), the coarser first
 _SAMPLE = 20_000  # boxes that recalls are measured on; more change the third decimal
 _WORTH = 0.05  # gain in mean recall below which the configured one stays
 _EVENER = 0.2  # gain in entropy of the groups' shares, nats, below which the configured one stays
@@ -30,9 +31,7 @@ _FACTORS = 2.0 ** (np.arange(-8, 9) / 4)
 
 @dataclass(frozen=True)
 class Boxes:
-    """All boxes of a data set after resizing: xyxy [n, 4] pixels, and the padded (height, width) of each
-    one's image.
-    """
+    """All boxes of a data set after resizing: xyxy [n, 4] in pixels; grids: each one's padded (height, width)."""
 
     xyxy: Floats
     grids: np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -69,6 +68,7 @@ class AnchorRecall:
     """Share of boxes that an anchor of IoU >= 0.5 exists for, by the strides that the five heads read."""
 
     base_stride: int
+    finest: int
     fpn: float
     mean: float
     best: tuple[int, ...]
@@ -78,28 +78,69 @@ class AnchorRecall:
 
 @dataclass(frozen=True)
 class Fit:
-    """The settings that decide which head and which anchors a box gets; scales as the detector's options.
+    """The settings that decide which head and which anchors a box gets.
 
-    placed: the groups, where they were placed by boxes and not by the scales.
+    base_stride: the first of the five strides. finest: the finest of them that a head may read. anchor_scale: size of
+    the anchors beside 32, 64, ..., 512 pixels. base_scale: pixels of a region of k = 4. placed: the groups, where they
+    were placed by boxes and not by the scales.
     """
 
     base_stride: int
+    finest: int
     anchor_scale: float
     base_scale: float
     placed: SizeGroups | None = None
 
     @classmethod
     def of(
-        cls, short_side: int, base_stride: int = 4, anchor_scale: float | None = None, base_scale: float | None = None
+        cls,
+        short_side: int,
+        base_stride: int = 4,
+        anchor_scale: float | None = None,
+        base_scale: float | None = None,
+        *,
+        finest: int | None = None,
     ) -> "Fit":
-        """With what follows from the short side where a scale is None."""
+        """With what follows from the short side where a scale is None, and all five strides where `finest` is."""
         scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
-        return cls(base_stride, scale, BASE_SCALE * scale if base_scale is None else base_scale)
+        base_scale = BASE_SCALE * scale if base_scale is None else base_scale
+        return cls(base_stride, base_stride if finest is None else finest, scale, base_scale)
 
     @property
     def groups(self) -> SizeGroups:
         """The groups of object sizes."""
         return self.placed or SizeGroups.paper(REFERENCE_SHORT_SIDE, self.anchor_scale, self.base_scale)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The options by which a space and a detector are fitted to boxes.
+
+    start: the option for where maps begin, `space.base_stride` or `space.finest`; None: there is none. anchor_unit: the
+    value of `detector.anchor_scale` that stands for anchors of 32, 64, ..., 512 pixels; None: there is no such option.
+    base_scale: whether there is `detector.base_scale`.
+    """
+
+    start: str | None = BASE_STRIDE
+    anchor_unit: float | None = 1.0
+    base_scale: bool = True
+
+    def starts(self, configured: Fit) -> tuple[tuple[int, int], ...]:
+        """(base_stride, finest) that can be chosen, the coarser first."""
+        return ((configured.base_stride, configured.finest),) if self.start is None else _STARTS[self.start]
+
+    def values(self, fit: Fit) -> dict[str, float]:
+        """What each option must be for this fit; groups that boxes have placed leave the scales out."""
+        values: dict[str, float] = {}
+        if self.start is not None:
+            values[self.start] = getattr(fit, self.start.partition(".")[2])
+        if fit.placed is not None:
+            return values
+        if self.anchor_unit is not None:
+            values[ANCHOR_SCALE] = fit.anchor_scale * self.anchor_unit
+        if self.base_scale:
+            values[BASE_SCALE_OPTION] = fit.base_scale
+        return values
 
 
 @dataclass(frozen=True)
@@ -123,10 +164,18 @@ def collect_boxes(images: Iterable[ImageRecord], short_side: int, long_side: int
     return Boxes(np.array(boxes, np.float64).reshape(-1, 4), np.array(grids, np.int64).reshape(-1, 2))
 
 
-def head_choices(base_stride: int) -> list[tuple[int, ...]]:
-    """Every choice of five heads that MSNAS eq. 7 allows: not falling, min <= 8, max >= 8, not all equal (at 4)."""
+def head_choices(base_stride: int, finest: int = 0) -> list[tuple[int, ...]]:
+    """Every choice of five heads that MSNAS eq. 7 allows: not falling, min <= 8, max >= 8, not all equal (at 4).
+
+    finest: no head reads a finer stride.
+    """
     choices = combinations_with_replacement(stride_levels(base_stride), GROUPS)
-    return [heads for heads in choices if broken_bound(heads, base_stride) is None]
+    return [heads for heads in choices if heads[0] >= finest and broken_bound(heads, base_stride) is None]
+
+
+def fpn_heads(base_stride: int, finest: int) -> tuple[int, ...]:
+    """A stride of its own for each head, none below `finest`."""
+    return tuple(max(stride, finest) for stride in stride_levels(base_stride))
 
 
 def group_shares(boxes: Boxes, groups: SizeGroups) -> list[Group]:
@@ -148,50 +197,82 @@ def empty_groups(groups: Sequence[Group]) -> str:
     )
 
 
-def anchor_recall(boxes: Boxes, base_stride: int, anchors: Sequence[float]) -> AnchorRecall:
-    """The recall of every head choice; anchors [5]: the size of each group's, pixels."""
-    strides = tuple(stride * base_stride // 4 for stride in STRIDES)
+def head_recall(boxes: Boxes, strides: tuple[int, ...], anchors: Sequence[float]) -> Callable[[Sequence[int]], float]:
+    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5.
+
+    strides: all that a head may read. anchors [5]: the size of each group's, pixels.
+    """
     sample = boxes.sample()
     hits = anchor_hits(sample.xyxy, sample.grids, strides, anchors)  # [group, stride, box]
-    column = {stride: i for i, stride in enumerate(strides)}
-    recall = {
-        heads: float(np.logical_or.reduce([hits[group, column[s]] for group, s in enumerate(heads)]).mean())
-        for heads in head_choices(base_stride)
-    }
+
+    def recall(heads: Sequence[int]) -> float:
+        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
+        return float(np.logical_or.reduce(reached).mean())
+
+    return recall
+
+
+def anchor_recall(boxes: Boxes, base_stride: int, anchors: Sequence[float], finest: int | None = None) -> AnchorRecall:
+    """The recall of every head choice; anchors [5]: the size of each group's, pixels.
+
+    finest: no head reads a finer stride, by default than base_stride.
+    """
+    finest = base_stride if finest is None else finest
+    recall_of = head_recall(boxes, stride_levels(base_stride), anchors)
+    recall = {heads: recall_of(heads) for heads in head_choices(base_stride, finest)}
     best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
-    return AnchorRecall(base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall)
+    mean = float(np.mean(list(recall.values())))
+    return AnchorRecall(base_stride, finest, recall[fpn_heads(base_stride, finest)], mean, best, worst, recall)
 
 
-def suggest(boxes: Boxes, configured: Fit, recalls: dict[int, AnchorRecall]) -> Suggestion:
-    """The coarsest base_stride, the anchor scale and the base scale that fit; the configured ones where little
-    would be won.
+def suggest(boxes: Boxes, configured: Fit, recalls: Sequence[AnchorRecall], options: FitOptions) -> Suggestion:
+    """The coarsest start of the maps, the anchor scale and the base scale that fit; the configured ones where little
+    would be won, or where there is no such option.
 
-    base_stride, anchor_scale: by the mean recall over head choices, so that the search compares heads and
-    not anchors. base_scale: the groups are as even as they can be (entropy of the shares). Groups that were placed by
-    boxes need no other scales.
+    recalls: of every start that can be chosen, the coarser first. base_stride, anchor_scale: by the mean recall over
+    head choices, so that the search compares heads and not anchors. finest: by the recall of the best heads, as
+    stride 4 is most of a network's cost. base_scale: the groups are as even as they can be (entropy of the shares).
+    Groups that were placed by boxes need no other scales.
     """
     reasons: list[str] = []
-    coarse, fine = BASE_STRIDES
-    base_stride = fine if recalls[fine].mean - recalls[coarse].mean > _WORTH else coarse
-    if base_stride != configured.base_stride:
-        better, worse = (recalls[stride].mean for stride in (base_stride, configured.base_stride))
-        reasons.append(f"space.base_stride={base_stride}: mean anchor recall {better:.2f}, with the other {worse:.2f}")
+    kind = "best" if options.start == FINEST else "mean"
+    values = [recall.choices[recall.best] if options.start == FINEST else recall.mean for recall in recalls]
+    finer = values[-1] - values[0] > _WORTH
+    start = recalls[-1 if finer else 0]
+    if (start.base_stride, start.finest) != (configured.base_stride, configured.finest):
+        better, worse = (values[-1], values[0]) if finer else (values[0], values[-1])
+        text = f"{options.start}={start.finest}: {kind} anchor recall {better:.2f}, with the other {worse:.2f}"
+        reasons.append(text)
+    fit = replace(configured, base_stride=start.base_stride, finest=start.finest)
     if configured.placed is not None:
-        return Suggestion(replace(configured, base_stride=base_stride), tuple(reasons))
-    sizes = np.array(configured.groups.anchors)
-    scales = {float(f): anchor_recall(boxes, base_stride, sizes * f).mean for f in _FACTORS}
-    factor = max(scales, key=scales.__getitem__)
-    anchor_scale = configured.anchor_scale * factor
-    if scales[factor] - recalls[base_stride].mean > _WORTH:
-        reasons.append(f"detector.anchor_scale={anchor_scale:.3g}: mean anchor recall {scales[factor]:.2f}")
-    else:
-        anchor_scale = configured.anchor_scale
+        return Suggestion(fit, tuple(reasons))
+    anchor_scale = configured.anchor_scale
+    if options.anchor_unit is not None:
+        anchor_scale, recall = _best_anchor_scale(boxes, configured, start.base_stride)
+        if anchor_scale != configured.anchor_scale:
+            written = anchor_scale * options.anchor_unit
+            reasons.append(f"{ANCHOR_SCALE}={written:.3g}: mean anchor recall {recall:.2f}")
     kept = anchor_scale == configured.anchor_scale
-    start = configured.base_scale if kept else BASE_SCALE * anchor_scale  # as the detector's default follows it
-    base_scale, largest = _most_even_scale(boxes.areas, start)
-    if base_scale != start:
-        reasons.append(f"detector.base_scale={base_scale:.3g}: the largest group then holds {largest:.0%} of the boxes")
-    return Suggestion(Fit(base_stride, anchor_scale, base_scale), tuple(reasons))
+    base_scale = configured.base_scale if kept else BASE_SCALE * anchor_scale  # as the detector's default follows it
+    if options.base_scale:
+        follows = base_scale
+        base_scale, largest = _most_even_scale(boxes.areas, follows)
+        if base_scale != follows:
+            reasons.append(f"{BASE_SCALE_OPTION}={base_scale:.3g}: the largest group then holds {largest:.0%} of boxes")
+    return Suggestion(replace(fit, anchor_scale=anchor_scale, base_scale=base_scale), tuple(reasons))
+
+
+def _best_anchor_scale(boxes: Boxes, configured: Fit, base_stride: int) -> tuple[float, float]:
+    """(anchor scale, mean recall with it); the configured one where little would be won.
+
+    Over heads of all strides, whatever the finest: of those that begin at 8, one that reaches everything with anchors
+    far too large would win.
+    """
+    sizes = np.array(configured.groups.anchors)
+    scales = {float(f): anchor_recall(boxes, base_stride, (sizes * f).tolist()).mean for f in _FACTORS}
+    best = max(scales, key=scales.__getitem__)
+    chosen = best if scales[best] - scales[1.0] > _WORTH else 1.0
+    return configured.anchor_scale * chosen, scales[chosen]
 
 
 def _most_even_scale(areas: Floats, configured: float) -> tuple[float, float]:

@@ -2,16 +2,18 @@
 
 from itertools import groupby
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from msnas.data.check.data_report import CheckReport
+from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, BASE_STRIDE, AnchorRecall
 from msnas.data.faults import Fault
 
 _SHOWN = 5  # records a rule, pairs of pictures
 _CLASSES = 25
 _STYLE = {"refused": "bold red", "repaired": "yellow", "noted": "cyan"}
+_WRITTEN = {ANCHOR_SCALE: ".4f", BASE_SCALE_OPTION: ".1f"}
 _HEADS = (
     ("as in an FPN", (4, 8, 16, 32, 64)),
     ("published winners' (R18)", (8, 8, 16, 16, 32)),
@@ -19,16 +21,16 @@ _HEADS = (
 )
 
 
-def print_report(report: CheckReport, console: Console) -> None:
-    """Print all of `report`; faults come last, where they are read."""
+def report_text(report: CheckReport) -> Group:
+    """All of `report`; faults come last, where they are read."""
     parts: list[RenderableType] = [_counts(report), _classes(report)]
     if report.sizes is not None:
         parts.append(_sizes(report))
     if report.groups:
         parts += [_groups(report), _recalls(report), _suggestion(report)]
-    parts += [Text(note, style="cyan") for note in report.notes]
+    parts += [Text(note, style="cyan") for note in report.all_notes]
     parts += [_duplicates(report), _faults(report), _verdict(report)]
-    console.print(Group(*parts))
+    return Group(*parts)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -79,26 +81,25 @@ def _groups(report: CheckReport) -> Table:
 
 
 def _recalls(report: CheckReport) -> Table:
-    strides = [recall.base_stride for recall in report.recalls]
     title = "\nAnchor recall: share of boxes with an anchor of IoU >= 0.5"
-    table = _table(title, "strides the heads read", *(f"base_stride {stride}" for stride in strides))
+    start = (report.options.start or BASE_STRIDE).partition(".")[2]
+    table = _table(title, "strides the heads read", *(f"{start} {recall.finest}" for recall in report.recalls))
 
-    def cells(heads: tuple[int, ...]) -> list[str]:
-        return [f"{recall.choices[scaled(heads, recall.base_stride)]:.3f}" for recall in report.recalls]
-
-    def scaled(heads: tuple[int, ...], base_stride: int) -> tuple[int, ...]:
-        return tuple(stride * base_stride // 4 for stride in heads)
+    def scaled(heads: tuple[int, ...], recall: AnchorRecall) -> tuple[int, ...]:
+        return tuple(max(stride * recall.base_stride // 4, recall.finest) for stride in heads)
 
     for name, heads in _HEADS:
-        written = " | ".join(",".join(map(str, scaled(heads, stride))) for stride in strides)
-        table.add_row(f"{written}  ({name})", *cells(heads))
+        read = [scaled(heads, recall) for recall in report.recalls]
+        written = " | ".join(",".join(map(str, one)) for one in read)
+        cells = (f"{recall.choices[one]:.3f}" for recall, one in zip(report.recalls, read, strict=True))
+        table.add_row(f"{written}  ({name})", *cells)
     for name in ("best", "worst"):
         chosen = [getattr(recall, name) for recall in report.recalls]
         written = " | ".join(",".join(map(str, heads)) for heads in chosen)
         values = [f"{recall.choices[heads]:.3f}" for recall, heads in zip(report.recalls, chosen, strict=True)]
         table.add_row(f"{written}  ({name})", *values)
-    count = len(report.recalls[0].choices)
-    table.add_row(f"mean of all {count} choices", *(f"{recall.mean:.3f}" for recall in report.recalls))
+    counts = " | ".join(dict.fromkeys(str(len(recall.choices)) for recall in report.recalls))
+    table.add_row(f"mean of all {counts} choices", *(f"{recall.mean:.3f}" for recall in report.recalls))
     return table
 
 
@@ -106,10 +107,10 @@ def _suggestion(report: CheckReport) -> Table:
     found = report.suggestion
     assert found is not None
     table = _table("\nWhat fits these boxes", "", "suggested", "configured")
-    scales = [("detector.anchor_scale", ".4f"), ("detector.base_scale", ".1f")] if found.fit.placed is None else []
-    for name, written in (("space.base_stride", "d"), *scales):
-        key = name.partition(".")[2]
-        table.add_row(name, *(format(getattr(fit, key), written) for fit in (found.fit, report.configured)))
+    configured = report.options.values(report.configured)
+    for name, value in report.options.values(found.fit).items():
+        written = _WRITTEN.get(name, "d")
+        table.add_row(name, format(value, written), format(configured[name], written))
     for reason in found.reasons:
         table.add_row(Text(f"  {reason}", style="dim"), "", "")
     return table

@@ -4,7 +4,8 @@ import pytest
 
 from msnas.cli import _expanded as expanded
 from msnas.cli import main, parse
-from msnas.config.compose import compose
+from msnas.config.compose import compose, groups
+from msnas.setup import pretrained_start
 from msnas.setup.setup import Setup
 
 CPU = "hardware.device=cpu"
@@ -12,9 +13,17 @@ CPU = "hardware.device=cpu"
 
 @pytest.fixture
 def here(folder, monkeypatch):
-    """An empty current folder beside the data."""
+    """An empty current folder beside the data, on a machine without weights."""
     monkeypatch.chdir(folder.root.parent)
+    monkeypatch.setattr(pretrained_start, "weights_at_hand", lambda: False)
     return folder
+
+
+def make_small(folder):
+    """Boxes of 3 x 3 pixels."""
+    for split in (folder.train, folder.val):
+        for item in split["annotations"]:
+            item["bbox"], item["area"] = [*item["bbox"][:2], 3, 3], 9
 
 
 def options():
@@ -41,9 +50,7 @@ def test_what_is_given_stands_in_the_file(here):
 
 
 def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
-    for split in (here.train, here.val):
-        for item in split["annotations"]:
-            item["bbox"], item["area"] = [*item["bbox"][:2], 3, 3], 9
+    make_small(here)
     here.write()
     assert main(["init", "data", CPU]) == 0
     assert (options().space.base_stride, options().scale_name) == (2, "tiny_fine")
@@ -53,6 +60,31 @@ def test_groups_without_boxes_are_told_in_the_file(here):
     here.write()
     assert main(["init", "data", CPU, "scale=tiny", "detector.anchor_scale=9"]) == 0
     assert "# Less than 1% of the boxes are in group 2, 3, 4, 5" in (here.root.parent / "data.msnas").read_text()
+
+
+@pytest.mark.parametrize("detector", groups()["detector"])
+def test_the_file_fits_every_detector(here, detector):
+    make_small(here)
+    for split in (here.train, here.val):
+        for item in split["annotations"]:
+            x, y, width, height = item["bbox"]
+            item["segmentation"] = [[x, y, x + width, y, x + width, y + height]]
+    here.write()
+    assert main(["init", "data", CPU, f"detector={detector}"]) == 0
+    assert Setup(options()).bounded_space.count() >= 100
+
+
+def test_anchors_of_a_one_stage_detector_are_written_in_its_own_unit(here):
+    make_small(here)
+    here.write()
+    scales = []
+    for detector in ("faster_rcnn", "retinanet"):
+        assert main(["init", "data", CPU, f"detector={detector}", f"out={detector}.msnas"]) == 0
+        config = compose(parse("train", expanded(f"@{detector}.msnas")).words)
+        scales.append((config.detector.anchor_scale, Setup(config).fit.anchor_scale))
+    (two_stage, fit), (one_stage, same_fit) = scales
+    assert one_stage == pytest.approx(two_stage * 4 * 800 / 128, rel=1e-3)
+    assert same_fit == pytest.approx(fit, rel=1e-3)
 
 
 def test_a_key_has_one_line(here):

@@ -10,6 +10,7 @@ from torchvision.ops import box_iou
 from msnas.data.check.object_sizes import (
     Boxes,
     Fit,
+    FitOptions,
     anchor_recall,
     collect_boxes,
     empty_groups,
@@ -86,8 +87,8 @@ def test_head_choices_are_those_of_equation_7(base_stride: int):
 
 
 def suggested(boxes: Boxes, configured: Fit) -> Fit:
-    recalls = {stride: anchor_recall(boxes, stride, configured.groups.anchors) for stride in (4, 2)}
-    return suggest(boxes, configured, recalls).fit
+    recalls = [anchor_recall(boxes, stride, configured.groups.anchors) for stride in (4, 2)]
+    return suggest(boxes, configured, recalls, FitOptions()).fit
 
 
 @pytest.mark.parametrize(("short_side", "base_stride"), [(128, 2), (416, 2), (800, 4)])
@@ -132,7 +133,7 @@ def test_groups_that_all_have_boxes_are_not_spoken_of():
 
 def test_suggestions_leave_groups_that_boxes_have_placed():
     boxes = _boxes_of([8.0, 10, 12, 14, 16, 18] * 50)
-    configured = Fit(4, 1.0, 224.0, SizeGroups.of_boxes(boxes.areas))
+    configured = Fit(4, 4, 1.0, 224.0, SizeGroups.of_boxes(boxes.areas))
     found = suggested(boxes, configured)
     assert (found.placed, found.anchor_scale, found.base_scale) == (configured.placed, 1.0, 224.0)
 
