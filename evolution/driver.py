@@ -92,7 +92,7 @@ class SearchResult:
     generations: tuple[Record, ...]
     evaluated: int  # evaluations in the history, failed attempts and replicates included
     failed: int
-    seconds: float  # spent in evaluations, all runs together
+    seconds: float  # by the clock, all runs together
 
 
 OnGeneration = Callable[[Record], None] | None
@@ -178,7 +178,7 @@ def _conclude(
         generations=tuple(history.generations()),
         evaluated=len(evaluations),
         failed=sum(not evaluation.ok for evaluation in evaluations),
-        seconds=math.fsum(evaluation.seconds for evaluation in evaluations),
+        seconds=history.elapsed(),
     )
 
 

@@ -5,10 +5,12 @@ transaction, so a search that was killed at any instant finds a state, and the e
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self
 
 from evolution.errors import StrategyError
@@ -28,6 +30,7 @@ _TABLES = (
     " UNIQUE (genome, replicate, attempt))",
     "CREATE TABLE generations (generation INTEGER PRIMARY KEY, record TEXT NOT NULL)",
 )
+_ELAPSED = "ALTER TABLE evaluations ADD COLUMN elapsed REAL"  # seconds by the clock since the evaluation before it
 _APPEND_ONLY = (
     "CREATE TRIGGER {table}_{action} BEFORE {action} ON {table} BEGIN SELECT RAISE(ABORT, 'append-only'); END"
 )
@@ -129,6 +132,7 @@ class History(HistoryView):
         if journal not in JOURNALS:
             raise StrategyError(f"`journal` is one of {', '.join(JOURNALS)}, but got {journal!r}.")
         self._waits = True
+        self._last_stored = monotonic()
         self._lock = WriterLock(path.with_name(path.name + ".lock"))
         try:
             super().__init__(path, _connect(path, str(path)))
@@ -162,10 +166,21 @@ class History(HistoryView):
         key = _key(evaluation.genome, evaluation.rung)
         row = key, evaluation.replicate, self.attempts(*job) + 1, status, evaluation.to_json()
         self._wait_for_disk(evaluation.seconds >= CHEAP)
+        now = monotonic()
+        insert = (
+            "INSERT INTO evaluations (genome, replicate, attempt, status, record, elapsed) VALUES (?, ?, ?, ?, ?, ?)"
+        )
         with _plain_errors(self.path):
-            self._database.execute(
-                "INSERT INTO evaluations (genome, replicate, attempt, status, record) VALUES (?, ?, ?, ?, ?)", row
-            )
+            self._database.execute(insert, (*row, now - self._last_stored))
+        self._last_stored = now
+
+    def elapsed(self) -> float:
+        """Seconds by the clock that writers had it open, each until its last evaluation; workers do not add up.
+
+        Of evaluations from before these times were kept, their own seconds count.
+        """
+        rows = self._rows("SELECT record, elapsed FROM evaluations")
+        return math.fsum(json.loads(record)["seconds"] if elapsed is None else elapsed for record, elapsed in rows)
 
     def commit(self, record: Record, state: Record) -> None:
         """Store a generation's record (its number is under `generation`) and the state: both or none."""
@@ -203,6 +218,8 @@ class History(HistoryView):
                 self._database.execute("INSERT INTO search VALUES (1, ?, NULL)", (_dump(fingerprint),))
                 self._database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+        if "elapsed" not in (name for (name,) in self._rows("SELECT name FROM pragma_table_info('evaluations')")):
+            self._rows(_ELAPSED)
 
     def _wait_for_disk(self, wait: bool) -> None:
         """Whether the next writes return when the disk has them, or already when the operating system has."""

@@ -7,6 +7,7 @@ _HOME = {
     "Architecture": "supernet.strides.architecture",
     "BackboneFpnEncoder": "supernet.strides.backbone_fpn",
     "Budget": "supernet.space",
+    "BudgetError": "supernet.errors",
     "CellSpace": "supernet.nas_fpn.cell_space",
     "Cost": "supernet.cost",
     "FcosEncoder": "supernet.nas_fcos.fcos_encoder",

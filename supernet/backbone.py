@@ -1,5 +1,6 @@
 """Any timm network as a backbone: the features C3, C4, C5 (or others) of images, and what it costs."""
 
+import difflib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,13 +25,20 @@ class Backbone(nn.Module):
 
     name: a timm model with features, such as resnet50 (v1.5) or mobilenetv2_100, or one of `VARIANTS`. width:
     of the stages beside the published ones; ResNets only. weights: None or "none" (random), "timm" (downloaded),
-    "package" (of an installed package) or a file, see `load_weights`. Stages behind the last level are not built.
+    "package" (of an installed package) or a file, see `load_weights`; called: the option that names them, in
+    messages. Stages behind the last level are not built.
 
     channels: of each level's feature. mean, std: of RGB in 0..1, how timm's weights of this network want images.
     """
 
     def __init__(
-        self, name: str, levels: Sequence[int] = (3, 4, 5), *, width: float = 1.0, weights: str | None = None
+        self,
+        name: str,
+        levels: Sequence[int] = (3, 4, 5),
+        *,
+        width: float = 1.0,
+        weights: str | None = None,
+        called: str = "backbone.weights",
     ) -> None:
         super().__init__()
         timm_name, options = _timm_options(name, width)
@@ -47,7 +55,7 @@ class Backbone(nn.Module):
         pretrained: Any = self.body.pretrained_cfg  # timm's, whether or not its weights are taken
         self.mean: tuple[float, ...] = tuple(pretrained["mean"])
         self.std: tuple[float, ...] = tuple(pretrained["std"])
-        load_weights(self.body, weights, timm_name, options)
+        load_weights(self.body, weights, timm_name, options, called=called)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: [B, 3, H, W], normalised. Returns one [B, C_l, H / 2**l, W / 2**l] for each level l."""
@@ -58,8 +66,10 @@ class Backbone(nn.Module):
 def _timm_options(name: str, width: float) -> tuple[str, dict[str, Any]]:
     """timm's name of the network and the arguments that make it `width` times as wide."""
     timm_name, options = VARIANTS.get(name, (name, {}))
-    if timm_name not in timm.list_models():
-        raise SpaceError(f"A backbone is a timm model or one of {', '.join(VARIANTS)}, but got {name!r}.")
+    if timm_name not in (known := timm.list_models()):
+        close = difflib.get_close_matches(name, [*known, *VARIANTS], n=3)
+        hint = f"near names: {', '.join(close)}" if close else "timm.list_models() has their names"
+        raise SpaceError(f"A backbone is a timm model or one of {', '.join(VARIANTS)}, but got {name!r}; {hint}.")
     if width == 1:
         return timm_name, options
     if not timm_name.startswith("resnet"):

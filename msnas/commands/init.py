@@ -148,6 +148,7 @@ def _text(report: CheckReport, options: list[Option]) -> str:
     lines = [
         "# Options of a search, written by `msnas init` from what it found; edit what you like.",
         f"# {_summary(report)}",
+        *(f"# {note}" for note in report.notes),
         "# One key=value a line; `msnas train @THIS_FILE` reads them, words beside it have the last say.",
     ]
     for word, why in options:

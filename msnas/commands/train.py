@@ -1,9 +1,9 @@
 """`msnas train`: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 from msnas.call import Call
-from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.engine.distributed import joined
 from msnas.errors import ConfigError
+from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.pipeline.supernet_training import STAGE, pretrain
 from msnas.setup.open_run import open_new, setup_of, shared
 

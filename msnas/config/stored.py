@@ -38,6 +38,7 @@ FREE = (
     "train.checkpoint_every",
     "retrain.checkpoint_every",
 )
+CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them
 _LAST = "hardware"  # the last of a configuration's parts
 
 
@@ -92,6 +93,8 @@ def continued_config(folder: Path, merged: Sequence[str], words: Sequence[str]) 
     """
     config, unasked, stored = compose(merged), compose(stored_words(folder)), stored_config(folder)
     begun = _fixed(folder)
+    if begun and CHOSEN in stored:
+        config = with_chosen(config, stored[CHOSEN])
     asked = {*differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
     for key, (old, new) in differences(stored, config, begun).items():
         if key in asked:
@@ -102,6 +105,13 @@ def continued_config(folder: Path, merged: Sequence[str], words: Sequence[str]) 
         if key in flatten(config) and key in flatten(stored):
             OmegaConf.update(config, key, old)
     return config
+
+
+def with_chosen(config: DictConfig, chosen: Any) -> DictConfig:
+    """A copy of the configuration that keeps what the data chose."""
+    kept = config.copy()
+    OmegaConf.update(kept, CHOSEN, chosen, force_add=True)
+    return kept
 
 
 def _fixed(folder: Path) -> list[str]:

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
+from msnas.data.settings import check_still
 from msnas.data.transforms import Target, is_mirrored, mirrored_target
-from msnas.errors import ConfigError
 
 
 class Features(Protocol):
@@ -32,6 +32,11 @@ class CachedDataset(DetectionDataset):
         """Bytes of all features, of this data set and those it shares them with."""
         return self.features.memory
 
+    @property
+    def readers(self) -> int:
+        """None: features are in memory, or mapped into it."""
+        return 0
+
     def load(  # type: ignore[override]  # a CachedImage stands where an image stands
         self,
         index: int,
@@ -45,11 +50,7 @@ class CachedDataset(DetectionDataset):
 
         Raises ConfigError for what features cannot follow: another scale, or a crop.
         """
-        if tuple(jitter) != (1.0, 1.0) or crop:
-            raise ConfigError(
-                f"Scale jitter and crops are not possible on cached features, but got jitter={list(jitter)}, {crop=}; "
-                f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
-            )
+        check_still(jitter, crop)
         target = self.target(index)
         mirrored = seed is not None and is_mirrored(seed, flip)
         if mirrored:

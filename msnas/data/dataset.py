@@ -73,6 +73,11 @@ class DetectionDataset:
         """Bytes of decoded pixels that are held, by this data set and those it shares them with."""
         return self.store.memory
 
+    @property
+    def readers(self) -> int:
+        """Threads that may load images beforehand; 0 where they are in memory."""
+        return self.store.readers
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of the resized image."""
         return self.store.size(self.images[index])

@@ -1,6 +1,6 @@
-"""Sizes: of resized and padded images, of the five groups of objects, of anchors. Numpy only."""
+"""Sizes of resized and padded images, and which boxes anchors reach. Numpy only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 import numpy as np
@@ -10,7 +10,7 @@ GROUPS = 5
 ASPECT_RATIOS = (0.5, 1.0, 2.0)  # height / width of the anchors
 REFERENCE_SHORT_SIDE = 800  # the image size of the paper, which the published anchors and base scale belong to
 ANCHOR_SIZES = (32, 64, 128, 256, 512)  # one a group, pixels at the reference size
-BASE_SCALE, K0 = 224, 4  # the RoI rule at the reference size
+BASE_SCALE = 224  # side of a region of k = 4 at the reference size
 Floats = NDArray[np.float64]
 
 
@@ -41,28 +41,18 @@ def typical_input(sizes: Iterable[tuple[int, int]], short_side: int, long_side: 
     return max(number, key=lambda size: (number[size], size))
 
 
-def size_groups(areas: Floats, base_scale: float) -> NDArray[np.int64]:
-    """The group 0..4 of boxes with these areas: k = floor(4 + log2(sqrt(area) / base_scale)), MSNAS Fig. 2b.
-
-    areas [n] and base_scale in the same pixels; k < 2, 2, 3, 4, >= 5.
-    """
-    k = np.floor(K0 + np.log2(np.sqrt(areas) / base_scale))
-    groups: NDArray[np.int64] = np.clip(k - 1, 0, GROUPS - 1).astype(np.int64)
-    return groups
-
-
 def anchor_hits(
     boxes: Floats,
     grids: NDArray[np.int64],
     strides: tuple[int, ...],
-    anchor_scale: float,
+    anchors: Sequence[float],
     threshold: float = 0.5,
 ) -> NDArray[np.bool_]:
     """Whether each box has an anchor of IoU >= `threshold` on each group's grid at each stride: [5, strides, n].
 
     boxes [n, 4]: xyxy, pixels; grids [n, 2]: padded (height, width) of each box's image. The anchors are
-    torchvision's without its rounding: centres at multiples of the stride from 0, sizes 32 * 2^i *
-    anchor_scale. IoU falls with the distance of the centres in x and in y, so the nearest centre decides: no
+    torchvision's without its rounding: centres at multiples of the stride from 0, sizes `anchors` [5], one a
+    group. IoU falls with the distance of the centres in x and in y, so the nearest centre decides: no
     grid is built.
     """
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2  # [n, 2] x, y
@@ -71,9 +61,9 @@ def anchor_hits(
     for column, stride in enumerate(strides):
         last = np.maximum(grids[:, ::-1] // stride - 1, 0)
         nearest = np.clip(np.rint(centre / stride), 0, last) * stride
-        for group, size in enumerate(ANCHOR_SIZES):
+        for group, size in enumerate(anchors):
             for ratio in ASPECT_RATIOS:
-                half = size * anchor_scale / 2 * np.array([ratio**-0.5, ratio**0.5])  # width, height
+                half = size / 2 * np.array([ratio**-0.5, ratio**0.5])  # width, height
                 overlap = np.minimum(nearest + half, boxes[:, 2:]) - np.maximum(nearest - half, boxes[:, :2])
                 shared = np.prod(np.clip(overlap, 0, None), axis=1)
                 hits[group, column] |= shared >= threshold * (area + 4 * np.prod(half) - shared)

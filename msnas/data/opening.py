@@ -63,8 +63,6 @@ def open_data(settings: DataSettings, *, seed: int = 0, scoring: bool = True) ->
     parts = _search_split(settings, train, groups, seed, notes)
     if scoring:
         _refuse_boxless(train, parts[0], parts[1])
-    if not settings.keep_empty:
-        train, parts = _with_boxes(train), (_with_boxes(parts[0]), *parts[1:])
     for note in notes:
         _log.info("%s", note)
     return Splits(train, *parts[:2], val, tuple(notes), parts[2], data_digest(source))
@@ -185,10 +183,6 @@ def _fill(store: ImageStore, workers: int, limit: float) -> None:
         store.decode(workers)
     else:
         store.look(workers)
-
-
-def _with_boxes(data: DetectionDataset) -> DetectionDataset:
-    return data.subset([index for index, image in enumerate(data.images) if image.has_boxes])
 
 
 def _repairs(faults: Sequence[Fault]) -> list[str]:

@@ -1,7 +1,7 @@
 """What a user says about the data: where it lies, how large images become, how splits are drawn. Free of torch."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,11 @@ class DataSettings:
     folder. `~` is expanded in every path. short_side, long_side: pixels; an image is resized so that its short side is
     `short_side`, unless its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest
     factor on that size in training; crop: whether what that enlarged is cut to the size before. workers: threads that
-    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read. keep_empty:
-    whether images without boxes are trained on. selection: the share of search_val that is kept for the finalists.
-    group: a key of the image records; images of one value stay on one side of every split, and so do near copies
-    unless near_copies is false. repair_names, links: which image files are taken (see `images`). white: the value of
-    white in 16-bit images; None: see `depth`. pixel_limit: pixels that one image may have.
+    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read.
+    selection: the share of search_val that is kept for the finalists. group: a key of the image records; images of one
+    value stay on one side of every split, and so do near copies unless near_copies is false. repair_names,
+    links: which image files are taken (see `images`). white: the value of white in 16-bit images; None: see `depth`.
+    pixel_limit: pixels that one image may have.
     """
 
     name: str = "coco"
@@ -82,7 +82,6 @@ class DataSettings:
     workers: int = 4
     memory_limit: float = 2e9
     masks: bool = False
-    keep_empty: bool = True
     val_fraction: float = 0.2
     search_val: SearchVal = field(default_factory=SearchVal)
     selection: float = 0.0
@@ -112,7 +111,7 @@ class DataSettings:
         if self.white is not None:
             _integer("data.white", self.white, 1, 65535)
         _integer("data.pixel_limit", self.pixel_limit, 1)
-        for key in ("crop", "masks", "keep_empty", "near_copies", "repair_names", "links"):
+        for key in ("crop", "masks", "near_copies", "repair_names", "links"):
             if not isinstance(getattr(self, key), bool):
                 raise ConfigError(f"data.{key} must be true or false, but got {getattr(self, key)!r}.")
         files = (self.train_json, self.val_json, self.test_json)
@@ -142,6 +141,16 @@ class DataSettings:
         elif held_out is not None and not isinstance(held_out, SearchVal):
             raise ConfigError(f"data.search_val must have fraction, minimum and maximum, but got {held_out!r}.")
         return cls(**{"masks": masks, **values})
+
+
+def check_still(jitter: Sequence[float], crop: bool) -> None:
+    """Raise ConfigError for augmentations of `data.*` that features cannot follow once they are computed."""
+    if list(jitter) != [1, 1] or crop:
+        raise ConfigError(
+            f"Scale jitter and crops are not possible on the features of a frozen backbone, which are computed once, "
+            f"but got data.jitter={list(jitter)} data.crop={str(crop).lower()}; "
+            f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
+        )
 
 
 def _kind(values: dict[str, Any]) -> str:

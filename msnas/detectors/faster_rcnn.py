@@ -4,15 +4,12 @@ Assembled from torchvision's parts and used like its models: a list of images in
 with targets, in training mode, a dict of losses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
-from torchvision.models.detection.image_list import ImageList
 
-from msnas.data.cached_image import CachedImage, stacked
-from msnas.data.geometry import BASE_SCALE, REFERENCE_SHORT_SIDE
+from msnas.data.size_groups import SizeGroups
 from msnas.detectors.box_head import (
     BOX_HEADS,
     BOX_SIZE,
@@ -21,7 +18,7 @@ from msnas.detectors.box_head import (
     make_box_head,
     make_mask_parts,
 )
-from msnas.detectors.detector import Detector
+from msnas.detectors.detector import Detector, Images, sizes_of
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
@@ -50,7 +47,8 @@ class FasterRCNN(Detector):
 
     num_classes: object classes, without the background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: size of anchors beside those for 800 pixels;
-    None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale.
+    None is short_side / 800. base_scale: side of a region with k = 4 in pixels; None is 224 * anchor_scale. groups: the
+    `borders` and `anchors` of `SizeGroups`, in place of those that the two scales give.
     image_mean, image_std: of RGB in 0..1; None is what the encoder's attributes of these names say, ImageNet's where
     it has none.
     """
@@ -68,6 +66,7 @@ class FasterRCNN(Detector):
         mask: bool = False,
         anchor_scale: float | None = None,
         base_scale: float | None = None,
+        groups: Mapping[str, Sequence[float]] | None = None,
         rois_per_image: int = 512,
         rpn_batch: int = 256,
         rpn_pre_nms_train: int = 2000,
@@ -86,12 +85,12 @@ class FasterRCNN(Detector):
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        anchor_scale = anchor_scale or short_side / REFERENCE_SHORT_SIDE
-        base_scale = base_scale or BASE_SCALE * anchor_scale
+        sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side, anchor_scale, base_scale)  # type: ignore[arg-type]
+        first, last = encoder.roi_levels
         channels, divisor = encoder.out_channels, encoder.divisor
 
         def roi_pool(output_size: int) -> GroupRoIAlign:
-            return GroupRoIAlign(encoder.roi_levels, base_scale=base_scale, output_size=output_size, divisor=divisor)
+            return GroupRoIAlign(sizes.borders[first - 1 : last - 1], output_size=output_size, divisor=divisor)
 
         self.transform = DetectorTransform(
             short_side=short_side,
@@ -105,7 +104,7 @@ class FasterRCNN(Detector):
             channels,
             encoder.num_groups,
             shared=encoder.shared_heads,
-            anchor_scale=anchor_scale,
+            anchor_sizes=sizes.anchors,
             batch=rpn_batch,
             pre_nms=(rpn_pre_nms_train, rpn_pre_nms_test),
             post_nms=(rpn_post_nms_train, rpn_post_nms_test),
@@ -124,49 +123,30 @@ class FasterRCNN(Detector):
 
     def forward(
         self,
-        images: list[Tensor] | list[CachedImage],
+        images: Images,
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller; or cached features of images
-        that are sized already, of the encoder's `prefix`, for its `from_features`. targets: boxes [n, 4]
-        xyxy float in pixels of the given image, labels [n] int64 in 1..num_classes, and masks [n, h, w] uint8
-        where the detector has a mask branch; n may be 0. architecture: the path, where the encoder is a
-        supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m], scores [m] and
-        masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
+        images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image, labels [n] int64 in
+        1..num_classes, and masks [n, h, w] uint8 where the detector has a mask branch; n may be 0. architecture: the
+        path, where the encoder is a supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels
+        [m], scores [m] and masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
-        if isinstance(images[0], CachedImage):
-            batch, features, sizes = self._from_cache(images, architecture)
-        else:
-            batch, targets = self.transform(images, targets if self.training else None)
-            features = self.encode(batch.tensors, architecture)
-            sizes = [(image.shape[-2], image.shape[-1]) for image in images]
+        batch, targets, cached = self.on_canvas(images, targets if self.training else None)
+        features = _by_group(self.features(batch.tensors, architecture, cached))
         proposals, rpn_losses = self.rpn(batch, features, targets)
         detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         if self.training:
             return {**rpn_losses, **roi_losses}
-        return self.transform.postprocess(detections, batch.image_sizes, sizes)
+        return self.transform.postprocess(detections, batch.image_sizes, sizes_of(images))
 
     def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
-        features = self.encoder(images) if architecture is None else self.encoder(images, architecture)
-        return _by_group(features)
-
-    def _from_cache(
-        self, images: Any, architecture: Architecture | None
-    ) -> tuple[ImageList, dict[str, Tensor], list[tuple[int, int]]]:
-        """The canvas without its pixels, each group's feature, and the images' sizes."""
-        encoder: Any = self.encoder
-        levels, sizes = stacked(images, encoder.feature_strides), [image.size for image in images]
-        finest = encoder.feature_strides[0]
-        height, width = (side * finest for side in levels[finest].shape[2:])
-        canvas = torch.zeros((), device=levels[finest].device).expand(len(images), 3, height, width)
-        features = encoder.from_features(levels, *([] if architecture is None else [architecture]))
-        return ImageList(canvas, sizes), _by_group(features), sizes
+        return _by_group(self.features(images, architecture))
 
 
 def _by_group(features: list[Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
 from msnas.detectors.best import best_above
-from msnas.detectors.detector import Detector
+from msnas.detectors.detector import Detector, Images, sizes_of
 from msnas.detectors.fcos_targets import BOX_LOSSES, Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
 from msnas.detectors.transform import DetectorTransform, normalisation
@@ -75,20 +75,17 @@ class FCOS(Detector):
             plan, channels=encoder.out_channels, num_classes=num_classes, centerness_on=centerness_on
         )
 
-    def forward(
-        self, images: list[Tensor], targets: list[Target] | None = None, architecture: Any | None = None
-    ) -> Any:
+    def forward(self, images: Images, targets: list[Target] | None = None, architecture: Any | None = None) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4] xyxy
-        float in pixels of the given image and labels [n] int64 in 1..num_classes; n may be 0. architecture: the path,
-        where the encoder is a supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m]
-        and scores [m].
+        images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image and labels [n] int64
+        in 1..num_classes; n may be 0. architecture: the path, where the encoder is a supernet. Returns a dict of scalar
+        losses, or for each image boxes [m, 4], labels [m] and scores [m].
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
-        batch, targets = self.transform(images, targets if self.training else None)
-        features = self.encoder(batch.tensors) if architecture is None else self.encoder(batch.tensors, architecture)
+        batch, targets, cached = self.on_canvas(images, targets if self.training else None)
+        features = self.features(batch.tensors, architecture, cached)
         logits, distances, centerness = self.head(features)
         where = self.locations(features, (batch.tensors.shape[-2], batch.tensors.shape[-1]))
         if self.training:
@@ -96,8 +93,7 @@ class FCOS(Detector):
             wanted = assign(targets, where, self.config["center_sampling"])
             return losses(logits, distances, centerness, wanted, where, box_loss=self.config["box_loss"])
         detections = self.detect(logits, distances, centerness, where, batch.image_sizes)
-        originals = [(image.shape[-2], image.shape[-1]) for image in images]
-        return self.transform.postprocess(detections, batch.image_sizes, originals)
+        return self.transform.postprocess(detections, batch.image_sizes, sizes_of(images))
 
     def locations(self, features: list[Tensor], image_size: tuple[int, int]) -> Locations:
         """The locations of `features` of a padded image of (height, width) `image_size`, on their device."""

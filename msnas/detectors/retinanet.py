@@ -5,7 +5,7 @@ with targets, in training mode, a dict of losses. "Focal Loss for Dense Object D
 losses, matching and exits as in "NAS-FPN", arXiv 1904.07392, sections 3.2 and 4.1, and its authors' release.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,8 +17,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
 from torchvision.ops import clip_boxes_to_image
 
+from msnas.data.size_groups import SizeGroups
 from msnas.detectors.best import best_above
-from msnas.detectors.detector import Detector
+from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
@@ -39,7 +40,8 @@ class RetinaNet(Detector):
     num_classes: object classes, without a background; labels are 1..num_classes. short_side, long_side:
     pixels that images are resized to at inference. anchor_scale: side of the smallest anchor of a level in
     strides; for encoders whose strides are searched, a quarter of it times 32, 64, ..., 512 pixels at a short
-    side of 800. anytime: heads after every stack of the encoder, trained together (deep supervision, equal
+    side of 800, or times the `anchors` of `groups` (as `SizeGroups`), where they are given.
+    anytime: heads after every stack of the encoder, trained together (deep supervision, equal
     weights); exit_losses: "mean" of their losses, or "sum". batch_norm_momentum: weight of
     the newest batch, 1 - 0.997 as published; None leaves torch's. image_mean, image_std: of RGB in 0..1; None: as the
     encoder wants them.
@@ -53,6 +55,7 @@ class RetinaNet(Detector):
         short_side: int = 640,
         long_side: int = 640,
         anchor_scale: float = 4.0,
+        groups: Mapping[str, Sequence[float]] | None = None,
         anytime: bool = False,
         exit_losses: str = "mean",
         lite: bool | None = None,
@@ -92,7 +95,9 @@ class RetinaNet(Detector):
             RetinaHead(encoder.out_channels, num_levels=encoder.num_groups, num_classes=num_classes, lite=separable)
             for _ in self.exits
         )
-        sides = [[side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side)]
+        sides = [
+            [side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side, groups)
+        ]
         self.anchor_generator = AnchorGenerator(sides, [RATIOS] * len(sides))
         self.matcher = Matcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
@@ -102,7 +107,7 @@ class RetinaNet(Detector):
 
     def forward(
         self,
-        images: list[Tensor],
+        images: Images,
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
         *,
@@ -110,8 +115,8 @@ class RetinaNet(Detector):
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
-        images: [3, h, w] each, float in 0..1 or uint8, in training sized by the caller. targets: boxes [n, 4]
-        xyxy float in pixels of the given image and labels [n] int64 in 1..num_classes; n may be 0.
+        images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image and labels [n] int64
+        in 1..num_classes; n may be 0.
         architecture: the path, where the encoder is a supernet. exit_after: detect after this many stacks,
         later ones do not run. Returns a dict of scalar losses, or for each image boxes [m, 4], labels [m] and
         scores [m].
@@ -120,8 +125,9 @@ class RetinaNet(Detector):
             [(_, detections)] = self._detect(images, architecture, [self._exit(exit_after)])
             return detections
         check_targets(targets, len(images), self.config["num_classes"])
-        batch, targets = self.transform(images, targets)
-        exits = list(self.predict(batch.tensors, architecture).values())
+        batch, targets, cached = self.on_canvas(images, targets)
+        assert targets is not None
+        exits = list(self.predict(batch.tensors, architecture, cached=cached).values())
         anchors = self._anchors(batch.tensors, exits[0].sizes)
         aims = assign(targets, torch.cat(anchors), self.matcher, self.coder)
         parts = [losses(torch.cat(e.logits, 1), torch.cat(e.deltas, 1), aims, self.loss_weights) for e in exits]
@@ -134,29 +140,35 @@ class RetinaNet(Detector):
         macs = self.encoder.exit_macs(input_size, num_classes=self.config["num_classes"])
         return {number: macs[number] for number in self.exits}
 
-    def detect_at_exits(
-        self, images: list[Tensor], architecture: Architecture | None = None
-    ) -> dict[int, list[Detection]]:
+    def detect_at_exits(self, images: Images, architecture: Architecture | None = None) -> dict[int, list[Detection]]:
         """The detections of every exit from one pass, by its number of stacks; in evaluation mode."""
         assert not self.training
         return dict(self._detect(images, architecture, self.exits))
 
     def predict(
-        self, images: Tensor, architecture: Architecture | None = None, exits: Sequence[int] | None = None
+        self,
+        images: Tensor,
+        architecture: Architecture | None = None,
+        exits: Sequence[int] | None = None,
+        *,
+        cached: Cached = None,
     ) -> dict[int, Predictions]:
-        """What the heads say of normalised, padded `images` [B, 3, H, W], by exit; default: of all exits."""
+        """What the heads say of normalised, padded `images` [B, 3, H, W], by exit; default: of all exits.
+
+        cached: features by stride in the place of pixels.
+        """
         wanted = self.exits if exits is None else exits
         found: dict[int, Predictions] = {}
-        for stack, features in enumerate(islice(self._pyramids(images, architecture), max(wanted)), start=1):
+        for stack, features in enumerate(islice(self._pyramids(images, architecture, cached), max(wanted)), 1):
             if stack in wanted:
                 found[stack] = self.heads[self.exits.index(stack)](features)
         return found
 
-    def _pyramids(self, images: Tensor, architecture: Architecture | None) -> Iterator[list[Tensor]]:
+    def _pyramids(self, images: Tensor, architecture: Architecture | None, cached: Cached) -> Iterator[list[Tensor]]:
         if hasattr(self.encoder, "exits"):
             yield from self.encoder.exits(images)
         else:
-            yield self.encoder(images) if architecture is None else self.encoder(images, architecture)
+            yield self.features(images, architecture, cached)
 
     def _exit(self, exit_after: int | None) -> int:
         if exit_after is None:
@@ -175,15 +187,14 @@ class RetinaNet(Detector):
         return list(everything.split([height * width * ANCHORS for height, width in sizes]))
 
     def _detect(
-        self, images: list[Tensor], architecture: Architecture | None, exits: Sequence[int]
+        self, images: Images, architecture: Architecture | None, exits: Sequence[int]
     ) -> list[tuple[int, list[Detection]]]:
-        batch, _ = self.transform(images)
-        originals = [(image.shape[-2], image.shape[-1]) for image in images]
+        batch, _, cached = self.on_canvas(images, None)
         found = []
-        for number, predictions in self.predict(batch.tensors, architecture, exits).items():
+        for number, predictions in self.predict(batch.tensors, architecture, exits, cached=cached).items():
             anchors = self._anchors(batch.tensors, predictions.sizes)
             raw = [self._detect_one(predictions, i, anchors, size) for i, size in enumerate(batch.image_sizes)]
-            found.append((number, self.transform.postprocess(raw, batch.image_sizes, originals)))
+            found.append((number, self.transform.postprocess(raw, batch.image_sizes, sizes_of(images))))
         return found
 
     def _detect_one(
@@ -204,16 +215,26 @@ class RetinaNet(Detector):
         return {"boxes": box[kept], "scores": score[kept], "labels": label[kept]}
 
 
-def _anchor_sizes(encoder: Any, anchor_scale: float, short_side: int) -> list[float]:
+def _anchor_sizes(
+    encoder: Any, anchor_scale: float, short_side: int, groups: Mapping[str, Sequence[float]] | None
+) -> list[float]:
     """The side of the smallest anchor of each level, in pixels."""
     if hasattr(encoder, "levels"):
+        if groups:
+            raise ConfigError(
+                "groups must be left out where the strides of the levels are fixed, and anchors with them."
+            )
         return [anchor_scale * 2**level for level in encoder.levels]
-    return [anchor_scale * 8 * 2**group * short_side / 800 for group in range(encoder.num_groups)]
+    sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side)  # type: ignore[arg-type]
+    return [anchor_scale / 4 * size for size in sizes.anchors]
 
 
-def _set_batch_norms(module: nn.Module, momentum: float, eps: float) -> None:
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+def _set_batch_norms(detector: Detector, momentum: float, eps: float) -> None:
+    """Of all batch norms but those of a frozen backbone: its weights were trained with norms of their own."""
+    backbone: Any = getattr(detector.encoder, "backbone", None)
+    frozen = set(backbone.modules()) if getattr(backbone, "frozen", False) else set()
+    for layer in detector.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer not in frozen:
             layer.momentum, layer.eps = momentum, eps
 
 

@@ -4,27 +4,35 @@ torchvision's MultiScaleRoIAlign takes a feature's level from its stride and so 
 read one feature; besides, it keeps the strides of its first call for ever.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import roi_align
-from torchvision.ops.poolers import LevelMapper
+from torchvision.ops import box_area, roi_align
 
-from msnas.data.geometry import K0, padded_size
+from msnas.data.geometry import padded_size
+
+BELOW = 2**-1e-6  # of a border: torchvision's room for rounding in its LevelMapper
 
 
 class GroupRoIAlign(nn.Module):
-    """One `roi_align` a group; region w x h goes to k = floor(4 + log2(sqrt(w * h) / base_scale)), clamped.
+    """One `roi_align` a group; a region goes to the group of its size, that is the square root of its area.
 
-    MSNAS Fig. 2b: groups k = 1 (all that is smaller) to 5 (all that is larger); an FPN has k = 2..5.
+    borders: pixels, one fewer than groups; a region at a border belongs to the larger group (MSNAS Fig. 2b).
     """
 
-    def __init__(self, levels: tuple[int, int], *, base_scale: float, output_size: int, divisor: int) -> None:
+    def __init__(self, borders: Sequence[float], *, output_size: int, divisor: int) -> None:
         super().__init__()
-        self.groups_of = LevelMapper(*levels, canonical_scale=base_scale, canonical_level=K0)
-        self.num_groups = levels[1] - levels[0] + 1
+        self.borders = tuple(borders)
+        self.num_groups = len(borders) + 1
         self.output_size = output_size
         self.divisor = divisor
+
+    def groups_of(self, boxes: list[Tensor]) -> Tensor:
+        """The group of each of the R regions of all images, [R] int64."""
+        sides = box_area(torch.cat(boxes)).sqrt()
+        return torch.stack([sides >= border * BELOW for border in self.borders]).sum(dim=0)
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]) -> Tensor:
         """[R, C, output_size, output_size] of the R regions of all images, in their order.

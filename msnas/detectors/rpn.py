@@ -4,12 +4,14 @@ MSNAS, section 3.2, has one head for each group: heads share no weights, since t
 feature. The FPN baseline has one head for all its levels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
-from msnas.data.geometry import ANCHOR_SIZES, ASPECT_RATIOS
+from msnas.data.geometry import ASPECT_RATIOS
 
 
 class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision carries no types
@@ -62,16 +64,16 @@ def make_rpn(
     num_groups: int,
     *,
     shared: bool,
-    anchor_scale: float,
+    anchor_sizes: Sequence[float],
     batch: int,
     pre_nms: tuple[int, int],
     post_nms: tuple[int, int],
 ) -> nn.Module:
     """torchvision's region proposal network over our heads; `pre_nms` and `post_nms` are (training, testing).
 
-    `batch` anchors are sampled an image, over all groups together.
+    anchor_sizes: one a group, pixels. `batch` anchors are sampled an image, over all groups together.
     """
-    anchors = Anchors(tuple((size * anchor_scale,) for size in ANCHOR_SIZES), (ASPECT_RATIOS,) * num_groups)
+    anchors = Anchors(tuple((size,) for size in anchor_sizes), (ASPECT_RATIOS,) * num_groups)
     network: nn.Module = RegionProposalNetwork(
         anchors,
         GroupHeads(channels, num_groups, shared=shared),

@@ -4,7 +4,8 @@ What `stride_rows.py` draws, free of any drawing library; stages and laterals fo
 the groups of object sizes its Fig. 2b.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from msnas.drawings.palette import DASH
@@ -38,7 +39,8 @@ class Diagram:
     """One network. `path` and `laterals` hold (from, to) indices into `nodes`.
 
     features: stride -> index of the node whose output is read. stages: runs of nodes, (first, last).
-    extras: what costs MACs beside the nodes, such as the RPN, by name.
+    extras: what costs MACs beside the nodes, such as the RPN, by name. dead: the MACs of those that influence nothing,
+    by the node's column or the extra's name.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Diagram:
     extras: dict[str, int]
     strides: tuple[int, ...]
     input_size: tuple[int, int]
+    dead: Mapping[int | str, int] = field(default_factory=dict)
 
     @property
     def macs(self) -> int:
@@ -59,14 +62,22 @@ class Diagram:
         return sum(node.macs for node in self.nodes) + sum(self.extras.values())
 
     @property
+    def dead_macs(self) -> int:
+        """How many of them influence nothing."""
+        return sum(self.dead.values())
+
+    def is_dead(self, node: Node) -> bool:
+        """Whether no head reads what a node computes."""
+        return 0 < node.macs == self.dead.get(node.column)
+
+    @property
     def columns(self) -> int:
         """How many columns the nodes take."""
         return 1 + max(node.column for node in self.nodes)
 
 
-def object_sizes(groups: int, base_scale: float) -> tuple[str, ...]:
-    """The range of sqrt(box area) of each group, in pixels; `base_scale` is the side of k0 = 4 (Fig. 2b)."""
-    bounds = [base_scale * 2.0 ** (k - 4) for k in range(2, groups + 1)]  # group i ends where k = i + 1 begins
-    text = [f"{bound:.0f}" for bound in bounds]
+def object_sizes(borders: Sequence[float]) -> tuple[str, ...]:
+    """The range of sqrt(box area) of each group (Fig. 2b); borders: between the groups, pixels."""
+    text = [f"{border:.0f}" for border in borders]
     middle = [f"{low}{DASH}{high} px" for low, high in pairwise(text)]
     return (f"< {text[0]} px", *middle, f"≥ {text[-1]} px")

@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
 from matplotlib.path import Path as Curve
+from matplotlib.patheffects import withStroke
 
 from msnas.drawings import palette
 from msnas.drawings.diagram import STEM, Diagram, Head, Node
@@ -21,6 +22,7 @@ from msnas.drawings.palette import TIMES
 LANE, PITCH = 0.66, 0.6  # inches: height of a stride's lane, width of a block's column
 LEFT, RIGHT, TOP = 1.05, 2.75, 0.72
 BARS, GAP = 1.3, 0.45  # the strip of costs; the room between two architectures
+LEGEND_ENTRY = 1.65  # the room of one entry
 BLOCK_WIDTH, BLOCK_HEIGHT = 0.4, 0.3
 DASHES = (0, (3.2, 1.8))  # of the laterals
 CHANGES = {STEM: "stem", 2.0: "2", 1.0: "1", 0.5: "½"}
@@ -36,6 +38,7 @@ def draw_diagrams(diagrams: Sequence[Diagram], path: Path) -> None:
     top = 0.0
     most = max(max(_bars(diagram).values()) for diagram in diagrams)
     compared = any(comparable(diagrams[0], other) for other in diagrams[1:])
+    dead = any(diagram.dead_macs for diagram in diagrams)
     with figure_file(path, width, height) as figure:
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_xlim(0, width)
@@ -44,7 +47,7 @@ def draw_diagrams(diagrams: Sequence[Diagram], path: Path) -> None:
         for diagram, own in zip(diagrams, heights, strict=True):
             _Canvas(axes, diagram, top, width, diagrams, most).draw()
             top += own + GAP
-        _legend(axes, height - legend / 2, width, compared=compared)
+        _legend(axes, height - legend / 2, width, compared=compared, dead=dead)
 
 
 def _bars(diagram: Diagram) -> dict[int | str, int]:
@@ -103,6 +106,8 @@ class _Canvas:
     def _title(self) -> None:
         self._text(0.25, self.top + 0.27, self.diagram.title, fontsize=13, fontweight="bold")
         total = f"{self.diagram.macs / self.unit[1]:.2f} {self.unit[0]}"
+        if self.diagram.dead_macs:
+            total += f", {self.diagram.dead_macs / self.unit[1]:.2f} of them dead"
         self._text(self.width - 0.25, self.top + 0.27, total, ha="right", fontsize=13, fontweight="bold")
         self._text(0.25, self.top + 0.52, self.diagram.subtitle, color=palette.QUIET, fontsize=8.5)
 
@@ -168,8 +173,12 @@ class _Canvas:
         fill = palette.BLOCKS[node.change]
         words = CHANGES[node.change]
         left, upper = x - BLOCK_WIDTH / 2, y - BLOCK_HEIGHT / 2
-        self._box(left, upper, BLOCK_WIDTH, BLOCK_HEIGHT, 0.06, facecolor=fill, zorder=5)
+        dead = self.diagram.is_dead(node)
+        look = _dead(fill) if dead else {"facecolor": fill}
+        self._box(left, upper, BLOCK_WIDTH, BLOCK_HEIGHT, 0.06, zorder=5, **look)
         style = {"ha": "center", "color": palette.ON_BLOCKS[node.change], "zorder": 6}
+        if dead:
+            style |= {"color": palette.INK, "path_effects": [withStroke(linewidth=3, foreground=palette.PAPER)]}
         self._text(x, y, words, fontsize=11 if len(words) < 3 else 8, fontweight="bold", **style)
 
     def _heads(self) -> None:
@@ -212,6 +221,8 @@ class _Canvas:
             height = room * macs / self.most
             fill = palette.BLOCKS[node.change] if node else palette.HEAD
             self._box(x - 0.15, base - height, 0.3, height, 0.0, facecolor=fill)
+            if dead := self.diagram.dead.get(key, 0):  # of a live block: the lateral that a dead one adds
+                self._box(x - 0.15, base - height, 0.3, height * dead / macs, 0.0, **_dead(fill))
             style = {"fontsize": 7.5, "ha": "center"}
             self._text(x, base - height - 0.09, _short(macs / self.unit[1]), **style)
             name = node.name if node else str(key)
@@ -242,11 +253,16 @@ def unit_of(macs: int) -> tuple[str, float]:
     return ("GMACs", 1e9) if macs >= 1e9 else ("MMACs", 1e6)
 
 
+def _dead(colour: str) -> dict[str, Any]:
+    """The look of what no head reads: hatched in its colour."""
+    return {"facecolor": palette.PAPER, "edgecolor": colour, "hatch": "//////", "linewidth": 1}
+
+
 def _short(number: float) -> str:
     return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:.0f}"
 
 
-def _legend(axes: Any, y: float, width: float, *, compared: bool) -> None:
+def _legend(axes: Any, y: float, width: float, *, compared: bool, dead: bool) -> None:
     words = {2.0: "2: halves the feature", 1.0: "1: keeps its size", 0.5: "½: doubles it"}
     handles: list[Any] = [Patch(facecolor=palette.BLOCKS[key], label=text) for key, text in words.items()]
     dashed: Any = {"color": palette.LATERAL, "linestyle": DASHES, "marker": "o"}
@@ -256,6 +272,9 @@ def _legend(axes: Any, y: float, width: float, *, compared: bool) -> None:
     if compared:
         handles += [Patch(facecolor=palette.MARK, label="chose otherwise than the first")]
         handles += [Line2D([], [], color=palette.GHOST, linewidth=5, label="way of the first")]
+    if dead:
+        handles += [Patch(label="dead: no head reads it", **_dead(palette.QUIET))]
     place = {"loc": "center", "bbox_to_anchor": (width / 2, y), "bbox_transform": axes.transData}
     style = {"frameon": False, "fontsize": 8, "handlelength": 1.8, "columnspacing": 1.8}
-    axes.legend(handles=handles, ncols=len(handles), **place, **style)
+    rows = -(-len(handles) // int(width / LEGEND_ENTRY))
+    axes.legend(handles=handles, ncols=-(-len(handles) // rows), **place, **style)

@@ -32,7 +32,8 @@ class CandidateEvaluator(Evaluator):
 
     supernet: trained; `extract(architecture)` gives copies of one path's weights as an ordinary detector, so
     that it is never changed here. make_batches: (batch size, seed) to batches of the finetuning
-    images. score_data: the held-out images. rungs: recipes of successive halving, in place of the one `recipe`.
+    images. score_data: the held-out images. again_data: those that replicates are scored on, which no generation has
+    seen; None: the same. rungs: recipes of successive halving, in place of the one `recipe`.
     In `times`, `rest` is what is neither step, image nor AP. Raises ConfigError for fp16 with a recipe that finetunes.
     """
 
@@ -44,6 +45,7 @@ class CandidateEvaluator(Evaluator):
         *,
         space: CostedSpace,
         recipe: Recipe,
+        again_data: EvaluationData | None = None,
         rungs: Sequence[Recipe] = (),
         seed: int,
         hardware: Hardware | None = None,
@@ -53,6 +55,7 @@ class CandidateEvaluator(Evaluator):
             refuse_fp16(self.hardware)
         self.supernet: Any = self.hardware.place(supernet)
         self.make_batches, self.score_data = make_batches, score_data
+        self.again_data = score_data if again_data is None else again_data
         self.recipe, self.rungs = recipe, tuple(rungs)
         self._made: dict[tuple[int, int], BatchSource] = {}
 
@@ -73,6 +76,7 @@ class CandidateEvaluator(Evaluator):
             "bn_images": bn_images,
             "bn_batch": recipe.bn_batch,
             "score_images": len(self.score_data),
+            "again_images": len(self.again_data),
             "score_batch": recipe.score_batch,
             "threads": self.hardware.threads,
             "device": self.hardware.device.type,
@@ -99,12 +103,13 @@ class CandidateEvaluator(Evaluator):
     def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
         """The recipe's metric, and beside it the twelve COCO numbers."""
         began, recipe = time.perf_counter(), self._recipe_of(rung)
+        data = self.again_data if replicate else self.score_data
         model: nn.Module = self.supernet.extract(architecture)
         self._adapt(model, recipe, replicate)
-        evaluated = evaluate(model, self.score_data, hardware=self.hardware, batch=recipe.score_batch)
+        evaluated = evaluate(model, data, hardware=self.hardware, batch=recipe.score_batch)
         numbers, scoring = dict(evaluated.numbers), time.perf_counter()
         if recipe.metric == "ap_agnostic":
-            numbers[recipe.metric] = class_agnostic(self.score_data, evaluated.detections)
+            numbers[recipe.metric] = class_agnostic(data, evaluated.detections)
         self.times |= {"detect": evaluated.seconds}
         self.times["score"] = evaluated.score_seconds + time.perf_counter() - scoring
         self.times["rest"] = time.perf_counter() - began - sum(self.times.values())

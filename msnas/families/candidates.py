@@ -68,6 +68,7 @@ def evaluator(
         lambda batch, seed: batches_of(settings.data, splits.supernet_train, batch=batch, seed=seed),
         splits.search_val,
         space=family.space,
+        again_data=splits.selection_val,
         recipe=recipe or family.recipe,
         rungs=() if recipe else rungs_of(family, settings),
         seed=derive(settings.seed, "search"),

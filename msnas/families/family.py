@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
 from msnas.config.blueprint import Blueprint
-from msnas.data.check.object_sizes import Fit
-from msnas.data.settings import DataSettings
+from msnas.data.check.object_sizes import Boxes, Fit
 from msnas.errors import ConfigError
 from msnas.runs.folder import HISTORY
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
+from supernet.strides.first_stage_cost import PathStart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,10 @@ class ScoredNetwork:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations."""
+    """What a search found: `winners` are the best of `finalists`, both best first; the rest counts evaluations.
+
+    seconds: by the clock, all runs together.
+    """
 
     winners: tuple[ScoredNetwork, ...]
     finalists: tuple[ScoredNetwork, ...]
@@ -175,17 +178,25 @@ class Family(ABC):
 
     @staticmethod
     @abstractmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         """One picture of all of them, SVG or PNG by the ending of `path`. Raises ConfigError for too many.
 
-        base_scale: side in pixels of an object of k = 4, by default by the input's size.
+        borders: between the groups of object sizes, pixels; by default by the input's size.
         """
 
+    @classmethod
+    def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
+        """Whether `prepared` puts features in the place of pixels, by the family's groups of options."""
+        return False
+
     @staticmethod
-    def options_by_data(
-        space: Blueprint, size: tuple[int, int], data: Callable[[], DataSettings], fit: Fit
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
     ) -> dict[str, Any]:
-        """The options `space.*` that the training data decide, where the configuration says so; none by default."""
+        """The options `space.*` that the training boxes decide, where the configuration says so; none by default.
+
+        known: options that are decided already, in place of the configured ones. Raises ConfigError.
+        """
         return {}
 
     # Architectures and costs
@@ -213,6 +224,11 @@ class Family(ABC):
     def baseline_name(self) -> str:
         """The FPN baseline in a table: backbone, width and channels."""
 
+    @property
+    def start(self) -> PathStart | None:
+        """What the paths of stride-variable blocks begin from; None: a stem, or there are no such paths."""
+        return None
+
     def points(self, budget: Budget | None) -> list[Baseline]:
         """Architectures of the space that winners are compared with beside the FPN baseline, near the budget."""
         return []
@@ -230,6 +246,10 @@ class Family(ABC):
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The detector that `msnas train` trains; asked for where `pretraining` is not None."""
         raise AssertionError("a search is the first stage")
+
+    def timed_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The same to be timed: with whatever weights are at hand, for they change no latency."""
+        return self.pretraining_detector(classes)
 
     @abstractmethod
     def detector_of(self, architecture: Any, classes: Sequence[str]) -> "nn.Module":

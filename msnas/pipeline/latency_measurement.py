@@ -20,6 +20,7 @@ from msnas.families.family import Family
 from msnas.runs.progress import Progress
 from msnas.setup.setup import Setup
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.latency_parts import part_names, parts_of
 
 Work = Callable[[], Any]
@@ -28,41 +29,52 @@ Work = Callable[[], Any]
 def measured(setup: Setup) -> dict[str, Any]:
     """The table of a space's parts, measured, and how well it predicts whole networks. Raises ConfigError."""
     options, hardware, size = setup.latency, setup.hardware.for_candidates(), setup.input_size
-    space, model = setup.space, _network(setup.family, hardware)
+    space, start, model = setup.space, setup.family.start, _network(setup.family, hardware)
     rng = np.random.default_rng(setup.seed)
     drawn = [cast(Architecture, space.decode(space.sample(rng))) for _ in range(options.calibrate + options.check)]
     with torch.inference_mode(), hardware.autocast():
-        works = {f"part {name}": work for name, work in part_works(model, size, hardware)}
+        works = {f"part {name}": work for name, work in part_works(model, start, size, hardware)}
         works |= {f"path {path}": work for path, work in path_works(model, drawn, size, hardware)}
         times = medians(works, hardware, warmup=options.warmup, repetitions=options.repetitions)
     parts = {name.removeprefix("part "): time for name, time in times.items() if name.startswith("part ")}
     whole = [times[f"path {path}"] for path in drawn]
-    return {**described(hardware), **fitted(parts, drawn, whole, options.calibrate, setup.fit.base_stride)}
+    sums = [sum(parts[part] for part in parts_of(path, setup.fit.base_stride, start)[:-1]) for path in drawn]
+    return {**described(hardware), **fitted(parts, drawn, sums, whole, options.calibrate)}
 
 
 def _network(family: Family, hardware: Hardware) -> nn.Module:
     """The supernet, freshly made: how long it takes does not depend on its weights."""
-    model = family.pretraining_detector(["object"])
+    model = family.timed_detector(["object"])
     if not hasattr(model, "rpn"):
         raise ConfigError("Latency is measured for two-stage detectors (faster_rcnn, mask_rcnn), but got another.")
     return hardware.place(model).eval()
 
 
-def part_works(model: Any, size: tuple[int, int], hardware: Hardware) -> Iterator[tuple[str, Work]]:
-    """Each part's name, and what runs it once."""
+def part_works(
+    model: Any, start: PathStart | None, size: tuple[int, int], hardware: Hardware
+) -> Iterator[tuple[str, Work]]:
+    """Each part's name, and what runs it once. start: of the paths; None: a stem."""
     encoder = model.encoder
     width = next(iter(encoder.laterals.values())).in_channels  # between blocks
 
     def read(channels: int, stride: int) -> Tensor:
         return _map(channels, stride, size, hardware)
 
-    for name in part_names(encoder.base_stride)[:-1]:
+    for name in part_names(encoder.base_stride, start)[:-1]:
         kind, *numbers = name.split()
         if kind == "stem":
             yield name, partial(encoder.stem, _images(size, hardware))
+        elif kind == "prefix":
+            yield name, partial(_prefix, encoder, _images(size, hardware))
         elif kind == "first":
             block = encoder.blocks[0].branch(float(numbers[0]))
-            yield name, partial(block, read(encoder.stem.out_channels, encoder.base_stride))
+            channels, stride = (start.channels, start.stride) if start else _stem(encoder)
+            yield name, partial(block, read(channels, stride))
+        elif kind == "lateral" and numbers[0].startswith("s"):
+            assert start is not None
+            stride = int(numbers[0][1:])
+            stage = read(dict(start.ended)[stride], stride)
+            yield name, partial(_prefix_lateral, encoder, stride, read(width, stride), stage)
         elif kind == "block":
             yield name, partial(encoder.blocks[1].branch(float(numbers[1])), read(width, int(numbers[0])))
         elif kind == "lateral":
@@ -80,6 +92,27 @@ def path_works(
     images = _images(size, hardware)
     for path in paths:
         yield path, partial(_first_stage, model, images, path)
+
+
+def _stem(encoder: Any) -> tuple[int, int]:
+    """Channels and stride of what a stem gives."""
+    return encoder.stem.out_channels, encoder.base_stride
+
+
+def _prefix(encoder: Any, images: Tensor) -> Tensor:
+    """What the first block reads; the features of the stages before come with it."""
+    features = encoder.prefix(images)
+    return _normed(encoder, encoder.feature_strides[-1], features[encoder.feature_strides[-1]])
+
+
+def _prefix_lateral(encoder: Any, stride: int, x: Tensor, stage: Tensor) -> Tensor:
+    added: Tensor = x + encoder.laterals[f"s{stride}"](_normed(encoder, stride, stage))
+    return added
+
+
+def _normed(encoder: Any, stride: int, feature: Tensor) -> Tensor:
+    normed: Tensor = encoder.norms[str(stride)](feature) if encoder.norms else feature
+    return normed
 
 
 def _lateral(convolution: Any, x: Tensor) -> Tensor:
@@ -139,10 +172,12 @@ def synchronise(hardware: Hardware) -> None:
 
 
 def fitted(
-    parts: dict[str, float], paths: list[Architecture], whole: list[float], calibrate: int, base_stride: int
+    parts: dict[str, float], paths: list[Architecture], sums: list[float], whole: list[float], calibrate: int
 ) -> dict[str, Any]:
-    """The table: parts, the rest from the first `calibrate` paths, and the error on all later ones."""
-    sums = [sum(parts[name] for name in parts_of(path, base_stride)[:-1]) for path in paths]
+    """The table: parts, the rest from the first `calibrate` paths, and the error on all later ones.
+
+    sums, whole: of each path, microseconds of its parts and of all of it.
+    """
     rest = statistics.median(w - s for w, s in zip(whole[:calibrate], sums, strict=False)) if calibrate else 0.0
     checked = list(zip(paths, sums, whole, strict=True))[calibrate:]
     errors = [abs(s + rest - w) / w for _, s, w in checked]

@@ -139,9 +139,9 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
         for one in networks:
             _train(setup, one, seed, splits, hardware)
     boxes = collect_boxes(splits.train.images, setup.data.short_side, setup.data.long_side)
-    recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.anchor_scale)
+    recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.groups.anchors)
     for one in networks:
-        _write_result(one, recall(one.architecture.heads), setup.fit.base_stride)
+        _write_result(one, recall(one.architecture.heads), _mean_stride(setup, one.architecture))
 
 
 def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[Network], splits: Splits) -> None:
@@ -193,7 +193,14 @@ def _train(setup: Setup, one: Network, seed: int, splits: Splits, hardware: Hard
         write_json(folder / RESULT, {"ap": None, "reason": str(error), "seconds": 0.0})
 
 
-def _write_result(one: Network, recall: float, base_stride: int) -> None:
+def _mean_stride(setup: Setup, architecture: Architecture) -> float:
+    """Of the features of all blocks."""
+    start = setup.family.start
+    strides = architecture.feature_strides(setup.fit.base_stride, start=start.stride if start else None)
+    return float(np.mean(strides))
+
+
+def _write_result(one: Network, recall: float, mean_stride: float) -> None:
     scores, trained = one.read(SCORES), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
     result = {
         "architecture": str(one.architecture),
@@ -201,7 +208,7 @@ def _write_result(one: Network, recall: float, base_stride: int) -> None:
         "heads": str(one.architecture).partition("|")[2],
         "macs": one.cost.macs,
         "params": one.cost.params,
-        "mean_stride": float(np.mean(one.architecture.feature_strides(base_stride))),
+        "mean_stride": mean_stride,
         "anchor_recall": recall,
         "scores": {name: score["score"] for name, score in scores.items()},
         "standalone": [outcome["ap"] for outcome in trained],

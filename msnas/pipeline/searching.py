@@ -43,7 +43,8 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
-    _refuse_reported_split(splits.search_val, splits.val)
+    for scored in filter(None, (splits.search_val, splits.selection_val)):
+        _refuse_reported_split(scored, splits.val)
     settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
     setup.family.check_search(settings)
     log.info(_size_of(run))
@@ -52,7 +53,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     folder = run.stage(STAGE)
     with (
         Board(folder, on=setup.tensorboard) as board,
-        _Narrator(folder / STATUS, board, expected=setup.evaluations) as narrator,
+        _Narrator(folder / STATUS, board, expected=setup.evaluations, workers=setup.hardware.workers) as narrator,
     ):
         outcome = setup.family.search(settings, splits, narrator)
         if board.on:
@@ -137,8 +138,8 @@ def _estimate(run: OpenRun, images: int) -> str:
 class _Narrator:
     """Says what the search does: each candidate, each generation."""
 
-    def __init__(self, status: Path, board: Board, *, expected: int) -> None:
-        self._progress = Progress(STAGE, expected, status=status)
+    def __init__(self, status: Path, board: Board, *, expected: int, workers: int) -> None:
+        self._progress = Progress(STAGE, expected, status=status, side_by_side=max(1, workers))
         self._status, self._board = status, board
         self._done = 0
         self._preparing: Progress | None = None
@@ -168,7 +169,8 @@ class _Narrator:
         """One candidate is finished."""
         self._done += 1
         outcome = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
-        self._progress.update(self._done, f"generation {evaluation.generation}, {number}/{of}: {outcome}")
+        said = f"generation {evaluation.generation}, {number}/{of}: {outcome}"
+        self._progress.update(self._done, said, seconds=evaluation.seconds)
         scored = {"ap": evaluation.score[0]} if evaluation.ok else {}
         self._board.scalars(self._done, {**scored, **evaluation.cost, "seconds": evaluation.seconds}, part="candidate")
 

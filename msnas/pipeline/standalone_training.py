@@ -12,6 +12,7 @@ from torch import nn
 
 from evolution.ranking import kendall_tau
 from msnas.data.batches import batches_of
+from msnas.data.group_recall import group_recall
 from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
@@ -78,7 +79,7 @@ def train_entry(
         trained = train(model, batches, training, files=files, report=report)
         result = evaluate(model, splits.val, hardware=hardware, group=group)
         board.scalars(schedule.steps - 1, result.numbers, part="val")
-        extra = _diagnosis(setup, model, splits, hardware, group)
+        extra = {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
     if group.writes:
         _save(model, entry, splits, result, folder, trained.seconds, extra)
 
@@ -93,6 +94,15 @@ def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardwar
     return {"ap_without_residuals": left.numbers["ap"]}
 
 
+def _by_size(setup: Setup, splits: Splits, result: EvaluationResult) -> dict[str, Any]:
+    """The recall of each group of object sizes, where heads serve such groups, and the groups' borders in pixels."""
+    if not setup.family.has_size_groups:
+        return {}
+    groups, sides = setup.fit.groups, (setup.data.short_side, setup.data.long_side)
+    recall = group_recall(splits.val.ground_truth(), result.detections, groups, *sides)
+    return {"group_recall": recall, "group_borders": list(groups.borders)}
+
+
 def _save(
     model: nn.Module,
     entry: Entry,
@@ -100,7 +110,7 @@ def _save(
     result: EvaluationResult,
     folder: Path,
     seconds: float,
-    extra: Mapping[str, float],
+    extra: Mapping[str, Any],
 ) -> None:
     meta = {
         "classes": list(splits.train.classes),

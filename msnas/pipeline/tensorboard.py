@@ -104,7 +104,7 @@ def picture_of(setup: Setup, architecture: Any) -> NDArray[np.uint8]:
     picture = Picture(architecture, "The winner", space=setup.space)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "architecture.png"
-        setup.family.draw([picture], path, base_scale=setup.fit.base_scale)
+        setup.family.draw([picture], path, borders=setup.fit.groups.borders)
         return read_upright(path)
 
 

@@ -22,13 +22,13 @@ def drawings(run: RunData, data: Record) -> Record:
         return NOTHING
     named = trained is not None and trained["one_shot"] is None
     title = "The search's first choice" if trained is None else trained["name"] if named else "The winner"
-    family, side = run.setup.family, run.setup.fit.base_scale
+    family, borders = run.setup.family, run.setup.fit.groups.borders
     found = family.parse(text)
     picture = Picture(found, title, space=run.setup.space)
-    alone = _inline("one", lambda path: family.draw([picture], path, base_scale=side))
+    alone = _inline("one", lambda path: family.draw([picture], path, borders=borders))
     words = {**NOTHING, "drawing_title": "What was trained" if named else "What was found", "drawing": alone}
     if both := family.pictures_beside_baseline(found, title):
-        words["compared"] = _inline("two", lambda path: family.draw(both, path, base_scale=side))
+        words["compared"] = _inline("two", lambda path: family.draw(both, path, borders=borders))
     return words
 
 
@@ -42,5 +42,6 @@ def _inline(name: str, write: Callable[[Path], None]) -> Any:
         text = path.read_text()
     text = text[text.index("<svg") :]
     for mark in ('id="', "#"):
-        text = text.replace(f"{mark}m", f"{mark}{name}-m").replace(f"{mark}p", f"{mark}{name}-p")
+        for kind in "mph":  # markers, paths, hatches; no colour begins so
+            text = text.replace(f"{mark}{kind}", f"{mark}{name}-{kind}")
     return Markup(text)

@@ -38,8 +38,18 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
         "spread": deviation(aps),
         "se": standard_error(aps),
         "seconds": sum(seed["seconds"] for seed in seeds),
+        "group_recall": _recalls([seed.get("group_recall") for seed in seeds]),
+        "group_borders": first.get("group_borders"),
         "intervals": {key: vars(interval) for key, interval in intervals.items()},
     }
+
+
+def _recalls(seeds: Sequence[list[float | None] | None]) -> list[float | None] | None:
+    """The mean recall of each group over seeds; None of a group without objects, and where none was measured."""
+    known = [seed for seed in seeds if seed is not None]
+    if not known:
+        return None
+    return [None if None in group else mean(group) for group in zip(*known, strict=True)]
 
 
 def is_fpn(record: Record) -> bool:

@@ -11,6 +11,7 @@ from msnas.pipeline.rank_table import notes
 from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import Record
+from msnas.report.size_recall import size_recalls
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
@@ -45,6 +46,7 @@ def run_context(data: Record) -> Record:
         "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
         "gain": [{**row, "verdict": short(row["interval"])} for row in gain_rows(data["networks"])],
         "residuals": residuals_sentence(data["networks"]),
+        "size_recalls": size_recalls(data["networks"]),
         "searched": _searched(data),
         "operators": _operators(data),
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),

@@ -20,13 +20,16 @@ class Progress:
     """Counts steps of one stage; knows the rate of this process and the time left.
 
     label: what is counted, such as "supernet". status: the file that another terminal reads, or None.
-    quiet: say nothing (the other processes of a data-parallel run).
+    quiet: say nothing (the other processes of a data-parallel run). side_by_side: steps that are made at a time.
     """
 
-    def __init__(self, label: str, total: int, *, status: Path | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, label: str, total: int, *, status: Path | None = None, quiet: bool = False, side_by_side: int = 1
+    ) -> None:
         self.label, self.total, self.status, self.quiet = label, total, status, quiet
+        self.side_by_side = min(side_by_side, total)
         self._first: int | None = None  # where a resumed stage stood already
-        self._began = time.monotonic()
+        self._began = self._counts_from = time.monotonic()
         self._last_line = self._last_status = 0.0
         self._bar: Bar | None = None
         if Console(stderr=True).is_terminal and not quiet:
@@ -47,15 +50,19 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, text: str = "") -> None:
-        """Say that `done` of `total` steps are finished; `text` is shown beside rate and time left."""
+    def update(self, done: int, text: str = "", *, seconds: float | None = None) -> None:
+        """Say that `done` of `total` steps are finished; `text` is shown beside rate and time left.
+
+        seconds: that this step took; by the first one the rate leaves out what came before, such as workers' start.
+        """
         if self.quiet:
             return
         now = time.monotonic()
         if self._first is None:
             self._first = done - 1
-        elapsed = max(now - self._began, 1e-9)
-        rate = (done - self._first) / elapsed
+            if seconds is not None:
+                self._counts_from = max(self._began, now - seconds)
+        rate = self._made(done - self._first) / max(now - self._counts_from, 1e-9)
         left = (self.total - done) / rate if rate > 0 else float("nan")
         line = f"{rate_text(rate)}, {duration(left)} left{f'  {text}' if text else ''}"
         last = done >= self.total
@@ -68,6 +75,11 @@ class Progress:
         if self.status is not None and (last or now - self._last_status > STATUS_EVERY):
             self._last_status = now
             self._write_status(done, rate, left)
+
+    def _made(self, finished: int) -> float:
+        """Steps' worth of work that is done: of those that are made beside the last one, half on the average."""
+        others = self.side_by_side - 1
+        return max(finished + others / 2, self.side_by_side if finished else 0)
 
     def _write_status(self, done: int, rate: float, left: float) -> None:
         assert self.status is not None

@@ -12,8 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.config.compose import conf_folder
 from msnas.errors import ConfigError
 from msnas.families.family import Family
+from supernet.weight_sources import SOURCES
 
 T = TypeVar("T")
+SHARED = (
+    "space",
+    "detector",
+    "schedule",
+)  # fields of a family that `msnas.setup` makes of groups which others read too
+WEIGHTS = ("weights", "pretrained")  # options that name weights, whatever their group
 
 
 def family_class(name: str) -> type[Family]:
@@ -45,15 +52,32 @@ def _families_of(conf: Path) -> tuple[type[Family], ...]:
 def make_family(config: DictConfig, **known: Any) -> Family:
     """The family with the fields that are `known`; every other field is a group of options of the same name."""
     family = family_class(str(config.family))
-    hints = get_type_hints(family)
-    values = {}
+    names = {field.name for field in fields(family)}  # type: ignore[arg-type]  # every family is a frozen dataclass
+    given = {name: value for name, value in known.items() if name in names}
+    return family(**option_groups(config), **given)
+
+
+def option_groups(config: DictConfig) -> dict[str, Any]:
+    """The groups of options that the family alone reads, by name, each as the class of the field of that name."""
+    family = family_class(str(config.family))
+    hints, groups = get_type_hints(family), {}
     for field in fields(family):  # type: ignore[arg-type]  # every family is a frozen dataclass
-        if field.name in known:
-            values[field.name] = known[field.name]
-        elif field.name in config:
+        if field.name in config and field.name not in SHARED:
             group: Any = OmegaConf.to_container(config[field.name], resolve=True)
-            values[field.name] = from_group(_class_of(hints[field.name]), group, name=field.name)
-    return family(**values)
+            groups[field.name] = from_group(_class_of(hints[field.name]), group, name=field.name)
+    return groups
+
+
+def check_weights(groups: Mapping[str, Any]) -> None:
+    """Raise ConfigError where an option that names weights is neither a word for some nor a file."""
+    for name, group in groups.items():
+        for option in WEIGHTS:
+            value = getattr(group, option, None)
+            if value is not None and value not in SOURCES and not Path(str(value)).is_file():
+                raise ConfigError(
+                    f"{name}.{option} must be {', '.join(SOURCES)} or a file of weights, but there is no file {value}; "
+                    f"correct the path."
+                )
 
 
 def from_group(kind: type[T], group: Mapping[str, Any], *, name: str) -> T:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from msnas.errors import ConfigError
 from msnas.files import read_json, write_json
 from msnas.setup.families import family_class
+from supernet.strides.latency_parts import REST
 
 STEPS = 8192  # the longest path's latency in steps: finer ones cost memory, and no measurement is as fine
 
@@ -23,7 +24,8 @@ def wants_latency(config: DictConfig) -> bool:
 def write_table(config: DictConfig, size: tuple[int, int], table: dict[str, Any]) -> Path:
     """Write what was measured; the file is named by device and network unless `latency.table` names it."""
     space, device = config.space, "".join(c if c.isalnum() else "-" for c in str(table["device"]).lower())
-    name = f"{device}-{space.block}-{space.channels}-{size[0]}x{size[1]}.json"
+    behind = f"{space.backbone}-{space.cut}-" if "cut" in space else ""
+    name = f"{device}-{behind}{space.block}-{space.channels}-{size[0]}x{size[1]}.json"
     path = Path(config.latency.table or Path(config.runs_root) / "latency" / name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"network": network_of(config, size), **table})
@@ -63,13 +65,15 @@ def on_grid(parts: dict[str, float], *, depth: int) -> dict[str, int]:
     longest = {
         kind: max(t for name, t in parts.items() if name.startswith(kind)) for kind in ("block", "output", "rpn")
     }
-    total = parts["stem"] + depth * longest["block"] + 5 * (longest["output"] + longest["rpn"])
+    start = sum(time for name, time in parts.items() if " " not in name and name != REST)  # a stem, or a prefix
+    total = start + depth * longest["block"] + 5 * (longest["output"] + longest["rpn"])
     step = max(1, round(total / STEPS))
     return {name: round(time / step) * step for name, time in parts.items()}
 
 
 def network_of(config: DictConfig, size: tuple[int, int]) -> dict[str, Any]:
     """What a measurement depends on beside the device."""
-    space = config.space
-    shape = {"block": space.block, "channels": space.channels, "base_stride": space.base_stride}
-    return {**shape, "input": f"{size[0]}x{size[1]}"}
+    names = ("block", "channels", "base_stride", "backbone", "cut", "finest")
+    shape = {name: config.space[name] for name in names if name in config.space}
+    norms = {"input_norm": config.backbone.input_norm} if "cut" in shape else {}
+    return {**shape, **norms, "input": f"{size[0]}x{size[1]}"}

@@ -10,33 +10,31 @@ from omegaconf import DictConfig
 
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import plain
-from msnas.data.check.object_sizes import Fit
 from msnas.data.geometry import typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
+from msnas.setup.box_choices import EMPTY, fit_of, tied_heads, training_boxes
 from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 
+BASELINE = "baseline"  # of a budget: what the FPN baseline costs
 BUDGETS = ("macs", "params", "latency_ms")
 
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
     space = Blueprint.of(plain(config.space))
-    known = family_class(str(config.family)).options_by_data(space, size, partial(_data, config), make_fit(config))
-    changes: dict[str, Any] = {"input_size": size, **known}
+    changes: dict[str, Any] = {"input_size": size}
+    if config.space.get("tied") == EMPTY:
+        changes["tied"] = tied_heads(config)
+    family, boxes, fit = family_class(str(config.family)), partial(training_boxes, config), partial(fit_of, config)
+    changes |= family.options_by_boxes(space, changes, boxes, fit)
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
     return cast(SearchSpace, space(**changes))
-
-
-def make_fit(config: DictConfig) -> Fit:
-    """The settings that decide which head and which anchors a box gets."""
-    scales = {key: config.detector.get(key) for key in ("anchor_scale", "base_scale")}
-    return Fit.of(config.data.short_side, config.space.get("base_stride", 4), **scales)
 
 
 def make_budget(config: DictConfig, baseline_cost: Callable[[], Cost]) -> Budget | None:
@@ -52,7 +50,7 @@ def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) 
     target, mode = config.budget[metric], config.budget.mode
     if isinstance(target, str) and target.lstrip().startswith("<="):
         target, mode = target.replace("<=", "", 1).strip(), "ceiling"
-    if target == "baseline" and metric != "latency_ms":
+    if target == BASELINE and metric != "latency_ms":
         target = getattr(baseline_cost(), metric)
     try:
         number = float(target) if isinstance(target, str) else target
@@ -61,6 +59,19 @@ def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) 
     if metric == "latency_ms":
         metric, number = "latency_us", round(number * 1000, 3)
     return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
+
+
+def budget_advice(config: DictConfig, budget: Budget, baseline_name: Callable[[], str]) -> str:
+    """What to do where no architecture keeps the budget, and where its target comes from if no number was given."""
+    named = {metric: str(config.budget[metric]) for metric in BUDGETS if config.budget[metric] is not None}
+    by_baseline = [f"budget.{metric}" for metric, target in named.items() if target.endswith(BASELINE)]
+    choices = [f"budget.{metric}=NUMBER" for metric in named]
+    if budget.mode == "target":
+        choices.append(f"a budget.tolerance above {config.budget.tolerance}")
+    advice = f"give {', '.join(choices)}, or budget=none."
+    if not by_baseline:
+        return f"G{advice[1:]}"
+    return f"The target of {' and '.join(by_baseline)} is what the FPN baseline costs ({baseline_name()}): {advice}"
 
 
 def input_size(config: DictConfig) -> tuple[int, int]:
@@ -76,11 +87,7 @@ def input_size(config: DictConfig) -> tuple[int, int]:
 
 def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
-    data = _data(config)
+    data = DataSettings.from_mapping(plain(config.data))
     return typical_input(
         image_sizes(data), data.short_side, data.long_side, family_class(config.family).divisor(config.space)
     )
-
-
-def _data(config: DictConfig) -> DataSettings:
-    return DataSettings.from_mapping(plain(config.data))

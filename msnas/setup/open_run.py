@@ -22,8 +22,9 @@ from msnas.config.stored import (
 from msnas.data.digest import digest_change
 from msnas.errors import RunError
 from msnas.files import read_json, write_json
-from msnas.runs.folder import CONFIG, DATA, WORDS, Run, newest, next_folder
+from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
+from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
 
 if TYPE_CHECKING:
@@ -55,8 +56,14 @@ class OpenRun(Run):
 
 
 def setup_of(words: Sequence[str]) -> Setup:
-    """What `words` mean, behind those of the run that they name."""
-    return Setup(run_config(words))
+    """What `words` mean, behind those of the run that they name. Raises ConfigError as `Setup.check` does.
+
+    Options of a run are checked where a stage begins: a report needs no file that the training needed.
+    """
+    setup = Setup(run_config(words))
+    if not named(words)[1]:
+        setup.check()
+    return setup
 
 
 def stored_setup(folder: Path) -> Setup:
@@ -108,7 +115,10 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     config = continued_config(folder, merged, words)
     if stage is None:
         return OpenRun(folder, setup=Setup(config))
+    if not (folder / stage / DONE).exists():
+        Setup(config).check()
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
+    config = with_choices(config)
     save(folder, config, merged)
     return OpenRun(folder, before, setup=Setup(config))
 
@@ -128,6 +138,8 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
+    Setup(config).check()
+    config = with_choices(config)
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)
     return OpenRun(folder, setup=Setup(config))

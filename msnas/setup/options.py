@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from msnas.errors import ConfigError
+from supernet.strides.stride_space import SAMPLINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.paths not in ("all", "in_budget"):
             raise ConfigError(f"train.paths must be all or in_budget, but got {self.paths!r}.")
+        if self.sampling not in SAMPLINGS:
+            raise ConfigError(f"train.sampling must be one of {', '.join(SAMPLINGS)}, but got {self.sampling!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)

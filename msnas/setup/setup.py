@@ -10,18 +10,20 @@ from omegaconf import DictConfig, OmegaConf
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build, plain
 from msnas.data.check.object_sizes import Fit
-from msnas.data.settings import DataSettings
+from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
-from msnas.setup.families import family_class, from_group, make_family
+from msnas.setup.box_choices import fit_of, listed
+from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
 from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import input_size, make_budget, make_fit, make_space
+from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
+from supernet.errors import BudgetError
 from supernet.space import Budget, SearchSpace
 
 if TYPE_CHECKING:
@@ -76,7 +78,8 @@ class Setup:
     def at_default_size(self) -> "Setup":
         """The same at the space's own input size, whatever size the data have."""
         changed = self.config.copy()
-        changed.input = "x".join(map(str, build(self.config.space).input_size))
+        by_boxes = [key for key in ("heads", "tied") if isinstance(self.config.space.get(key), str)]
+        changed.input = "x".join(map(str, build(self.config.space, **dict.fromkeys(by_boxes)).input_size))
         return Setup(changed)
 
     @property
@@ -96,13 +99,26 @@ class Setup:
 
     @cached_property
     def bounded_space(self) -> SearchSpace:
-        """The search space inside the budget; the space itself where there is none."""
-        return self.space if self.budget is None else self.space.within(self.budget)
+        """The search space inside the budget; the space itself where there is none. Raises BudgetError."""
+        if self.budget is None:
+            return self.space
+        try:
+            return self.space.within(self.budget)
+        except BudgetError as error:
+            advice = budget_advice(self.config, self.budget, lambda: self.family.baseline_name)
+            raise BudgetError(f"{error} {advice}") from error
 
     @property
     def family_class(self) -> type[Family]:
         """The class of the family, which says what it can without any options."""
         return family_class(str(self.config.family))
+
+    def check(self) -> None:
+        """Raise ConfigError for options that a stage would refuse once it has begun; reads no data, writes nothing."""
+        groups = option_groups(self.config)
+        check_weights(groups)
+        if self.family_class.learns_on_features(groups):
+            check_still(self.config.data.jitter, self.config.data.crop)
 
     @cached_property
     def family(self) -> Family:
@@ -111,7 +127,7 @@ class Setup:
         return make_family(
             self.config,
             space=self.space,
-            detector=Blueprint.of(plain(self.config.detector)),
+            detector=self.detector,
             sides=Sides(self.config.data.short_side, self.config.data.long_side),
             budget_macs=round(macs) if isinstance(macs, int | float) else None,
             schedule=self.schedule,
@@ -125,7 +141,16 @@ class Setup:
     @cached_property
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
-        return make_fit(self.config)
+        return fit_of(self.config)
+
+    @property
+    def detector(self) -> Blueprint:
+        """The detector, with the groups of object sizes where the boxes place them."""
+        options = plain(self.config.detector)
+        if "groups" in options:
+            placed = self.fit.placed
+            options["groups"] = None if placed is None else listed(placed)
+        return Blueprint.of(options)
 
     # Data, and where the work is done
 

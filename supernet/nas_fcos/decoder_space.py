@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from supernet.cost import Cost
-from supernet.errors import SpaceError
+from supernet.errors import BudgetError, SpaceError
 from supernet.nas_fcos.decoder import Decoder
 from supernet.nas_fcos.decoder_cost import detector_cost
 from supernet.prefix_neighbours import draw_neighbour
@@ -134,7 +134,7 @@ class DecoderSpace(ABC):
             value = getattr(cost, self.budget.metric)
             if nearest is None or abs(value - self.budget.target) < abs(nearest - self.budget.target):
                 nearest = value
-        raise SpaceError(f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}.")
+        raise BudgetError(f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}.")
 
     def neighbour(
         self, parents: Sequence[Genome], section: str, radius: int, rng: np.random.Generator

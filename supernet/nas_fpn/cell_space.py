@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from supernet.cost import Cost, total
-from supernet.errors import SpaceError
+from supernet.errors import BudgetError, SpaceError
 from supernet.nas_fpn.plan_cost import cell_cost, check_levels_fit, fixed_cost
 from supernet.nas_fpn.pyramid_plan import OPS, Cell, PyramidPlan
 from supernet.prefix_neighbours import draw_neighbour
@@ -208,7 +208,7 @@ class CellSpace:
                 min((c for c in costs if c > budget.high), default=None),
             ]
             exist = " and ".join(f"{cost:,}" for cost in near if cost is not None)
-            raise SpaceError(f"No pyramid costs {budget}; the nearest costs that exist are {exist}.")
+            raise BudgetError(f"No pyramid costs {budget}; the nearest costs that exist are {exist}.")
         return bounded
 
     def cost(self, genome: Sequence[int]) -> Cost:

@@ -43,7 +43,9 @@ class _LevelEncoder(nn.Module, ABC):
         self.num_exits = stacks
         self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
         self.divisor = 2 ** max(levels)
-        self.backbone = Backbone(backbone, feature_levels(levels), width=width, weights=weights)
+        self.backbone = Backbone(
+            backbone, feature_levels(levels), width=width, weights=weights, called="network.weights"
+        )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
 
     @abstractmethod

@@ -153,13 +153,6 @@ def first_stage_cost(architecture: Architecture, **shape: Any) -> Cost:
     return total(first_stage_parts(architecture, **shape).values())
 
 
-def dead_cost(architecture: Architecture, *, base_stride: int = 4, **shape: Any) -> Cost:
-    """The part of `first_stage_cost` that influences nothing: dead blocks, and the laterals of their stages."""
-    live = first_stage_parts(architecture.live(base_stride), base_stride=base_stride, **shape)
-    parts = first_stage_parts(architecture, base_stride=base_stride, **shape)
-    return total(cost for name, cost in parts.items() if name not in live)
-
-
 def fpn_cost(
     backbone: str,
     *,

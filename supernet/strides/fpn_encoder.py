@@ -58,7 +58,7 @@ class FpnEncoder(nn.Module):
             "residual_init": residual_init,
         }
         self.out_channels, self.divisor = channels, 16 * base_stride
-        self.backbone = Backbone(backbone, (2, 3, 4, 5), width=width, weights=pretrained)
+        self.backbone = Backbone(backbone, (2, 3, 4, 5), width=width, weights=pretrained, called="baseline.pretrained")
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         if stem != STEM_CHANNELS:
             _widen_stem(self.backbone.body, stem)

@@ -7,7 +7,7 @@ Object Detection"); heads read only strides that a mixed block has produced.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from supernet.errors import SpaceError
+from supernet.strides.latency_parts import check_parts
 from supernet.strides.prefix import prefix_start
 from supernet.strides.stride_rules import check_settings
 from supernet.strides.stride_space import StrideSpace
@@ -19,9 +19,8 @@ class PrefixSpace(StrideSpace):
     """Architectures of `depth` mixed blocks of `channels` channels and five heads behind a prefix.
 
     backbone: a timm model with features. cut: the stride at which the prefix ends, 8, 16 or 32. finest: the finest
-    stride that blocks may have, 4 or 8. The other arguments are those of `StrideSpace`, whose strides are 4..64 here;
-    latency is not measured. Costs include the prefix's, which needs torch. Raises SpaceError where there is no such
-    space.
+    stride that blocks may have, 4 or 8. The other arguments are those of `StrideSpace`, whose strides are 4..64 here.
+    Costs include the prefix's, which needs torch. Raises SpaceError where there is no such space.
     """
 
     def __init__(
@@ -35,17 +34,17 @@ class PrefixSpace(StrideSpace):
         finest: int = 4,
         head_rules: bool = True,
         live: bool = True,
+        tied: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        if latency is not None:
-            raise SpaceError("Latency is measured part by part behind a stem only; leave latency out behind a prefix.")
-        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, input_size)
+        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, tied, input_size)
         size = (int(input_size[0]), int(input_size[1]))
         start = prefix_start(backbone, cut, finest, size)
-        self.backbone, self.cut, self.finest, self.latency = backbone, cut, finest, None
-        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, heads, size)
+        self.backbone, self.cut, self.finest = backbone, cut, finest
+        self.latency = None if latency is None else check_parts(latency, BASE_STRIDE, start)
+        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, tied, heads, size)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -59,6 +58,8 @@ class PrefixSpace(StrideSpace):
             "finest": self.finest,
             "head_rules": self.head_rules,
             "live": self.live,
+            "tied": list(self.tied),
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
+            "latency": None if self.latency is None else dict(self.latency),
         }

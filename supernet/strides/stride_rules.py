@@ -11,7 +11,14 @@ MAX_DEPTH, MAX_CHANNELS, MAX_SIDE = 38, 4096, 16384  # keep counts and costs bel
 
 
 def check_settings(
-    block: str, depth: int, channels: int, base_stride: int, head_rules: bool, live: bool, input_size: Sequence[int]
+    block: str,
+    depth: int,
+    channels: int,
+    base_stride: int,
+    head_rules: bool,
+    live: bool,
+    tied: Sequence[int] | None,
+    input_size: Sequence[int],
 ) -> None:
     """Raises SpaceError unless the settings describe a space."""
     if block not in EXPANSIONS:
@@ -25,6 +32,9 @@ def check_settings(
         raise SpaceError(f"head_rules must be true or false, but got {head_rules!r}.")
     if not isinstance(live, bool):
         raise SpaceError(f"live must be true or false, but got {live!r}.")
+    tied = () if tied is None else tied
+    if not isinstance(tied, list | tuple) or [*tied] != [head for head in range(2, NUM_GROUPS + 1) if head in tied]:
+        raise SpaceError(f"tied must be numbers of heads in 2..{NUM_GROUPS}, rising, such as [5], but got {tied!r}.")
     sides = tuple(input_size) if isinstance(input_size, list | tuple) else ()
     if len(sides) != 2 or not all(_is_integer(side) and side <= MAX_SIDE for side in sides):
         raise SpaceError(f"input_size must be (height, width), integers up to {MAX_SIDE}, but got {input_size!r}.")
@@ -77,6 +87,7 @@ def check_architecture(
     base_stride: int,
     head_rules: bool,
     live: bool,
+    tied: tuple[int, ...],
     fixed_heads: tuple[int, ...] | None,
 ) -> None:
     """Raises SpaceError naming the first block or head that breaks a rule, and the rule."""
@@ -96,6 +107,13 @@ def check_architecture(
             raise SpaceError(
                 f"Head {index + 1}: some block must produce the stride that it reads, "
                 f"but got {stride} where the encoder has {', '.join(map(str, sorted(produced)))}."
+            )
+    for head in tied:
+        read, before = architecture.heads[head - 1], architecture.heads[head - 2]
+        if read != before:
+            raise SpaceError(
+                f"Head {head}: it must read what head {head - 1} reads (the rule `tied`), "
+                f"but got {read} after {before}."
             )
     if live and strides[-1] not in architecture.heads:
         raise SpaceError(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from supernet.cost import Cost, total
-from supernet.errors import SpaceError
+from supernet.errors import BudgetError, SpaceError
 from supernet.space import METRICS, Budget, Genome
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_GROUPS, NUM_LEVELS, Architecture, stride_levels
 from supernet.strides.counting.cost_interval import CostInterval
@@ -22,6 +22,7 @@ from supernet.strides.counting.path_neighbours import Neighbours, Pool
 from supernet.strides.counting.path_rules import COUNT, Bools, Ints
 from supernet.strides.counting.path_table import FAR
 from supernet.strides.counting.stride_tables import StrideTables
+from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import STEM_CHANNELS, PathStart, path_parts, stem_start
 from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
@@ -35,9 +36,10 @@ class StrideSpace:
 
     block: "basic" or "bottleneck". base_stride: 4 as published, or 2 for small images. stem: its channels.
     head_rules: eq. 7's bounds on the heads (off: Table 3; their order always holds). live: a head reads the stride of
-    the last block, so that no block is dead (off: the published spaces). heads: the one choice of heads there is
-    (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds by part
-    (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
+    the last block, so that no block is dead (off: the published spaces). tied: numbers, in 2..5, of the heads that read
+    what the head before them reads, so that their genes are not searched; None: none. heads: the one choice of heads
+    there is (Table 2), or None. input_size: (height, width) in pixels that costs are counted at. latency: microseconds
+    by part (`latency_parts.part_names`), where latency is a cost too. Raises SpaceError where no such space exists.
     """
 
     budget: Budget | None = None  # that is bound in
@@ -52,17 +54,18 @@ class StrideSpace:
         stem: int = STEM_CHANNELS,
         head_rules: bool = True,
         live: bool = True,
+        tied: Sequence[int] | None = None,
         heads: Sequence[int] | None = None,
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, base_stride, head_rules, live, input_size)
+        check_settings(block, depth, channels, base_stride, head_rules, live, tied, input_size)
         check_channels("stem", stem)
         self.stem = int(stem)
         self.latency = None if latency is None else check_parts(latency, base_stride)
         size = (int(input_size[0]), int(input_size[1]))
         start = stem_start(int(base_stride), size, self.stem)
-        self._build(start, block, depth, channels, base_stride, head_rules, live, heads, size)
+        self._build(start, block, depth, channels, base_stride, head_rules, live, tied, heads, size)
 
     def _build(
         self,
@@ -73,6 +76,7 @@ class StrideSpace:
         base_stride: int,
         head_rules: bool,
         live: bool,
+        tied: Sequence[int] | None,
         heads: Sequence[int] | None,
         input_size: tuple[int, int],
     ) -> None:
@@ -81,16 +85,17 @@ class StrideSpace:
             check_heads(heads, base_stride, head_rules=head_rules)
         self.start, self.block, self.depth, self.channels = start, block, int(depth), int(channels)
         self.base_stride, self.head_rules, self.live = int(base_stride), head_rules, live
+        self.tied = tuple(map(int, tied or ()))
         self.heads = None if heads is None else tuple(map(int, heads))
         self.input_size = input_size
         self.levels = stride_levels(base_stride)
         fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
         shape = (start, block, self.depth, self.channels, self.base_stride, input_size)
-        self._tables = StrideTables(*shape, head_rules, live, fixed, self.latency)
+        self._tables = StrideTables(*shape, head_rules, live, self.tied, fixed, self.latency)
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         self._rest: tuple[Budget, ...] = ()  # further budgets
         if self._tables.count() == 0:
-            rules = f"{depth=}, {head_rules=}, {live=}, {heads=}"
+            rules = f"{depth=}, {head_rules=}, {live=}, {tied=}, {heads=}"
             raise SpaceError(f"No architecture keeps the rules of this space: {rules}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -107,6 +112,7 @@ class StrideSpace:
             "stem": self.stem,
             "head_rules": self.head_rules,
             "live": self.live,
+            "tied": list(self.tied),
             "heads": None if self.heads is None else list(self.heads),
             "input_size": list(self.input_size),
             "latency": None if self.latency is None else dict(self.latency),
@@ -145,12 +151,12 @@ class StrideSpace:
         return Architecture(strides, tuple(self.levels[gene] for gene in genome[self.depth :]))
 
     def parse(self, text: str) -> Architecture:
-        """The architecture written as `text`; whoever names one may name one with dead blocks, `live` or not.
+        """The architecture written as `text`; whoever names one may name one that breaks `live` or `tied`.
 
         Raises SpaceError where it breaks another rule of this space.
         """
         architecture = Architecture.parse(text)
-        self._check(architecture, live=False)
+        self._check(architecture, named=True)
         return architecture
 
     def sizes(self) -> dict[str, int]:
@@ -159,16 +165,18 @@ class StrideSpace:
 
     def validate(self, architecture: Architecture) -> None:
         """Raises SpaceError naming the block or head that breaks a rule, and the rule."""
-        self._check(architecture, live=self.live)
+        self._check(architecture)
 
-    def _check(self, architecture: Architecture, *, live: bool) -> None:
+    def _check(self, architecture: Architecture, *, named: bool = False) -> None:
+        """named: somebody names it, so that `live` and `tied`, which bind the search alone, need not hold."""
         check_architecture(
             architecture,
             self.start,
             depth=self.depth,
             base_stride=self.base_stride,
             head_rules=self.head_rules,
-            live=live,
+            live=self.live and not named,
+            tied=() if named else self.tied,
             fixed_heads=self.heads,
         )
 
@@ -193,18 +201,21 @@ class StrideSpace:
         """Exact cost of the first stage of a genome, dead blocks included. Raises SpaceError as `parse` does."""
         architecture = self.decode(genome)
         if not self._tables.keeps_rules(genome):
-            self._check(architecture, live=False)
+            self._check(architecture, named=True)
         return Cost(**{metric: self._tables.cost(genome, metric) for metric in self.metrics})
 
     def parts(self, architecture: Architecture) -> dict[str, Cost]:
         """Every part of a path with its cost, by the names of `supernet.strides.first_stage_cost.path_parts`."""
-        shape = {"block": self.block, "channels": self.channels, "base_stride": self.base_stride}
-        return path_parts(architecture, self.start, **shape, input_size=self.input_size)  # type: ignore[arg-type]
+        return path_parts(architecture, self.start, **self._shape)
 
     def dead_cost(self, architecture: Architecture) -> Cost:
-        """What dead blocks and the laterals of their stages take of its cost, for nothing."""
-        live = self.parts(architecture.live(self.base_stride, start=self.start.stride))
-        return total(cost for name, cost in self.parts(architecture).items() if name not in live)
+        """What dead blocks and the laterals that their stages owe take of its cost, for nothing."""
+        return total(dead_parts(architecture, self.start, **self._shape).values())
+
+    @property
+    def _shape(self) -> dict[str, Any]:
+        names = ("block", "channels", "base_stride", "input_size")
+        return {name: getattr(self, name) for name in names}
 
     def costs(self, genomes: npt.ArrayLike) -> tuple[Ints, Ints]:
         """MACs [n] and parameters [n] of genomes [n, N + 5], -1 for those that break a rule of the space."""
@@ -267,7 +278,8 @@ class StrideSpace:
     ) -> Genome | None:
         """A child drawn exactly uniformly from the valid neighbours (inside the budget); None where none is.
 
-        Only genes of `section` vary; all others are the first parent's. One parent (mutation): the child
+        Only genes of `section` vary; all others are the first parent's. A tied head follows the head before it and
+        does not count as a gene. One parent (mutation): the child
         differs from it in 1 to `radius` genes. Two parents (crossover): every gene of the section is one of
         the parents', but for at most `radius` genes that may take any value, and the child differs from both
         parents; radius 0 is a pure crossover. Parents need not be valid themselves. A radius beyond the
@@ -321,10 +333,7 @@ class StrideSpace:
         self._bounds, self._rest = (budget.metric, budget.low, budget.high), budget.also
         if self._interval.total == 0:
             nearest = " and ".join(f"{cost:,}" for cost in self._interval.nearest() if cost is not None)
-            raise SpaceError(
-                f"No architecture has {replace(budget, also=())}; the nearest have {nearest}. "
-                f"Widen the tolerance or move the target."
-            )
+            raise BudgetError(f"No architecture has {replace(budget, also=())}; the nearest have {nearest}.")
         if self._rest:
             self.count()  # raises where nothing keeps them all
 
@@ -355,12 +364,12 @@ class StrideSpace:
         return self._nearest(paths, tuple(max(level, self.start.finest) for level in self.levels), budget)
 
     def _nearest(self, paths: Ints, heads: tuple[int, ...], budget: Budget) -> Architecture:
-        """Of `paths` [n, N] under `heads`, the one that is nearest to the budget."""
+        """Of `paths` [n, N] under `heads`, tied or not, the one that is nearest to the budget."""
         if self.heads not in (None, heads):
             raise SpaceError(f"Such a path has the heads {heads}, but those of this space are fixed to {self.heads}.")
         levels = np.broadcast_to([self.levels.index(stride) for stride in heads], (len(paths), NUM_GROUPS))
         genomes = np.hstack((paths, levels))
-        costs = self._tables.costs_by_metric(genomes)[budget.metric]
+        costs = replace(self._tables, tied=()).costs_by_metric(genomes)[budget.metric]
         distance = np.abs(costs - min(round(budget.target), FAR))
         if budget.mode == "ceiling" and (costs <= budget.high).any():
             distance = np.where(costs <= budget.high, distance, FAR)

@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,37 @@ def test_both_journals_keep_everything(path, journal):
             [{"generation": 0}],
             {"n": 1},
         )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the history; whoever changes its only number lets time pass."""
+    now = [100.0]
+    monkeypatch.setattr("evolution.history.monotonic", lambda: now[0])
+    return now
+
+
+def test_elapsed_time_is_that_of_all_writers_and_not_of_their_workers(path, clock):
+    for writer in range(2):
+        with open_at(path) as history:
+            clock[0] += 5
+            for worker in range(2):  # side by side: both took 5 seconds
+                history.append(replace(toy_evaluation(GENOME, 2 * writer + worker), seconds=5.0))
+        clock[0] += 1000  # nobody works
+    with open_at(path) as history:
+        assert history.elapsed() == 10
+
+
+def test_evaluations_from_before_times_were_kept_count_their_own_seconds(path, clock):
+    with open_at(path) as history:
+        history.append(replace(toy_evaluation(GENOME), seconds=7.0))
+    database = sqlite3.connect(path)
+    database.execute("ALTER TABLE evaluations DROP COLUMN elapsed")
+    database.close()
+    with open_at(path) as history:
+        clock[0] += 2
+        history.append(toy_evaluation(GENOME, 1))
+        assert history.elapsed() == 9
 
 
 def test_replicates_are_separate(path):

@@ -1,6 +1,8 @@
 """Weights of a backbone: every kind of timm network takes its own files; what is wrong is one line."""
 
 import importlib.util
+import io
+import re
 
 import huggingface_hub.constants
 import pytest
@@ -13,6 +15,9 @@ from supernet.backbone_weights import PACKAGES, _filtered
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos.caffe_backbone import CaffeBackbone
+from supernet.nas_fpn.plan_encoder import NasFpnEncoder
+from supernet.nas_fpn.pyramid_plan import DISCOVERED
+from supernet.strides.fpn_encoder import FpnEncoder
 
 # One of each way in which timm names, flattens and wraps features.
 KINDS = [
@@ -110,24 +115,70 @@ def test_a_weight_of_another_shape_is_named(tmp_path):
         Backbone("resnet18", width=0.5, weights=weights)
 
 
-@pytest.mark.parametrize("content", [b"", b"not weights"])
-def test_a_file_that_is_no_weights_is_one_line(tmp_path, content):
-    for name in ("w.safetensors", "w.pth"):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(SpaceError, match="must be safetensors or a state dict") as raised:
-            Backbone("resnet18", weights=str(tmp_path / name))
-        assert "\n" not in str(raised.value)
+def saved_by_torch(content, **options):
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+TENSORS = {"a": torch.zeros(99)}
+NO_WEIGHTS = {
+    "empty": (b"", "is empty; copy or download it again"),
+    "text": (b"not weights", "is damaged, or is not what torch saves"),
+    "numbers": (bytes(range(256)), "is damaged, or is not what torch saves"),
+    "cut": (saved_by_torch(TENSORS)[:-50], "is damaged, or is not what torch saves"),
+    "cut in the old format": (
+        saved_by_torch(TENSORS, _use_new_zipfile_serialization=False)[:100],
+        "is damaged, or is not what torch saves",
+    ),
+    "a zip file": (b"PK\x05\x06" + bytes(18), "is damaged, or is not what torch saves"),
+    "a model": (saved_by_torch(torch.nn.Linear(2, 2)), r"holds more than tensors, .*; save its state_dict\(\)"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about old formats
+def test_a_file_that_is_no_weights_has_a_reason_in_one_line_of_ours(tmp_path, content, reason):
+    path = tmp_path / "w.pth"
+    path.write_bytes(content)
+    start = f"backbone.weights must be safetensors or a state dict saved by torch, but {path} "
+    with pytest.raises(SpaceError, match=f"^{re.escape(start)}{reason}[^\n]*$") as raised:
+        Backbone("resnet18", weights=str(path))
+    assert "weights_only" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "is empty"), (b"not weights", "is damaged, or is not safeten")])
+def test_a_file_that_is_no_safetensors_has_a_reason(tmp_path, content, reason):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(SpaceError, match=f"backbone.weights must be .*{reason}"):
+        Backbone("resnet18", weights=str(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda wrong: Backbone("resnet18", weights=wrong), "backbone.weights"),
+        (lambda wrong: FpnEncoder("resnet18", pretrained=wrong), "baseline.pretrained"),
+        (lambda wrong: NasFpnEncoder(DISCOVERED, weights=wrong), "network.weights"),
+    ],
+)
+@pytest.mark.parametrize("wrong", ["/nope.pth", "package", "misfit"])
+def test_a_message_names_the_option_that_is_wrong(tmp_path, make, option, wrong):
+    with pytest.raises(SpaceError, match=f"^{re.escape(option)}"):
+        make(saved(tmp_path, {"other": torch.zeros(1)}) if wrong == "misfit" else wrong)
 
 
 def test_a_file_that_does_not_exist_is_one_line():
-    with pytest.raises(SpaceError, match=r"none, timm, package or a file of weights, but nowhere\.pth"):
+    with pytest.raises(
+        SpaceError, match=r"none, timm, package or a file of weights, but there is no file nowhere\.pth"
+    ):
         Backbone("resnet18", weights="nowhere.pth")
 
 
 def test_a_machine_without_a_network_is_told_and_starts_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(SpaceError, match="weights=timm must find weights of resnet18") as raised:
+    with pytest.raises(SpaceError, match=r"^backbone\.weights=timm must find weights of resnet18") as raised:
         Backbone("resnet18", weights="timm")
     assert "\n" not in str(raised.value)
 
@@ -197,3 +248,17 @@ def test_a_frozen_backbone_of_nas_fcos_takes_the_weights_of_a_file(tmp_path):
     state = timm.create_model("mobilenetv2_100").state_dict()
     backbone = CaffeBackbone("mobilenetv2_100", frozen=True, weights=saved(tmp_path, state))
     assert torch.equal(backbone.body.conv_stem.weight, state["conv_stem.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tf_eficientnet_lite0", "near names: tf_efficientnet_lite0, "),
+        ("resnet18.a1_in1k", "near names: .*resnet18"),
+        ("resnet1O", "near names: .*resnet10"),
+        ("?", r"timm.list_models\(\) has their names"),
+    ],
+)
+def test_near_names_are_listed_for_an_unknown_backbone(name, hint):
+    with pytest.raises(SpaceError, match=f"^A backbone is a timm model .*; {hint}.*$"):
+        Backbone(name)

@@ -22,6 +22,7 @@ from msnas.data.check.object_sizes import (
     Suggestion,
     anchor_recall,
     collect_boxes,
+    empty_groups,
     group_shares,
     suggest,
 )
@@ -136,8 +137,8 @@ def check_data(
     recalls: dict[int, AnchorRecall] = {}
     groups: list[Group] = []
     if len(boxes.xyxy):
-        recalls = {stride: anchor_recall(boxes, stride, fit.anchor_scale) for stride in BASE_STRIDES}
-        groups = group_shares(boxes, fit.base_scale)
+        recalls = {stride: anchor_recall(boxes, stride, fit.groups.anchors) for stride in BASE_STRIDES}
+        groups = group_shares(boxes, fit.groups)
     return CheckReport(
         root=str(source.files.root),
         short_side=settings.short_side,
@@ -151,7 +152,7 @@ def check_data(
         configured=fit,
         suggestion=suggest(boxes, fit, recalls) if groups else None,
         duplicates=_shared(source, thumbnails),
-        notes=(*groups_of.said, *_notes(source, settings)),
+        notes=tuple(filter(None, (*groups_of.said, *_notes(source, settings), empty_groups(groups)))),
     )
 
 

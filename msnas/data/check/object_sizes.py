@@ -1,7 +1,7 @@
 """How large the objects are, which head they fall to, which anchors reach them, and what settings would fit better."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -15,8 +15,8 @@ from msnas.data.geometry import (
     anchor_hits,
     padded_size,
     resized_size,
-    size_groups,
 )
+from msnas.data.size_groups import FEW, SizeGroups
 from supernet.strides.architecture import stride_levels
 from supernet.strides.stride_rules import broken_bound
 
@@ -49,11 +49,15 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of object sizes: sides (square root of the area) from `low` to below `high` pixels after resizing."""
+    """One group of object sizes: sides (square root of the area) from `low` to below `high` pixels after resizing.
+
+    anchor: the size of its anchors, in the same pixels.
+    """
 
     group: int
     low: float
     high: float | None
+    anchor: float
     boxes: int
     share: float
 
@@ -72,11 +76,15 @@ class AnchorRecall:
 
 @dataclass(frozen=True)
 class Fit:
-    """The settings that decide which head and which anchors a box gets; scales as the detector's options."""
+    """The settings that decide which head and which anchors a box gets; scales as the detector's options.
+
+    placed: the groups, where they were placed by boxes and not by the scales.
+    """
 
     base_stride: int
     anchor_scale: float
     base_scale: float
+    placed: SizeGroups | None = None
 
     @classmethod
     def of(
@@ -85,6 +93,11 @@ class Fit:
         """With what follows from the short side where a scale is None."""
         scale = short_side / REFERENCE_SHORT_SIDE if anchor_scale is None else anchor_scale
         return cls(base_stride, scale, BASE_SCALE * scale if base_scale is None else base_scale)
+
+    @property
+    def groups(self) -> SizeGroups:
+        """The groups of object sizes."""
+        return self.placed or SizeGroups.paper(REFERENCE_SHORT_SIDE, self.anchor_scale, self.base_scale)
 
 
 @dataclass(frozen=True)
@@ -114,22 +127,32 @@ def head_choices(base_stride: int) -> list[tuple[int, ...]]:
     return [heads for heads in choices if broken_bound(heads, base_stride) is None]
 
 
-def group_shares(boxes: Boxes, base_scale: float) -> list[Group]:
+def group_shares(boxes: Boxes, groups: SizeGroups) -> list[Group]:
     """What each head gets to do, by the RoI rule."""
-    number = np.bincount(size_groups(boxes.areas, base_scale), minlength=GROUPS)
-    total = max(int(number.sum()), 1)
-    limits = [base_scale * 2.0**k for k in (-2, -1, 0, 1)]
-    ranges = zip([0.0, *limits], [*limits, None], strict=True)
-    return [Group(i + 1, low, high, int(number[i]), float(number[i] / total)) for i, (low, high) in enumerate(ranges)]
+    number = np.bincount(groups.of(boxes.areas), minlength=GROUPS)
+    parts = zip([0.0, *groups.borders], [*groups.borders, None], groups.anchors, number.tolist(), strict=True)
+    total = max(len(boxes.xyxy), 1)
+    return [Group(i, low, high, size, own, own / total) for i, (low, high, size, own) in enumerate(parts, start=1)]
 
 
-def head_recall(boxes: Boxes, strides: tuple[int, ...], anchor_scale: float) -> Callable[[Sequence[int]], float]:
+def empty_groups(groups: Sequence[Group]) -> str:
+    """A sentence on groups with hardly a box, "" where there is none."""
+    few = [str(group.group) for group in groups if group.share < FEW]
+    if not few:
+        return ""
+    return (
+        f"Less than {FEW:.0%} of the boxes are in group {', '.join(few)}: detector.groups=data places the groups by "
+        f"the boxes, and with space.tied=empty these heads read what their neighbours read."
+    )
+
+
+def head_recall(boxes: Boxes, strides: tuple[int, ...], anchors: Sequence[float]) -> Callable[[Sequence[int]], float]:
     """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5.
 
-    strides: all that a head may read.
+    strides: all that a head may read. anchors [5]: the size of each group's, pixels.
     """
     sample = boxes.sample()
-    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchor_scale)  # [group, stride, box]
+    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchors)  # [group, stride, box]
 
     def recall(heads: Sequence[int]) -> float:
         reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
@@ -138,10 +161,10 @@ def head_recall(boxes: Boxes, strides: tuple[int, ...], anchor_scale: float) -> 
     return recall
 
 
-def anchor_recall(boxes: Boxes, base_stride: int, anchor_scale: float) -> AnchorRecall:
-    """The recall of every head choice."""
+def anchor_recall(boxes: Boxes, base_stride: int, anchors: Sequence[float]) -> AnchorRecall:
+    """The recall of every head choice; anchors [5]: the size of each group's, pixels."""
     strides = tuple(stride * base_stride // 4 for stride in STRIDES)
-    recall_of = head_recall(boxes, strides, anchor_scale)
+    recall_of = head_recall(boxes, strides, anchors)
     recall = {heads: recall_of(heads) for heads in head_choices(base_stride)}
     best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
     return AnchorRecall(base_stride, recall[strides], float(np.mean(list(recall.values()))), best, worst, recall)
@@ -151,7 +174,8 @@ def suggest(boxes: Boxes, configured: Fit, recalls: dict[int, AnchorRecall]) -> 
     """The coarsest base_stride, the anchor scale and the base scale that fit, unless little would be won by them.
 
     base_stride, anchor_scale: by the mean recall over head choices, so that the search compares heads and
-    not anchors. base_scale: the groups are as even as they can be (entropy of the shares).
+    not anchors. base_scale: the groups are as even as they can be (entropy of the shares). Groups that were placed by
+    boxes need no other scales.
     """
     reasons: list[str] = []
     coarse, fine = BASE_STRIDES
@@ -159,7 +183,10 @@ def suggest(boxes: Boxes, configured: Fit, recalls: dict[int, AnchorRecall]) -> 
     if base_stride != configured.base_stride:
         better, worse = (recalls[stride].mean for stride in (base_stride, configured.base_stride))
         reasons.append(f"space.base_stride={base_stride}: mean anchor recall {better:.2f}, with the other {worse:.2f}")
-    scales = {float(f): anchor_recall(boxes, base_stride, configured.anchor_scale * f).mean for f in _FACTORS}
+    if configured.placed is not None:
+        return Suggestion(replace(configured, base_stride=base_stride), tuple(reasons))
+    sizes = np.array(configured.groups.anchors)
+    scales = {float(f): anchor_recall(boxes, base_stride, sizes * f).mean for f in _FACTORS}
     factor = max(scales, key=scales.__getitem__)
     anchor_scale = configured.anchor_scale * factor
     if scales[factor] - recalls[base_stride].mean > _WORTH:
@@ -178,7 +205,7 @@ def _most_even_scale(areas: Floats, configured: float) -> tuple[float, float]:
     """(base scale, share of its largest group)."""
 
     def shares(scale: float) -> Floats:
-        return np.bincount(size_groups(areas, scale), minlength=GROUPS) / len(areas)
+        return SizeGroups.paper(REFERENCE_SHORT_SIDE, base_scale=scale).shares(areas)
 
     def entropy(scale: float) -> float:
         held = shares(scale)

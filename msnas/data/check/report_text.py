@@ -68,12 +68,13 @@ def _sizes(report: CheckReport) -> Table:
 
 
 def _groups(report: CheckReport) -> Table:
-    groups = _table("\nWhat each head would get", "head", "sides from", "to", "boxes", "share")
+    groups = _table("\nWhat each head would get", "head", "sides from", "to", "anchors", "boxes", "share")
     groups.add_column("")
     for group in report.groups:
         high = "" if group.high is None else f"{group.high:.0f}"
         bar = Text("█" * round(30 * group.share), style="blue")
-        groups.add_row(str(group.group), f"{group.low:.0f}", high, f"{group.boxes:,}", f"{group.share:.1%}", bar)
+        sizes = (f"{group.low:.0f}", high, f"{group.anchor:.0f}")
+        groups.add_row(str(group.group), *sizes, f"{group.boxes:,}", f"{group.share:.1%}", bar)
     return groups
 
 
@@ -105,7 +106,8 @@ def _suggestion(report: CheckReport) -> Table:
     found = report.suggestion
     assert found is not None
     table = _table("\nWhat fits these boxes", "", "suggested", "configured")
-    for name, written in (("space.base_stride", "d"), ("detector.anchor_scale", ".4f"), ("detector.base_scale", ".1f")):
+    scales = [("detector.anchor_scale", ".4f"), ("detector.base_scale", ".1f")] if found.fit.placed is None else []
+    for name, written in (("space.base_stride", "d"), *scales):
         key = name.partition(".")[2]
         table.add_row(name, *(format(getattr(fit, key), written) for fit in (found.fit, report.configured)))
     for reason in found.reasons:

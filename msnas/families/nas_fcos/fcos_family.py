@@ -123,7 +123,7 @@ class FcosFamily(Family):
         return Decoder.parse(text) if "/" in text else None
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
         from msnas.drawings.decoders import draw_decoder  # an extra
 
@@ -207,6 +207,11 @@ class FcosFamily(Family):
             raise ConfigError(f"{why}: hardware.engine must be local, but got {settings.hardware.engine}.")
         if settings.rungs:
             raise ConfigError("Decoders are scored whole: fidelity must be full, but got halving.")
+        if settings.data.selection:
+            selection = settings.data.selection
+            raise ConfigError(
+                f"Decoders are scored on all of search_val: data.selection must be 0, but got {selection}."
+            )
         settings.strategy(space=settings.space, seed=0)
 
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:

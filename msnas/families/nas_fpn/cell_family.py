@@ -91,7 +91,7 @@ class CellFamily(OneSpaceFamily):
         return PyramidPlan.parse(text) if re.search(r",(sum|gp)\b", text) else None
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
         from msnas.drawings.cells import TitledPlan, draw_plans  # an extra
 

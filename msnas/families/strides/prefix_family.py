@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from msnas.errors import ConfigError
 from msnas.families.family import Baseline, Picture, Published
@@ -20,6 +20,7 @@ from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.prefix_space import PrefixSpace
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ class BackboneFpnBaseline(FpnBaseline):
 class PrefixFamily(StrideFamily):
     """The baseline is an FPN on the whole of the same backbone, frozen or not alike, at the same cost."""
 
-    has_part_latencies: ClassVar[bool] = False
-
     space: PrefixSpace
     backbone: PrefixOptions
     baseline: BackboneFpnBaseline
@@ -78,9 +77,22 @@ class PrefixFamily(StrideFamily):
         """None was published."""
         return ()
 
+    @classmethod
+    def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
+        """Where the prefix is frozen."""
+        return bool(groups["backbone"].train == "frozen")
+
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path, its prefix included."""
         return self.space.cost(self.space.encode(architecture))
+
+    def dead_cost(self, architecture: Architecture) -> Cost:
+        """What of it influences nothing; laterals of the prefix that only dead blocks read among it."""
+        return self.space.dead_cost(architecture)
+
+    @property
+    def start(self) -> PathStart:
+        return self.space.start
 
     # The baselines
 
@@ -150,6 +162,11 @@ class PrefixFamily(StrideFamily):
 
         return self._detector(PrefixMixedEncoder(**self._behind, depth=self.space.depth), classes)
 
+    def timed_detector(self, classes: Sequence[str]) -> "nn.Module":
+        """The supernet with random weights: none are looked for."""
+        untrained = replace(self.backbone, weights=None, train="full")
+        return replace(self, backbone=untrained).pretraining_detector(classes)
+
     def detector_of(self, architecture: Architecture, classes: Sequence[str]) -> "nn.Module":
         """The detector of one path."""
         from supernet.strides.prefix_encoder import PrefixPathEncoder  # torch
@@ -203,8 +220,8 @@ class PrefixFamily(StrideFamily):
     # Drawings
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
-        StrideFamily.draw(pictures, path, base_scale=base_scale)
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
+        StrideFamily.draw(pictures, path, borders=borders)
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
         """The drawing of an FPN knows ResNets only."""

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msnas.config.blueprint import Blueprint
-from msnas.data.check.object_sizes import Fit
-from msnas.data.settings import DataSettings
-from msnas.families.strides.heads_by_recall import RECALL, heads_by_recall
-from msnas.families.strides.stride_networks import Fpn, diagram_of
+from msnas.data.check.object_sizes import Boxes, Fit
+from msnas.data.geometry import GROUPS
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.errors import ConfigError
 from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides, require_matplotlib
 from msnas.families.one_space_family import OneSpaceFamily
 from msnas.families.strides import zoo_msnas
+from msnas.families.strides.heads_by_recall import RECALL, heads_by_recall
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.runs.folder import BASELINE
 from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
 from supernet.strides.architecture import BLOCK_STRIDES, NUM_LEVELS, Architecture, stride_levels
+from supernet.strides.dead_parts import dead_cost
 from supernet.strides.first_stage_cost import first_stage_cost, fpn_cost, scale_fpn
 from supernet.strides.stride_space import StrideSpace
 
@@ -102,18 +103,26 @@ class StrideFamily(OneSpaceFamily):
         """A row of blocks means what the space says."""
 
     @staticmethod
-    def draw(pictures: Sequence[Picture], path: Path, *, base_scale: float | None = None) -> None:
+    def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
         from msnas.drawings.stride_rows import draw_diagrams  # an extra
 
-        draw_diagrams([diagram_of(p.network, p.space, title=p.title, base_scale=base_scale) for p in pictures], path)
+        draw_diagrams([diagram_of(p.network, p.space, title=p.title, borders=borders) for p in pictures], path)
 
     @staticmethod
-    def options_by_data(
-        space: Blueprint, size: tuple[int, int], data: Callable[[], DataSettings], fit: Fit
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
     ) -> dict[str, Any]:
         """`space.heads=recall`."""
-        return {"heads": heads_by_recall(space, size, data(), fit)} if space.options.get("heads") == RECALL else {}
+        heads = space.options.get("heads")
+        if heads == RECALL:
+            return {"heads": heads_by_recall(space, known, boxes(), fit())}
+        if heads is not None and (not isinstance(heads, list) or len(heads) != GROUPS):
+            raise ConfigError(
+                f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) "
+                f"or null (searched), but got {heads}."
+            )
+        return {}
 
     @property
     def _shape(self) -> dict[str, Any]:
@@ -132,6 +141,15 @@ class StrideFamily(OneSpaceFamily):
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path."""
         return first_stage_cost(architecture, **self._shape, input_size=self.space.input_size)
+
+    def dead_cost(self, architecture: Architecture) -> Cost:
+        """What of it influences nothing: blocks behind the last stage that a head reads, the lateral that it owes."""
+        return dead_cost(architecture, **self._shape, input_size=self.space.input_size)
+
+    def row(self, text: str) -> dict[str, Any]:
+        """The architecture's cost in the space, and `dead_macs`: how many of its MACs influence nothing."""
+        row, dead = super().row(text), self.dead_cost(self.parse(text))
+        return {"architecture": row["architecture"], "macs": row["macs"], "dead_macs": dead.macs, **row}
 
     @cached_property
     def baseline_shape(self) -> tuple[float, int]:
@@ -232,9 +250,12 @@ class StrideFamily(OneSpaceFamily):
         return supernet
 
     def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
-        from supernet.strides.residuals import without_residuals  # torch
+        """None where no branch is trained: an FPN's behind a frozen backbone."""
+        from supernet.strides.residuals import residual_norms, without_residuals  # torch
 
-        return without_residuals(detector.encoder)  # type: ignore[arg-type]
+        encoder: nn.Module = detector.encoder  # type: ignore[assignment]
+        trained = any(norm.weight.requires_grad for norm in residual_norms(encoder))
+        return without_residuals(encoder) if trained else None
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
         fpn = Fpn(self.baseline.backbone, self.baseline.width, self.baseline.channels)

@@ -8,25 +8,28 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol
 
+from msnas.data.size_groups import SizeGroups
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
-from supernet.cost import Cost, conv_cost, resnet_channels
+from supernet.cost import conv_cost, resnet_channels
 from supernet.strides.architecture import Architecture, Stage, stride_levels
+from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import (
     EXPANSIONS,
     RESNETS,
     STEM_CHANNELS,
+    PathStart,
     block_cost,
-    first_stage_parts,
     fpn_cost,
+    path_parts,
     rpn_head_cost,
     stem_cost,
+    stem_start,
 )
-from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 
 # What the paper counts at, and the images that it stands for.
-PAPER_INPUT, PAPER_SHORT_SIDE, PAPER_BASE_SCALE = (832, 1280), 800, 224
+PAPER_INPUT, PAPER_SHORT_SIDE = (832, 1280), 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +47,36 @@ class Space(Protocol):
     block: str
     channels: int
     base_stride: int
+    stem: int
     input_size: tuple[int, int]
 
 
-def diagram_of(item: Architecture | Fpn, space: Space, *, title: str, base_scale: float | None = None) -> Diagram:
+def diagram_of(
+    item: Architecture | Fpn, space: Space, *, title: str, borders: Sequence[float] | None = None
+) -> Diagram:
     """The diagram of one network at the space's input size. Raises SpaceError where the space does not hold it.
 
-    base_scale: side in pixels of an object of k = 4, which the heads' sizes follow; None: by the input's short side,
-    and the paper's 224 at its 832x1280.
+    borders: between the groups of object sizes, pixels; None: the paper's, by the input's short side.
     """
-    if base_scale is None:
+    if borders is None:
         short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
-        base_scale = PAPER_BASE_SCALE * short_side / PAPER_SHORT_SIDE
+        borders = SizeGroups.paper(short_side).borders
     if isinstance(item, Fpn):
-        return _fpn_diagram(item, space, title, base_scale)
-    return _path_diagram(item, space, title, base_scale)
+        return _fpn_diagram(item, space, title, borders)
+    return _path_diagram(item, space, title, borders)
 
 
-def _path_diagram(architecture: Architecture, space: Space, title: str, base_scale: float) -> Diagram:
-    base = space.base_stride
-    start, ended, parts = _start_of(space, architecture)
-    macs = {name: cost.macs for name, cost in parts.items()}
-    first = next(iter(macs))  # the stem, or the prefix as one box
-    nodes = [Node(first, 0, STEM, start or base, macs[first])]
-    for i, stride in enumerate(architecture.feature_strides(base, start=start), start=1):
-        own = macs[f"block {i}"] + macs.get(f"lateral {i}", 0)  # a lateral belongs to its source
-        nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, own))
-    stages = architecture.stages(base, start=start, ended=ended)
+def _path_diagram(architecture: Architecture, space: Space, title: str, borders: Sequence[float]) -> Diagram:
+    base, start = space.base_stride, _start_of(space)
+    shape = {name: getattr(space, name) for name in ("block", "channels", "base_stride", "input_size")}
+    macs = {name: cost.macs for name, cost in path_parts(architecture, start, **shape).items()}
+    dead = {name: cost.macs for name, cost in dead_parts(architecture, start, **shape).items()}
+    nodes = [Node(start.name, 0, STEM, start.stride, start.cost.macs)]  # the stem, or the prefix as one box
+    for i, stride in enumerate(architecture.feature_strides(base, start=start.stride), start=1):
+        nodes.append(Node(str(i), i, float(architecture.strides[i - 1]), stride, _block_macs(macs, i)))
+    stages = architecture.stages(base, start=start.stride, ended=dict(start.ended))
     sources = [(0 if stage.prefix else stage.lateral + 1, stage) for stage in stages if _adds(stage)]  # type: ignore[operator]
-    sizes = object_sizes(len(architecture.heads), base_scale)
+    sizes = object_sizes(borders)
     return Diagram(
         title=title,
         subtitle=f"{architecture}     {space.block} blocks, {space.channels} channels, input {_size(space)}",
@@ -80,7 +84,7 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, base_sca
         path=tuple(pairwise(range(len(nodes)))),
         laterals=tuple((source, stage.last + 1) for source, stage in sources),
         stages=tuple((stage.first + 1, stage.last + 1) for stage in stages),
-        features={stride: block + 1 for stride, block in architecture.feature_blocks(base, start=start).items()},
+        features={s: block + 1 for s, block in architecture.feature_blocks(base, start=start.stride).items()},
         heads=tuple(Head(f"Head {i + 1}", sizes[i], i + 1, s) for i, s in enumerate(architecture.heads)),
         extras={
             "output convs": sum(value for name, value in macs.items() if name.startswith("output ")),
@@ -89,17 +93,20 @@ def _path_diagram(architecture: Architecture, space: Space, title: str, base_sca
         },
         strides=stride_levels(base),
         input_size=space.input_size,
+        dead={node.column: _block_macs(dead, node.column) for node in nodes[1:]} | _prefix_laterals(dead),
     )
 
 
-def _start_of(space: Space, architecture: Architecture) -> tuple[int | None, tuple[int, ...], dict[str, Cost]]:
-    """Where a path begins (None: behind a stem), the strides at which a prefix's stages ended, and its parts' costs."""
-    if isinstance(space, PrefixSpace):
-        return space.start.stride, tuple(stride for stride, _ in space.start.ended), space.parts(architecture)
+def _start_of(space: Space) -> PathStart:
+    """What its paths begin from."""
     if isinstance(space, StrideSpace):
-        return None, (), space.parts(architecture)
-    shape = {"block": space.block, "channels": space.channels, "base_stride": space.base_stride}
-    return None, (), first_stage_parts(architecture, **shape, input_size=space.input_size)  # type: ignore[arg-type]
+        return space.start
+    return stem_start(space.base_stride, space.input_size, space.stem)
+
+
+def _block_macs(macs: dict[str, int], number: int) -> int:
+    """Of a block, and of the lateral that starts at it: each belongs to its source."""
+    return macs.get(f"block {number}", 0) + macs.get(f"lateral {number}", 0)
 
 
 def _adds(stage: Stage) -> bool:
@@ -112,7 +119,7 @@ def _prefix_laterals(macs: dict[str, int]) -> dict[str, int]:
     return {"laterals of the prefix": own} if own else {}
 
 
-def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagram:
+def _fpn_diagram(fpn: Fpn, space: Space, title: str, borders: Sequence[float]) -> Diagram:
     """C1..C5 down, P5..P2 up again, P6 below P5; the lateral arcs are the 1x1 convolutions from C to P."""
     strides = stride_levels(space.base_stride)
     pixels = [space.input_size[0] * space.input_size[1] // stride**2 for stride in strides]
@@ -141,7 +148,7 @@ def _fpn_diagram(fpn: Fpn, space: Space, title: str, base_scale: float) -> Diagr
         laterals=tuple(laterals),
         stages=tuple((end - depth + 1, end) for end, depth in zip(ends, depths, strict=True)),
         features=features,
-        heads=_fpn_heads(strides, base_scale),
+        heads=_fpn_heads(strides, borders),
         extras={
             "output convs": conv_cost(fpn.channels, fpn.channels, 3, sum(pixels[:4])).macs,
             "RPN head": rpn_head_cost(fpn.channels, sum(pixels)).macs,
@@ -174,9 +181,9 @@ def _backbone_nodes(fpn: Fpn, space: Space, strides: Sequence[int], pixels: Sequ
     return nodes
 
 
-def _fpn_heads(strides: Sequence[int], base_scale: float) -> tuple[Head, ...]:
+def _fpn_heads(strides: Sequence[int], borders: Sequence[float]) -> tuple[Head, ...]:
     """RoIs are clamped to P2..P5 (k = 2..5): P2 also gets the smallest group, P6 serves proposals alone."""
-    sizes = object_sizes(5, base_scale)
+    sizes = object_sizes(borders)
     words = (f"< {sizes[1].split(DASH)[1]}", *sizes[2:], "proposals only")
     return tuple(Head(f"P{i + 2}", words[i], i + 1, stride) for i, stride in enumerate(strides))
 

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.families.strides.stride_networks import Fpn
 from msnas.families.family import Picture
+from msnas.families.strides.stride_networks import Fpn
 from supernet.cost import Cost
 from supernet.strides.architecture import Architecture
 from supernet.strides.first_stage_cost import box_head_cost, fpn_cost
@@ -43,12 +43,13 @@ class TwoStage(ABC):
     def picture(self, input_size: tuple[int, int]) -> Picture:
         """What is drawn of it."""
 
-    def _row(self, architecture: str, first_stage: Cost, channels: int) -> dict[str, Any]:
+    def _row(self, architecture: str, first_stage: Cost, channels: int, **beside_macs: int) -> dict[str, Any]:
         """channels: of the features that RoIs are cut from."""
         return {
             "name": self.name,
             "architecture": architecture,
             "macs": first_stage.macs,
+            **beside_macs,
             "params": first_stage.params,
             "box_head_macs": box_head_cost("2conv1fc", in_channels=channels, rois=ROIS).macs,
             "published_map": self.map,
@@ -68,10 +69,11 @@ class PublishedPath(TwoStage):
         return Architecture.parse(self.text)
 
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
-        """Exact costs; see `Published`."""
+        """Exact costs, those of dead blocks (`dead_macs`) beside them; see `Published`."""
         space = StrideSpace(**SPACES[self.space], input_size=input_size or self.input_size)
         cost = space.cost(space.encode(self.architecture))
-        return self._row(str(self.architecture), cost, space.channels)
+        dead = space.dead_cost(self.architecture)
+        return self._row(str(self.architecture), cost, space.channels, dead_macs=dead.macs)
 
     def picture(self, input_size: tuple[int, int]) -> Picture:
         """The row of blocks in its own space."""

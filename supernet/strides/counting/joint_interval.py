@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from supernet.errors import SpaceError
+from supernet.errors import BudgetError, SpaceError
 from supernet.space import Budget
 from supernet.strides.counting.cost_interval import CostInterval, Genome
 from supernet.strides.counting.path_neighbours import Listed, Pool
@@ -36,7 +36,7 @@ class JointInterval:
         seen = listed_genomes(interval) if self.exact else self._probes
         keeps = self.keeps(seen)
         if not keeps.any():
-            raise SpaceError(self._nothing(seen))
+            raise BudgetError(self._nothing(seen))
         self._members = seen[keeps] if self.exact else None
         self.total = int(keeps.sum()) if self.exact else round(interval.total * keeps.mean())
 
@@ -82,7 +82,7 @@ class JointInterval:
         interval, rest = self.interval, " and ".join(map(str, self.rest))
         which = f"{'All ' if self.exact else ''}{len(seen):,} {'architectures' if self.exact else 'draws'} with "
         which += f"{interval.metric} in {interval.low:,}..{interval.high:,}"
-        return f"No architecture was found that has {rest}. {which} have {', '.join(ranges)}: move a budget."
+        return f"No architecture was found that has {rest}. {which} have {', '.join(ranges)}."
 
 
 class Checked:

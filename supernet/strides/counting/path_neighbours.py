@@ -93,8 +93,10 @@ class Neighbours:
 
     def _heads_pool(self, path: Genome, tails: list[Genome], second_too: bool, radius: int) -> Pool:
         """Children by heads. second_too: whether the second parent's heads are one: its path is another."""
-        choices = self.interval.heads.genes[self.interval.heads_for(path)]
-        return Listed(np.array([path]), choices[are_children(choices, tails, radius, second_too)])
+        heads = self.interval.heads
+        choices, free = heads.genes[self.interval.heads_for(path)], heads.free
+        searched = [tuple(tail[head] for head in free) for tail in tails]
+        return Listed(np.array([path]), choices[are_children(choices[:, free], searched, radius, second_too)])
 
 
 def wanted_paths(interval: CostInterval, automaton: Automaton, bounds: tuple[int, int], needs: int) -> Genes | None:

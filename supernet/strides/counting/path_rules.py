@@ -19,7 +19,7 @@ import numpy.typing as npt
 from supernet.cost import Cost, conv_cost
 from supernet.strides.architecture import NUM_GROUPS, NUM_LEVELS
 from supernet.strides.first_stage_cost import EXPANSIONS, PathStart, block_cost, rpn_head_cost
-from supernet.strides.latency_parts import METRIC, Parts
+from supernet.strides.latency_parts import METRIC, REST, Parts
 from supernet.strides.stride_rules import broken_bound
 
 Ints = npt.NDArray[np.int64]
@@ -105,13 +105,14 @@ class HeadRules:
 
     genes [3125, 5]: level that each head reads. needs [3125]: mask of the levels that must be produced.
     allowed [3125]: whether the rules among heads hold. cost[metric] [3125]: output convolutions and RPN
-    heads.
+    heads. free [F]: the heads, 0..4, that are not tied to the head before them.
     """
 
     genes: Ints
     needs: Ints
     allowed: Bools
     cost: dict[str, Ints]
+    free: Ints
 
     @cached_property
     def lists(self) -> list[list[int]]:
@@ -145,9 +146,10 @@ def path_rules(
         level, _, owes = state or (moves.first, 0, NOTHING)
         owed = Cost(0, 0)
         if owes != NOTHING:
-            source = width if owes == OWN else dict(start.ended)[base_stride << level]
+            at = base_stride << level
+            source, part = (width, f"lateral {at}") if owes == OWN else (dict(start.ended)[at], f"lateral s{at}")
             owed = conv_cost(source, width, 1, pixels[level], bias=True)
-            owed = replace(owed, latency_us=times.get(f"lateral {base_stride << level}", 0))
+            owed = replace(owed, latency_us=times.get(part, 0))
         _put(finish, number, owed)
         for gene, stride in enumerate(GENE_STRIDES):
             after = moves.after(state, gene)
@@ -163,7 +165,7 @@ def path_rules(
     must = np.array([0 if state is None else live << state[0] for state in states] + [0], np.int64)
     fixed = {COUNT: 0, "macs": start.cost.macs, "params": start.cost.params}
     if times:
-        fixed[METRIC] = times["stem"] + times["rest"]
+        fixed[METRIC] = times[start.name] + times[REST]
     return PathRules(follow, step, finish, fixed, visited, must)
 
 
@@ -206,10 +208,13 @@ def head_rules(
     base_stride: int,
     input_size: tuple[int, int],
     rules: bool,
+    tied: tuple[int, ...],
     fixed: tuple[int, ...] | None,
     latency: Parts | None = None,
 ) -> HeadRules:
-    """Every choice of heads. rules: eq. 7's bounds (the order always holds). fixed: the one choice."""
+    """Every choice of heads. rules: eq. 7's bounds (the order always holds). tied: numbers of the heads that read what
+    the head before them reads. fixed: the one choice.
+    """
     genes = np.array(list(product(range(NUM_LEVELS), repeat=NUM_GROUPS)), np.int64)
     pixels = np.array([input_size[0] * input_size[1] // (base_stride << level) ** 2 for level in range(NUM_LEVELS)])
     needs = np.bitwise_or.reduce(1 << genes, axis=1)
@@ -217,6 +222,8 @@ def head_rules(
     if rules:
         strides = base_stride << genes
         allowed[allowed] = [broken_bound(heads, base_stride) is None for heads in strides[allowed].tolist()]  # eq. 7
+    follows = np.isin(np.arange(NUM_GROUPS), np.array(tied, np.int64) - 1)
+    allowed &= np.all(np.diff(genes, axis=1)[:, follows[1:]] == 0, axis=1)
     if fixed is not None:
         allowed &= np.all(genes == np.array(fixed), axis=1)
     reads = (needs[:, None] >> np.arange(NUM_LEVELS)) & 1  # [3125, 5]: the levels that have an output convolution
@@ -231,12 +238,12 @@ def head_rules(
     }
     if latency is not None:
         times = dict(latency)
-        outputs, heads = (
-            np.array([times[f"{part} {base_stride << level}"] for level in range(NUM_LEVELS)])
+        outputs, heads = (  # a level that no block may have, no head reads
+            np.array([times.get(f"{part} {base_stride << level}", 0) for level in range(NUM_LEVELS)])
             for part in ("output", "rpn")
         )
         cost[METRIC] = (reads * outputs).sum(axis=1) + heads[genes].sum(axis=1)
-    return HeadRules(genes, needs, allowed, cost)
+    return HeadRules(genes, needs, allowed, cost, np.flatnonzero(~follows))
 
 
 def code_of(heads: Sequence[int]) -> int:

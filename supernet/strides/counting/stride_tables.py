@@ -30,7 +30,10 @@ _CHUNK = 1 << 15  # genomes that `costs` takes at once, so that its arrays stay 
 
 @dataclass(frozen=True)
 class StrideTables:
-    """Settings of a stride space, known to be sound. fixed_heads: levels, where there is one choice only."""
+    """Settings of a stride space, known to be sound.
+
+    tied: numbers of the heads that read what the one before reads. fixed_heads: levels, where there is one choice only.
+    """
 
     start: PathStart
     block: str
@@ -40,6 +43,7 @@ class StrideTables:
     input_size: tuple[int, int]
     head_rules: bool
     live: bool
+    tied: tuple[int, ...]
     fixed_heads: tuple[int, ...] | None
     latency: Parts | None = None
 
@@ -61,6 +65,7 @@ class StrideTables:
             base_stride=self.base_stride,
             input_size=self.input_size,
             rules=self.head_rules,
+            tied=self.tied,
             fixed=self.fixed_heads,
             latency=self.latency,
         )

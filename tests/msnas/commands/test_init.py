@@ -49,6 +49,12 @@ def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
     assert (options().space.base_stride, options().scale_name) == (2, "tiny_fine")
 
 
+def test_groups_without_boxes_are_told_in_the_file(here):
+    here.write()
+    assert main(["init", "data", CPU, "scale=tiny", "detector.anchor_scale=9"]) == 0
+    assert "# Less than 1% of the boxes are in group 2, 3, 4, 5" in (here.root.parent / "data.msnas").read_text()
+
+
 def test_a_key_has_one_line(here):
     here.write()
     assert main(["init", "data", CPU, "data.name=fish"]) == 0

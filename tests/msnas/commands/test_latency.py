@@ -17,10 +17,23 @@ WORDS = ("scale=tiny", "data=shapes", "input=64x64", "space.channels=8", "budget
 QUICK = ("latency.warmup=1", "latency.repetitions=2", "latency.calibrate=2", "latency.check=3")
 
 
+BEHIND_A_PREFIX = (
+    *("space=msnas_timm", "space.backbone=mobilenetv3_small_050", "input=128x128"),
+    *("backbone.weights=package", "backbone.input_norm=true"),  # no such package: none is needed
+)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("latency")
     assert main(["latency", *WORDS, *QUICK, f"runs_root={root}"]) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def prefix_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prefix_latency")
+    assert main(["latency", *WORDS, *BEHIND_A_PREFIX, *QUICK, f"runs_root={root}"]) == 0
     return root
 
 
@@ -55,6 +68,27 @@ def test_a_latency_budget_holds_what_the_table_says(root):
     space = Setup(config(root, f"budget.latency_ms={middle:.3f}", "budget.tolerance=0.1")).bounded_space
     drawn = [space.cost(space.sample(np.random.default_rng(seed))) for seed in range(5)]
     assert all(0.9 * middle <= cost.by_name()["latency_ms"] <= 1.1 * middle for cost in drawn)
+
+
+def test_every_part_behind_a_prefix_has_a_time(prefix_root):
+    start = Setup(config(prefix_root, *BEHIND_A_PREFIX)).space.start
+    parts = table(prefix_root)["parts"]
+    assert sorted(parts) == sorted(part_names(4, start))
+    assert {"prefix", "first 0.5", "lateral s8", "lateral s16"} <= {name for name, time in parts.items() if time > 0}
+
+
+def test_a_latency_budget_behind_a_prefix_holds_what_its_table_says(prefix_root):
+    middle = sorted(row["predicted_us"] for row in table(prefix_root)["checked"])[1] / 1000
+    words = [*BEHIND_A_PREFIX, f"budget.latency_ms={middle:.3f}", "budget.tolerance=0.1"]
+    space = Setup(config(prefix_root, *words)).bounded_space
+    drawn = [space.cost(space.sample(np.random.default_rng(seed))) for seed in range(5)]
+    assert all(0.9 * middle <= cost.by_name()["latency_ms"] <= 1.1 * middle for cost in drawn)
+
+
+@pytest.mark.parametrize("word", ["space.cut=8", "space.finest=4", "backbone.input_norm=false"])
+def test_a_table_behind_another_prefix_does_not_fit(prefix_root, word):
+    with pytest.raises(ConfigError, match="has no table of latency"):
+        assert Setup(config(prefix_root, *BEHIND_A_PREFIX, "budget.latency_ms=3", word)).bounded_space
 
 
 def test_without_a_latency_budget_nothing_is_read(root):

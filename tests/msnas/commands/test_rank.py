@@ -14,6 +14,7 @@ from msnas.pipeline.rank_networks import recipe_named, sample_networks
 from msnas.pipeline.rank_table import RECIPES
 from msnas.setup.open_run import open_new
 from msnas.setup.setup import Setup
+from supernet.strides.architecture import Architecture
 
 WORDS = (
     "scale=tiny data=shapes data.size=64 data.short_side=64 data.long_side=64 data.train=24 data.val=8 "
@@ -57,6 +58,15 @@ def test_every_network_has_all_scores_and_two_trainings(whole):
     assert all(set(one["scores"]) == {*RECIPES, "random"} for one in found)
     assert all(0 <= ap <= 1 for one in found for ap in (*one["scores"].values(), *one["standalone"]))
     assert all(11_700_000 <= one["macs"] <= 14_300_000 and 0 < one["anchor_recall"] <= 1 for one in found)
+
+
+def test_paths_behind_a_prefix_are_ranked_by_the_strides_that_they_have(tmp_path):
+    backbone = ["space.backbone=mobilenetv3_small_050", "backbone.weights=none", "backbone.train=full"]
+    words = ["space=msnas_timm", *backbone, "budget=none"]
+    assert [stage("train", tmp_path / "runs", *words), stage("rank", tmp_path / "runs", "n=2", *words)] == [0, 0]
+    for one in results(tmp_path / "runs"):
+        strides = Architecture.parse(one["architecture"]).feature_strides(start=16)
+        assert one["mean_stride"] == sum(strides) / len(strides)
 
 
 def test_the_second_training_begins_with_other_weights(whole):

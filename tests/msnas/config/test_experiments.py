@@ -6,6 +6,7 @@ import torch
 from msnas.config.compose import compose, groups
 from msnas.pipeline.supernet_training import paths
 from msnas.setup.setup import Setup
+from supernet.space import Budget
 from supernet.strides.architecture import Architecture
 
 TABLES = [name for name in groups()["experiment"] if name.startswith("table")]
@@ -34,7 +35,32 @@ def test_the_tiny_scale_takes_a_step(experiment):
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
-@pytest.mark.parametrize(("experiment", "macs"), [("table1_r18", 145_311_329_280), ("table1_r34", 184_570_014_720)])
+@pytest.mark.parametrize("experiment", TABLES)
+def test_a_table_searches_as_the_paper_did(experiment):
+    config = compose([f"experiment={experiment}"])
+    assert (config.strategy.variation, config.space.live, config.baseline.scaled) == ("paper", False, False)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "n_random"),
+    [("table1_r18", 0), ("table1_r34", 10), ("table1_r50", 10), ("table4_no_finetune", 10), ("table5_no_random", 0)],
+)
+def test_a_table_draws_as_many_random_children_as_its_published_row(experiment, n_random):
+    assert compose([f"experiment={experiment}"]).strategy.n_random == n_random
+
+
+def test_table_4_scores_no_candidate_again():
+    config = compose(["experiment=table4_no_finetune"])
+    assert (config.candidate.finetune, config.search.replicates) == (False, 0)
+
+
+def test_the_budget_of_the_r34_row_is_the_papers_and_its_baseline_the_published_one():
+    setup = Setup(compose(["experiment=table1_r34"]))
+    assert setup.bounded_space.budget == Budget("macs", 182_200_000_000, 0.01)
+    assert setup.baseline_cost.macs == 184_570_014_720
+
+
+@pytest.mark.parametrize(("experiment", "macs"), [("table1_r18", 145_311_329_280), ("table1_r50", 199_700_966_400)])
 def test_the_budget_of_a_table_is_its_baseline(experiment, macs):
     config = compose([f"experiment={experiment}"])
     assert Setup(config).baseline_cost.macs == macs

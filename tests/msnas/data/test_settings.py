@@ -41,7 +41,7 @@ def test_drawn_shapes_have_settings_of_their_own():
         ({"root": "D", "workers": -1}, "from 0 to"),
         ({"root": "D", "memory_limit": -1}, "at least 0"),
         ({"root": "D", "val_fraction": 0.9}, "from 0 to 0.5"),
-        ({"root": "D", "keep_empty": 1}, "true or false"),
+        ({"root": "D", "masks": 1}, "true or false"),
         ({"root": "D", "search_val": 0.1}, "must have fraction"),
         ({"root": "D", "search_val": {"fracton": 0.1}}, "Did you mean 'fraction'"),
         ({"root": "D", "search_val": {"fraction": 0.9}}, "from 0 to 0.5"),

@@ -4,11 +4,14 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
+from msnas.data.size_groups import SizeGroups
 from msnas.detectors.box_head import BoxPredictor, make_box_head
 from msnas.detectors.roi import GroupRoIAlign
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.first_stage_cost import box_head_cost
+
+PAPER, SMALL = (56, 112, 224, 448), (6, 12, 24, 48)
 
 
 def square(side, at=0.0):
@@ -32,18 +35,18 @@ def square(side, at=0.0):
     ],
 )
 def test_groups_of_the_paper_at_800_pixels(side, group):
-    pool = GroupRoIAlign((1, 5), base_scale=224, output_size=7, divisor=64)
+    pool = GroupRoIAlign(PAPER, output_size=7, divisor=64)
     assert pool.groups_of([torch.tensor([square(side)])]).tolist() == [group]
 
 
 @pytest.mark.parametrize(("side", "level"), [(10, 0), (111.9, 0), (112, 1), (224, 2), (448, 3), (4000, 3)])
 def test_levels_of_an_fpn_are_clamped_to_p2_and_p5(side, level):
-    pool = GroupRoIAlign((2, 5), base_scale=224, output_size=7, divisor=64)
+    pool = GroupRoIAlign(PAPER[1:], output_size=7, divisor=64)
     assert pool.groups_of([torch.tensor([square(side)])]).tolist() == [level]
 
 
 def test_groups_scale_with_the_image():
-    pool = GroupRoIAlign((1, 5), base_scale=224 * 0.16, output_size=7, divisor=64)
+    pool = GroupRoIAlign(SizeGroups.paper(128).borders, output_size=7, divisor=64)
     sides = [8.9, 9.0, 17.9, 18.0, 35.8, 35.9, 71.6, 71.7]
     assert pool.groups_of([torch.tensor([square(s) for s in sides])]).tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
 
@@ -51,7 +54,7 @@ def test_groups_scale_with_the_image():
 def test_a_region_is_pooled_from_its_groups_feature_at_its_true_stride():
     strides = (8, 8, 16, 16, 32)
     features = {str(i): torch.rand(2, 3, 64 // s, 128 // s) for i, s in enumerate(strides)}
-    pool = GroupRoIAlign((1, 5), base_scale=24.0, output_size=2, divisor=64)
+    pool = GroupRoIAlign(SMALL, output_size=2, divisor=64)
     boxes = [torch.tensor([square(40, 5), square(5, 9)]), torch.tensor([square(13, 3), square(60)])]
     pooled = pool(features, boxes, [(33, 60), (40, 110)])  # unpadded, so that 33 / 64 would mislead
     expected = [(0, square(40, 5), 3), (0, square(5, 9), 0), (1, square(13, 3), 2), (1, square(60), 4)]
@@ -63,7 +66,7 @@ def test_a_region_is_pooled_from_its_groups_feature_at_its_true_stride():
 
 def test_paths_of_other_strides_are_pooled_with_theirs():
     pool, box = (
-        GroupRoIAlign((1, 5), base_scale=24.0, output_size=2, divisor=64),
+        GroupRoIAlign(SMALL, output_size=2, divisor=64),
         [torch.tensor([square(30)])],
     )
     ramp = torch.arange(64.0).view(1, 1, 1, 64).expand(1, 1, 64, 64)
@@ -75,9 +78,7 @@ def test_paths_of_other_strides_are_pooled_with_theirs():
 
 def test_no_region_gives_an_empty_batch():
     features = dict.fromkeys("01234", torch.rand(1, 3, 8, 8, requires_grad=True))
-    pooled = GroupRoIAlign((1, 5), base_scale=24.0, output_size=7, divisor=64)(
-        features, [torch.zeros(0, 4)], [(64, 64)]
-    )
+    pooled = GroupRoIAlign(SMALL, output_size=7, divisor=64)(features, [torch.zeros(0, 4)], [(64, 64)])
     assert pooled.shape == (0, 3, 7, 7)
 
 

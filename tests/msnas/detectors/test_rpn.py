@@ -4,14 +4,15 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
+from msnas.data.geometry import ANCHOR_SIZES
 from msnas.detectors.rpn import GroupHeads, make_rpn
 from supernet.cost import Cost
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.first_stage_cost import rpn_head_cost
 
 
-def anchors_of(strides, size, anchor_scale=1.0):
-    rpn = make_rpn(8, 5, shared=False, anchor_scale=anchor_scale, batch=64, pre_nms=(9, 9), post_nms=(9, 9))
+def anchors_of(strides, size, sizes=ANCHOR_SIZES):
+    rpn = make_rpn(8, 5, shared=False, anchor_sizes=sizes, batch=64, pre_nms=(9, 9), post_nms=(9, 9))
     maps = [torch.zeros(1, 8, size[0] // s, size[1] // s) for s in strides]
     [anchors] = rpn.anchor_generator(ImageList(torch.zeros(1, 3, *size), [(size[0] - 9, size[1] - 3)]), maps)
     return anchors.split([3 * m.shape[-2] * m.shape[-1] for m in maps])
@@ -24,10 +25,11 @@ def test_square_anchors_are_32_to_512_whatever_stride_a_group_reads():
 
 
 def test_anchors_of_a_ratio_keep_their_area():
-    for group, anchors in enumerate(anchors_of((4, 8, 16, 32, 64), (64, 128), anchor_scale=0.16)):
+    sizes = (5.0, 9.5, 20.0, 30.0, 80.0)
+    for size, anchors in zip(sizes, anchors_of((4, 8, 16, 32, 64), (64, 128), sizes), strict=True):
         width, height = (anchors[:3, 2:] - anchors[:3, :2]).T
         torch.testing.assert_close(height / width, torch.tensor([0.5, 1.0, 2.0]))
-        torch.testing.assert_close(width * height, torch.full((3,), (0.16 * 32 * 2**group) ** 2))
+        torch.testing.assert_close(width * height, torch.full((3,), size**2))
 
 
 @pytest.mark.parametrize("strides", [(4, 8, 16, 32, 64), (8, 8, 16, 16, 32)])

@@ -4,16 +4,20 @@ import numpy as np
 import pytest
 
 from msnas.cli import main
+from msnas.data.size_groups import SizeGroups
 from msnas.drawings.diagram import object_sizes
 from msnas.drawings.palette import DASH
-from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.drawings.stride_rows import comparable, differing_heads, differing_nodes, draw_diagrams
 from msnas.errors import ConfigError
 from msnas.families.family import require_matplotlib
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from supernet.strides.architecture import Architecture
+from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 
 PAPER = Architecture.parse("1,2,0.5,2,1,2,1,2,1,0.5,1,0.5,2|8,8,16,16,32")
+
+DEAD = Architecture.parse("1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,20 @@ def test_the_drawn_parts_add_up_to_the_cost_of_random_architectures() -> None:
         assert diagram_of(space.decode(genome), space, title="").macs == space.cost(genome).macs
 
 
+def test_a_dead_block_and_the_lateral_that_its_stage_owes_are_marked(space: StrideSpace) -> None:
+    diagram = diagram_of(DEAD, space, title="")
+    assert [node.name for node in diagram.nodes if diagram.is_dead(node)] == ["13"]
+    assert {key: macs for key, macs in diagram.dead.items() if macs} == {1: 2_156_544_000, 13: 40_974_336_000}
+
+
+def test_a_dead_lateral_of_a_prefix_is_marked() -> None:
+    shape = {"backbone": "mobilenetv3_small_050", "cut": 16, "depth": 5, "channels": 8, "input_size": (128, 128)}
+    prefix = PrefixSpace(**shape)  # type: ignore[arg-type]
+    diagram = diagram_of(prefix.parse("1,0.5,2,0.5,0.5|8,8,16,16,16"), prefix, title="")  # type: ignore[arg-type]
+    assert diagram.dead["laterals of the prefix"] == 65_536
+    assert diagram.dead_macs == 1_310_720
+
+
 def test_laterals_join_the_ends_of_stages_of_one_stride(space: StrideSpace) -> None:
     diagram = diagram_of(PAPER, space, title="")
     assert [(diagram.nodes[a].name, diagram.nodes[b].name) for a, b in diagram.laterals] == [
@@ -56,13 +74,13 @@ def test_heads_read_the_last_block_of_their_stride(space: StrideSpace) -> None:
 
 
 def test_object_sizes_are_the_papers_at_its_image_size() -> None:
-    assert object_sizes(5, 224) == (
+    assert object_sizes(SizeGroups.paper(800).borders) == (
         "< 56 px", f"56{DASH}112 px", f"112{DASH}224 px", f"224{DASH}448 px", "≥ 448 px",
     )  # fmt: skip
 
 
-def test_object_sizes_follow_the_base_scale() -> None:
-    assert object_sizes(5, 112)[-1] == "≥ 224 px"
+def test_object_sizes_follow_the_borders() -> None:
+    assert object_sizes((10, 20, 30, 40))[2:] == (f"20{DASH}30 px", f"30{DASH}40 px", "≥ 40 px")
 
 
 def test_what_differs_is_the_choice_and_not_what_follows_from_it(space: StrideSpace) -> None:
@@ -82,6 +100,21 @@ def test_a_drawing_is_written_as_svg_with_readable_words(space: StrideSpace, tmp
     text = (tmp_path / "both.svg").read_text()
     for words in (">Ours<", ">ResNet18-FPN<", ">147.19 GMACs<", ">145.31 GMACs<", ">stride 64<", ">Head 5<"):
         assert words in text
+
+
+def test_a_drawing_says_what_its_hatches_mean(space: StrideSpace, tmp_path: Path) -> None:
+    draw_diagrams([diagram_of(DEAD, space, title="")], tmp_path / "dead.svg")
+    text = (tmp_path / "dead.svg").read_text()
+    assert "<pattern" in text
+    assert ">dead: no head reads it<" in text
+    assert ">145.85 GMACs, 43.13 of them dead<" in text
+
+
+def test_a_drawing_without_dead_blocks_does_not_speak_of_them(space: StrideSpace, tmp_path: Path) -> None:
+    draw_diagrams([diagram_of(PAPER, space, title="")], tmp_path / "live.svg")
+    text = (tmp_path / "live.svg").read_text()
+    assert "<pattern" not in text
+    assert "dead" not in text
 
 
 def test_the_same_architecture_gives_the_same_bytes(space: StrideSpace, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,3 +23,13 @@ def test_a_nas_fcos_run_shows_the_whole_decoder(name: str, words: list[str]) -> 
     shown = found.drawings(run, {"networks": [], "winners": [winner]})
     assert "P3" in shown["drawing"]
     assert shown["compared"] is None
+
+
+def test_no_two_drawings_of_dead_blocks_share_an_id() -> None:
+    setup = Setup(compose(["space=msnas_r18", "space.live=false"]))
+    run: Any = SimpleNamespace(setup=setup)
+    winner = {"architecture": "1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32"}
+    shown = found.drawings(run, {"networks": [], "winners": [winner]})
+    one, two = (set(re.findall(r'id="([mph]\w*|\w+-[mph]\w*)"', shown[name])) for name in ("drawing", "compared"))
+    assert any("-h" in name for name in one)
+    assert not one & two

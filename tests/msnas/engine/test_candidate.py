@@ -10,7 +10,7 @@ from evolution.driver import Job
 from msnas.engine import candidate
 from msnas.engine.candidate import CandidateEvaluator
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluation import evaluate
+from msnas.engine.evaluation import FirstImages, evaluate
 from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError, DataError, TrainingError
@@ -156,6 +156,17 @@ def test_a_small_candidate_is_timed_whole(tiny, evaluator, monkeypatch):
     monkeypatch.setattr(candidate, "detect", lambda model, images, **options: seen.append(len(images)))
     assert evaluator.steps_per_second(0.0) > 0
     assert seen == [8]
+
+
+def test_replicates_are_scored_on_images_that_the_search_did_not_see(tiny, evaluator):
+    other = FirstImages(evaluator.score_data, 2)
+    options = {"space": evaluator.space, "recipe": evaluator.recipe, "seed": 5, "hardware": evaluator.hardware}
+    parts = (evaluator.supernet, evaluator.make_batches)
+    second = CandidateEvaluator(*parts, evaluator.score_data, again_data=other, **options)
+    on_other = CandidateEvaluator(*parts, other, **options)
+    genome = tiny.genomes[0]
+    assert second(genome).metrics == evaluator(genome).metrics
+    assert second(genome, 1).metrics == on_other(genome, 1).metrics != evaluator(genome, 1).metrics
 
 
 def test_fp16_is_refused_for_candidates_that_are_trained(tiny, evaluator):

@@ -178,7 +178,7 @@ def test_features_that_fit_nowhere_are_one_line(detector, splits):
 
 @pytest.mark.parametrize("changed", [{"jitter": (0.8, 1.2)}, {"crop": True}])
 def test_jitter_and_crops_are_refused(splits, cache, changed):
-    with pytest.raises(ConfigError, match="not possible on cached features"):
+    with pytest.raises(ConfigError, match="not possible on the features"):
         CachedDataset(splits.train, cache).load(0, seed=0, **changed)
 
 

@@ -32,6 +32,11 @@ def test_costs_are_the_published_integers(name):
     assert published(name).cost_row()["macs"] == MACS[name]
 
 
+def test_the_first_r18_winner_alone_pays_for_dead_blocks():
+    dead = {entry.name: entry.cost_row()["dead_macs"] for entry in PATHS}
+    assert {name: macs for name, macs in dead.items() if macs} == {"msnas_r18_1": 43_130_880_000}
+
+
 @pytest.mark.parametrize("rank", range(1, 6))
 def test_r50_winners_lie_half_to_one_and_a_half_percent_above_their_target(rank):
     assert 1.005 < published(f"msnas_r50_{rank}").cost_row()["macs"] / 197.33e9 < 1.014

@@ -9,6 +9,7 @@ from page_text import Text
 from synthetic_run import make_run
 
 from evolution.history import History
+from msnas.drawings.palette import DASH
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, write_json
 from msnas.report import page as page_module
@@ -173,6 +174,25 @@ def test_several_seeds_give_one_row_with_their_mean(tmp_path: Path, embedded: Em
     assert (network["name"], network["seeds"]) == ("FPN baseline", 2)
     assert network["ap"] == pytest.approx(sum(aps) / 2)
     assert network["se"] == pytest.approx(abs(aps[0] - aps[1]) / 2)
+
+
+def test_recalls_by_size_are_means_over_the_seeds_of_winners_and_fpn(tmp_path: Path, embedded: Embedded) -> None:
+    folder = make_run(tmp_path, "sizes", seeds=2)
+    for path in (folder / "retrain").glob("*/result.json"):
+        first = 0.5 if "seed1" in path.parent.name else 0.2
+        by_size = {"group_recall": [first, 0.5, 0.5, 0.5, None], "group_borders": [9, 18, 36, 72]}
+        write_json(path, {**read_json(path), **by_size})
+    page = report([folder])
+    rows = embedded(page)["runs"][0]["networks"]
+    assert {row["name"]: row["group_recall"] for row in rows} == {
+        row["name"]: [pytest.approx(0.35), 0.5, 0.5, 0.5, None] for row in rows
+    }
+    assert f"winner 135.0 %50.0 %50.0 %50.0 %{DASH}" in Text(page).words
+    assert f"< 9 px9{DASH}18 px18{DASH}36 px36{DASH}72 px≥ 72 px" in Text(page).words
+
+
+def test_a_run_without_recalls_by_size_says_nothing_of_them(page: Path) -> None:
+    assert "by their size" not in Text(page).words
 
 
 def test_several_runs_stand_side_by_side(run: Path, tmp_path: Path, embedded: Embedded) -> None:

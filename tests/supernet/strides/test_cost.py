@@ -13,10 +13,10 @@ from supernet.cost import Cost, resnet_channels, total
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.architecture import Architecture
+from supernet.strides.dead_parts import dead_cost
 from supernet.strides.first_stage_cost import (
     box_head_cost,
     check_input_size,
-    dead_cost,
     first_stage_cost,
     first_stage_parts,
     fpn_cost,

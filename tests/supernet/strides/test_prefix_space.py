@@ -22,6 +22,7 @@ VARIANTS = {
     "cut 32": {"cut": 32},
     "without stride 4": {"finest": 8, "block": "bottleneck"},
     "dead blocks": {"live": False},
+    "tied heads": {"tied": (2, 5)},
     "fixed heads": {"heads": (8, 8, 16, 16, 16)},
     "rules off": {"head_rules": False},
 }
@@ -106,6 +107,13 @@ def test_laterals_come_from_the_nearest_stage_of_blocks_or_prefix(text, laterals
     assert [name for name in parts if name.startswith("lateral")] == laterals
 
 
+def test_a_lateral_of_the_prefix_that_a_dead_block_adds_is_dead():
+    space = small_prefix()
+    path = space.parse("1,0.5,2,0.5,0.5|8,8,16,16,16")
+    parts = space.parts(path)
+    assert space.dead_cost(path) == parts["block 5"] + parts["lateral s4"]
+
+
 @pytest.mark.parametrize(
     ("settings", "text", "rule"),
     [
@@ -134,7 +142,7 @@ def test_a_broken_rule_is_named_with_its_place(settings, text, rule):
         ({"cut": None}, "cut must be"),
         ({"finest": 16}, "finest must be 4, or 8"),
         ({"backbone": "resnet19"}, "A backbone is a timm model"),
-        ({"latency": ()}, "leave latency out behind a prefix"),
+        ({"latency": ()}, "a time for each part, .*'prefix'"),
         ({"channels": 0}, "channels must be"),
         ({"depth": 1}, "No architecture keeps the rules"),
     ],

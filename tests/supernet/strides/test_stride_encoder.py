@@ -10,7 +10,8 @@ from supernet.cost import Cost, total
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.strides.architecture import Architecture
-from supernet.strides.first_stage_cost import dead_cost, first_stage_cost, rpn_head_cost
+from supernet.strides.dead_parts import dead_cost
+from supernet.strides.first_stage_cost import first_stage_cost, rpn_head_cost
 from supernet.strides.stride_encoder import MixedEncoder, PathEncoder
 
 PUBLISHED = Architecture.parse("1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32")

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from enumeration import every_draw, small_space, valid_genomes
+from enumeration import every_draw, small_prefix, small_space, valid_genomes
 
 from supernet.errors import SpaceError
 from supernet.space import Budget
 from supernet.strides.latency_parts import part_names, parts_of
+from supernet.strides.prefix_space import PrefixSpace
 
 TIMES = {name: 7 * number**2 % 101 + 3 for number, name in enumerate(part_names(4))} | {"rest": -9}
 
@@ -22,6 +23,16 @@ MIDDLE = Budget("latency_us", float(np.median(list(COSTS.values()))), 0.05)
 
 def test_a_path_takes_the_sum_of_its_parts():
     assert {genome: SPACE.cost(genome).latency_us for genome in COSTS} == COSTS
+
+
+@pytest.mark.parametrize("settings", [{"cut": 8}, {"cut": 16, "finest": 8}, {"cut": 32}], ids=str)
+def test_behind_a_prefix_too_a_path_takes_the_sum_of_its_parts(settings):
+    start = small_prefix(**settings).start
+    times = {name: 7 * number**2 % 101 + 3 for number, name in enumerate(part_names(4, start))}
+    space = PrefixSpace(**{**small_prefix(**settings).config, "latency": times})
+    genomes = valid_genomes(small_prefix(**settings))[::7]
+    sums = [sum(times[part] for part in parts_of(space.decode(genome), 4, start)) for genome in genomes]
+    assert [space.cost(genome).latency_us for genome in genomes] == sums
 
 
 def test_a_budget_on_latency_is_counted_exactly():

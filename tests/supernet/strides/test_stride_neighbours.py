@@ -18,6 +18,7 @@ SPACES = {
     "macs": small_space(depth=4).within(Budget("macs", 22_000_000, 0.03)),
     "params": small_space(depth=4, block="bottleneck").within(Budget("params", 28_000, 0.05)),
     "dead blocks": small_space(depth=4, live=False).within(Budget("macs", 22_000_000, 0.03)),
+    "tied heads": small_space(depth=4, tied=(2, 5)).within(Budget("macs", 22_000_000, 0.1)),
     "ceiling": small_space(depth=4, head_rules=False).within(Budget("macs", 22_000_000, mode="ceiling")),
 }
 R18 = StrideSpace(block="basic", depth=13, channels=180)
@@ -46,20 +47,22 @@ def members(space):
 
 
 def children(space, parents, section, radius):
-    """All children by definition."""
+    """All children by definition; a tied head is no gene of its section."""
     part = space.sections[section]
+    tied = [space.depth + head - 1 for head in space.tied if section == "heads"]
+    genes = [i for i in range(part.start, part.stop) if i not in tied]
     found = []
     for genome in members(space):
-        own = [p[part] for p in parents]
-        free = sum(all(p[i] != gene for p in own) for i, gene in enumerate(genome[part]))
-        others = genome[: part.start] + genome[part.stop :]
-        if free <= radius and genome not in parents and others == _without(parents[0], part):
+        free = sum(all(p[i] != genome[i] for p in parents) for i in genes)
+        known = any(_without(genome, tied) == _without(p, tied) for p in parents)
+        others = range(part.start, part.stop)
+        if free <= radius and not known and _without(genome, others) == _without(parents[0], others):
             found.append(genome)
     return found
 
 
-def _without(genome, part):
-    return genome[: part.start] + genome[part.stop :]
+def _without(genome, genes):
+    return tuple(gene for i, gene in enumerate(genome) if i not in genes)
 
 
 def some_parents(space, number, seed):
@@ -143,6 +146,12 @@ def test_children_at_full_size_are_inside_the_budget(target):
     delivered = [child for child in born if child is not None]
     assert len(delivered) > 25
     assert all(space.is_valid(child) for child in delivered)
+
+
+def test_one_step_moves_a_tied_head_with_the_head_before_it():
+    space, parent = small_space(depth=4, tied=(2, 5)), (1, 2, 2, 1, 0, 0, 1, 2, 2)
+    drawn = every_draw(lambda rng: space.neighbour([parent], "heads", 1, rng))
+    assert drawn == [(*parent[:4], *heads) for heads in [(0, 0, 0, 2, 2), (0, 0, 2, 2, 2), (1, 1, 1, 2, 2)]]
 
 
 def test_a_whole_section_s_radius_reaches_every_encoder_of_the_budget():

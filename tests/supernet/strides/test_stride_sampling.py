@@ -21,6 +21,7 @@ VARIANTS = {
     "rules off": {"head_rules": False},
     "fixed heads": {"heads": (4, 4, 8, 16, 16)},
     "dead blocks": {"live": False},
+    "tied heads": {"tied": (2, 5)},
 }
 R18 = StrideSpace(block="basic", depth=13, channels=180)
 TARGET = Budget("macs", 145.45e9, 0.01)

@@ -28,6 +28,7 @@ VARIANTS = {
     "fixed heads": {"heads": (4, 4, 8, 16, 16)},
     "short": {"depth": 2},
     "dead blocks": {"live": False},
+    "tied heads": {"tied": (2, 5)},
     "narrow stem": {"stem": 16},
 }
 
@@ -63,6 +64,17 @@ def test_live_architectures_are_so_many(block, depth, channels, target, architec
 def test_two_thirds_of_the_space_of_seven_blocks_is_live():
     counts = [StrideSpace(block="basic", depth=7, channels=8, live=live).count() for live in (True, False)]
     assert counts == [10_995, 16_363]
+
+
+def test_a_tied_head_leaves_fewer_architectures_and_as_many_encoders():
+    spaces = [StrideSpace(block="basic", depth=7, channels=8, tied=heads) for heads in ((), (5,), (2, 5))]
+    assert [space.count() for space in spaces] == [10_995, 6_275, 3_081]  # by brute force
+    assert [space.count_encoders() for space in spaces] == [707] * 3
+
+
+def test_the_space_of_r18_with_its_last_head_tied_has_about_half_the_architectures():
+    tied = StrideSpace(block="basic", depth=13, channels=180, tied=(5,))
+    assert (tied.count(), tied.count(TARGET)) == (4_265_082, 64_180)
 
 
 def test_the_rule_on_dead_blocks_leaves_the_cheapest_and_the_dearest():
@@ -183,6 +195,7 @@ def test_many_genomes_that_break_rules_cost_minus_one():
         ({"base_stride": 2}, "2,2,1,1,1|4,4,8,8,16", "Head 5: some block must produce"),
         ({"base_stride": 2}, "2,2,2,1,1|8,8,8,8,16", "Head 1: the finest stride must be <= 4, but got 8"),
         ({"heads": (4, 4, 4, 8, 8)}, "1,2,1,1,1|4,4,8,8,8", "Head 3: the heads of this space are fixed"),
+        ({"tied": (3, 5)}, "1,2,2,1,1|4,4,4,8,16", "Head 5: it must read what head 4 reads .*, but got 16 after 8"),
     ],
 )
 def test_a_broken_rule_is_named_with_its_place(settings, text, rule):
@@ -197,6 +210,13 @@ def test_a_text_may_name_dead_blocks_and_no_other_broken_rule():
     assert space.cost(space.encode(dead)) == small_space(live=False).cost(space.encode(dead))
     with pytest.raises(SpaceError, match="Head 5: some block"):
         small_space().parse("1,2,1,1,1|4,4,4,8,16")
+
+
+def test_a_text_may_name_heads_that_are_not_tied():
+    space, untied = small_space(tied=(5,)), Architecture.parse("1,2,2,1,1|4,4,4,8,16")
+    assert space.parse(str(untied)) == untied
+    assert not space.is_valid(space.encode(untied))
+    assert space.cost(space.encode(untied)) == small_space().cost(space.encode(untied))
 
 
 def test_head_rules_off_keeps_the_order_alone():
@@ -233,6 +253,10 @@ def test_fixed_heads_leave_one_section():
         ({"base_stride": 8}, "base_stride"),
         ({"head_rules": "no"}, "head_rules"),
         ({"live": None}, "live must be true or false"),
+        ({"tied": (1,)}, "tied must be numbers of heads in 2..5"),
+        ({"tied": (5, 3)}, "tied must be"),
+        ({"tied": "empty"}, "tied must be .*, but got 'empty'"),
+        ({"tied": (2, 3, 4, 5)}, "No architecture keeps the rules"),
         ({"heads": (4, 8)}, "5 heads, but got"),
         ({"heads": 8}, "5 heads, but got 8"),
         ({"heads": "48888"}, "5 heads, but got"),
@@ -355,6 +379,11 @@ def test_the_fpn_like_path_is_nearest_of_all_that_go_down_and_up():
 def _goes_down_and_up(genes):
     moves = [gene for gene in genes if gene != 1]
     return genes[0] == 1 and moves == [2] * 4 + [0] * 4
+
+
+def test_the_fpn_like_path_has_a_head_a_stride_whatever_is_tied():
+    tied = StrideSpace(block="basic", depth=13, channels=180, tied=(2, 5))
+    assert tied.fpn_like(TARGET) == R18.fpn_like(TARGET)
 
 
 def test_a_space_without_an_fpn_like_path_says_so():

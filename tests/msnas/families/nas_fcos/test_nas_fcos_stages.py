@@ -184,3 +184,8 @@ def test_a_killed_search_scored_nothing_twice(whole, killed):
     names = ("history.sqlite", "head.sqlite")
     counts = [[_evaluations(run / "search" / name) for name in names] for run in (whole, killed)]
     assert counts[0] == counts[1]
+
+
+def test_images_kept_for_the_finalists_are_refused(tmp_path, capsys):
+    assert stage("search", tmp_path / "runs", "data.selection=0.5") == 2
+    assert "data.selection must be 0, but got 0.5" in capsys.readouterr().err
