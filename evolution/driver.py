@@ -50,8 +50,10 @@ class Guarded:
 
 
 def evaluate_with(evaluate: Evaluate, map: Callable[..., Iterable[Any]] = map) -> EvaluateMany:
-    """An engine out of any `map`: Python's own (one after another, here), a pool's `imap_unordered`, DEAP's
-    `toolbox.map`. One that gives its results lazily has each stored as it finishes."""
+    """An engine out of any `map`: Python's own, a pool's `imap_unordered`, DEAP's `toolbox.map`.
+
+    One that gives its results lazily has each stored as it finishes.
+    """
     return partial(map, Guarded(evaluate))
 
 

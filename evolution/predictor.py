@@ -129,7 +129,7 @@ def cross_validated_tau(make_model: Callable[[], Any], features: Floats, scores:
 
     None where there are fewer than FEWEST scores, or all scores or all predictions are equal.
     """
-    from scipy.stats import kendalltau
+    from scipy.stats import kendalltau  # an extra
     from sklearn.model_selection import KFold, cross_val_predict
 
     if len(scores) < FEWEST or np.ptp(scores) == 0:
@@ -144,7 +144,7 @@ def _model_maker(name: str) -> Callable[[], Any]:
     if name not in MODELS:
         raise StrategyError(f"`model` is one of {', '.join(MODELS)}, but got {name!r}.")
     try:
-        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process import GaussianProcessRegressor  # an extra
         from sklearn.gaussian_process.kernels import RBF, WhiteKernel
         from sklearn.linear_model import RidgeCV
     except ImportError:
@@ -159,7 +159,7 @@ def _model_maker(name: str) -> Callable[[], Any]:
 
 def _quietly(fit: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Without the warnings of an optimum at a bound: cross-validation tells whether the model is of use."""
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.exceptions import ConvergenceWarning  # an extra
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

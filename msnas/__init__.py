@@ -12,7 +12,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     """`load` on first use (PEP 562): it needs torch, and help must not wait for that."""
     if name == "load":
-        from msnas.export.model_file import load
+        from msnas.export.model_file import load  # torch
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

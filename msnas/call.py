@@ -7,12 +7,12 @@ from dataclasses import dataclass
 class Call:
     """words: the `key=value` words, as typed."""
 
-    stage: str
+    command: str
     positionals: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     json: bool = False
 
     @property
-    def command(self) -> tuple[str, ...]:
+    def record(self) -> tuple[str, ...]:
         """The command and its words, for the record of a run."""
-        return (self.stage, *self.words)
+        return (self.command, *self.words)

@@ -1,8 +1,8 @@
-"""The command line: `msnas STAGE [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
+"""The command line: `msnas COMMAND [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
 
 Hydra's own flags are taken too: `--multirun`, `--cfg job`, `--info defaults`, `--config-dir DIR`.
 
-One dispatcher. A stage is a module of this package with a function `main(call: Call) -> int`; it is imported only
+One dispatcher. A command is a module of `msnas.commands` with a function `main(call: Call) -> int`; it is imported only
 when it is called, so that help and the cost commands do not pay for torch. Exit codes: 0 done, 1 the data or the
 result is not sound, 2 the command or the configuration is wrong, 130 interrupted.
 """
@@ -23,11 +23,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from omegaconf import OmegaConf
+
 from evolution.errors import StrategyError
+from msnas import __version__
 from msnas.call import Call
+from msnas.commands.help import overview, stage_help
+from msnas.commands.sweep import sweep
 from msnas.commands.table import COMMANDS
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import explain, take_flags
+from msnas.config.stored import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
 from supernet.errors import SpaceError
@@ -40,7 +46,7 @@ DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage; returns the exit code (the console script passes it to the shell)."""
+    """Run one command; returns the exit code (the console script passes it to the shell)."""
     words = list(sys.argv[1:] if argv is None else argv)
     _show_anything()
     try:
@@ -91,13 +97,9 @@ def _terminable() -> Iterator[None]:
 
 def _dispatch(words: list[str]) -> int:
     if "--version" in words:
-        from msnas import __version__
-
         print(f"msnas {__version__}")
         return 0
     if not words or words[0] in ("--help", "-h", "help"):
-        from msnas.commands.help import overview
-
         print(overview(COMMANDS))
         return 0
     name, *rest = words
@@ -107,8 +109,6 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(f"There is no stage {name!r}. {hint}")
     flags, rest = take_flags([word for given in rest for word in _expanded(given)])
     if "--help" in rest or "-h" in rest:
-        from msnas.commands.help import stage_help
-
         print(stage_help(name, COMMANDS[name], parse(name, [word for word in rest if word not in HELP]).words))
         return 0
     call = _trusting(parse(name, rest))
@@ -116,12 +116,10 @@ def _dispatch(words: list[str]) -> int:
         print(_shown(call, flags.show))
         return 0
     _log_to_stderr()
-    stage = importlib.import_module(COMMANDS[name].module).main
+    command = importlib.import_module(COMMANDS[name].module).main
     if flags.multirun:
-        from msnas.commands.sweep import sweep
-
-        return sweep(call, stage)
-    return int(stage(call))
+        return sweep(call, command)
+    return int(command(call))
 
 
 def _trusting(call: Call) -> Call:
@@ -140,10 +138,6 @@ def _trusting(call: Call) -> Call:
 
 def _shown(call: Call, what: str) -> str:
     """The composed configuration ("job"), or the choice of every group ("defaults"), as yaml."""
-    from omegaconf import OmegaConf
-
-    from msnas.config.stored import run_config
-
     return OmegaConf.to_yaml(
         run_config(call.words) if what == "job" else OmegaConf.create(composed(call.words)[1])
     ).rstrip()
@@ -175,10 +169,10 @@ def _expanded(word: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def parse(stage: str, rest: Sequence[str]) -> Call:
-    """A stage's words as a Call: flags, `key=value` words, and positionals, in any order.
+def parse(command: str, rest: Sequence[str]) -> Call:
+    """A command's words as a Call: flags, `key=value` words, and positionals, in any order.
 
-    Raises ConfigError for an unknown flag and for a positional where the stage takes none.
+    Raises ConfigError for an unknown flag and for a positional where the command takes none.
     """
     flags = [word for word in rest if word.startswith("--")]
     unknown = [flag for flag in flags if flag != "--json"]
@@ -190,9 +184,9 @@ def parse(stage: str, rest: Sequence[str]) -> Call:
     plain = [word for word in rest if not word.startswith("--")]
     words = tuple(word for word in plain if "=" in word and not os.path.exists(word))
     positionals = tuple(word for word in plain if word not in words)
-    if positionals and not COMMANDS[stage].positionals:
-        raise ConfigError(f"`msnas {stage}` takes key=value options only, but got {positionals[0]!r}.")
-    return Call(stage, positionals, words, "--json" in flags)
+    if positionals and not COMMANDS[command].positionals:
+        raise ConfigError(f"`msnas {command}` takes key=value options only, but got {positionals[0]!r}.")
+    return Call(command, positionals, words, "--json" in flags)
 
 
 if __name__ == "__main__":

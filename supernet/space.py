@@ -1,6 +1,6 @@
 """What every search space offers, and a compute budget as exact integer bounds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, isfinite
@@ -42,10 +42,10 @@ class SearchSpace(Protocol):
     def encode(self, architecture: Any, /) -> Genome:
         """The genome of `architecture`."""
 
-    def decode(self, genome: Sequence[int], /) -> Any:
+    def decode(self, genome: Sequence[int], /) -> Hashable:
         """The architecture of `genome`. Raises SpaceError where the genes name none."""
 
-    def parse(self, text: str, /) -> Any:
+    def parse(self, text: str, /) -> Hashable:
         """The architecture written as `text`, the inverse of `str`. Raises SpaceError where it is none of these."""
 
     def is_valid(self, genome: Sequence[int], /) -> bool:

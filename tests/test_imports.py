@@ -55,6 +55,24 @@ def test_no_file_imports_against_the_direction(package):
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def unreasoned(path):
+    """Where functions import without a word beside or above that says why it is not at the head of the file."""
+    text = path.read_text(encoding="utf-8")
+    lines, said = text.splitlines(), 0  # the last line of imports that a reason covers
+    inner = {node for f in ast.walk(ast.parse(text)) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
+    for node in sorted((n for n in inner if isinstance(n, ast.Import | ast.ImportFrom)), key=lambda n: n.lineno):
+        above = node.lineno - 1
+        if "#" in lines[above] or lines[above - 1].lstrip().startswith("#") or said == above:
+            said = node.end_lineno
+        else:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_an_import_inside_a_function_says_why():
+    files = [path for package in ("evolution", "supernet", "msnas") for path in sorted((ROOT / package).rglob("*.py"))]
+    assert [place for path in files for place in unreasoned(path)] == []
+
+
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_module_does_not_import_torch(module):
     code = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'timm'}} & set(sys.modules)))"

@@ -1,10 +1,13 @@
 """The rules of the rooms (docs/architecture.md): who imports whom, who reads the configuration, who prints."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from msnas.runs import folder
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("evolution", "supernet", "msnas")
@@ -66,6 +69,11 @@ def functions(module: str) -> Iterator[ast.FunctionDef]:
     return (node for node in ast.walk(TREES[module]) if isinstance(node, ast.FunctionDef))
 
 
+def strings(module: str) -> Iterator[str]:
+    """Every text that stands in the code, and each part of a formatted one."""
+    return (n.value for n in ast.walk(TREES[module]) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
 def takes_configuration(function: ast.FunctionDef) -> bool:
     arguments = [*function.args.args, *function.args.kwonlyargs]
     return any(a.annotation is not None and "DictConfig" in ast.unparse(a.annotation) for a in arguments)
@@ -89,23 +97,42 @@ def test_the_configuration_stops_at_setup():
     assert [f"{m}.{f.name}" for m in outside for f in functions(m) if takes_configuration(f)] == []
 
 
+def test_only_commands_read_the_configuration_of_a_setup():
+    texts = {module: path.read_text(encoding="utf-8") for module, path in MODULES.items()}
+    reading = {module for module, text in texts.items() if re.search(r"setup(_of\(.*\))?\.config\b", text)}
+    assert [m for m in reading if not any(_inside(m, room) for room in ("msnas.commands", "msnas.setup"))] == []
+
+
 def test_at_most_forty_functions_take_the_configuration():
     assert 0 < sum(takes_configuration(f) for module in MODULES for f in functions(module)) <= 40
 
 
-def test_only_commands_are_imported_by_the_dispatcher_and_one_another():
-    users = {m for m in MODULES for used in imports(m) if _inside(used, "msnas.commands")}
-    assert [m for m in users if m != "msnas.cli" and not _inside(m, "msnas.commands")] == []
+def test_only_the_dispatcher_imports_a_command():
+    commands = {m for m in MODULES if m.startswith("msnas.commands.")} - {"msnas.commands.table"}  # a list of them
+    assert {m for m in MODULES if commands & set(imports(m))} == {"msnas.cli"}
+
+
+def prints(module: str) -> bool:
+    """Whether it says `print(`, `.print(`, or writes to a standard stream."""
+    called = [ast.unparse(node.func) for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    return any(re.search(r"(^|\.)print$|^sys\.std(out|err)\.write$|print_exception$", name) for name in called)
 
 
 def test_only_commands_print():
-    calls = {
-        module
-        for module, tree in TREES.items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    printing = {module for module in MODULES if prints(module) and not _inside(module, "msnas.commands")}
+    assert printing == {
+        "msnas.cli",  # help, and why a command ends
+        "msnas.runs.progress",
+        "msnas.runs.tables",  # into a text
+        "msnas.engine.distributed",  # the last words of a rank that dies
     }
-    assert [m for m in calls if not _inside(m, "msnas.commands") and m != "msnas.cli"] == []
+
+
+def test_only_the_run_folder_names_the_files_of_a_run():
+    names = {text for name, text in vars(folder).items() if name.isupper() and Path(str(text)).suffix}
+    names.remove(folder.CONFIG)  # conf/ has a file of that name too
+    others = TREES.keys() - {folder.__name__, "msnas.data.layouts"}  # those are names in users' data
+    assert [(module, text) for module in others for text in strings(module) if Path(text).name in names] == []
 
 
 def test_the_engine_knows_no_family():
@@ -124,6 +151,20 @@ def test_outside_of_a_family_nobody_imports_its_folder_above(family):
 def test_no_two_files_have_one_name():
     names = [path.name for path in FILES if path.name not in ("__init__.py", "errors.py")]  # a package's own errors
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def first_paragraphs(module: str) -> Iterator[list[str]]:
+    """The lines of the first paragraph of every docstring."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (text := ast.get_docstring(node)):
+            yield text.split("\n\n")[0].splitlines()
+
+
+def test_no_docstring_begins_with_a_paragraph_that_ends_in_a_word_or_two():
+    orphans = [
+        lines[-1] for m in TREES for lines in first_paragraphs(m) if len(lines) > 1 and len(lines[-1].split()) < 3
+    ]
+    assert orphans == []
 
 
 def test_few_modules_stand_beside_the_folders():

@@ -1,5 +1,4 @@
-"""What a training step costs on cached features, beside the same step with the frozen backbone in it, and beside one
-that trains the whole network.
+"""What a training step costs on cached features, with the frozen backbone in it, and with all of it trained.
 
     python experiments/bench/feature_cache.py --rounds 12 [--json]
 

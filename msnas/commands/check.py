@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from msnas.call import Call
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.pipeline.checking import checked
 from msnas.setup.open_run import setup_of
 
@@ -14,5 +14,5 @@ def main(call: Call) -> int:
     if call.json:
         print(report.to_json())
     else:
-        print_report(report, Console())
+        Console().print(report_text(report))
     return report.exit_code

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+from rich.console import Console
+
 from msnas.call import Call
 from msnas.data.check.data_report import check_data
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.data.conversion import convert
 from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
@@ -26,9 +28,7 @@ def main(call: Call) -> int:
     if call.json:
         print(json.dumps({"out": str(out), "images": images, "sound": report.sound}))
         return report.exit_code
-    from rich.console import Console
-
-    print_report(report, Console())
+    Console().print(report_text(report))
     told = ", ".join(f"{number:,} images in {name}.json" for name, number in images.items())
     print(f"\n{told}; {out / 'images'} is the source. Next:\n\n    msnas init {out}")
     return report.exit_code

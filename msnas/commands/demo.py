@@ -9,18 +9,18 @@ import time
 from rich.console import Console
 
 from msnas.call import Call
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.pipeline.checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
-from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.supernet_training import pretrain
 from msnas.report.page import report
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
 from msnas.setup.pretrained_start import weights_at_hand
 
 NAME = "demo"
-STAGES = {"train": train_first, "search": search, "retrain": retrain}
+STAGES = {"train": pretrain, "search": search, "retrain": retrain}
 
 
 def main(call: Call) -> int:
@@ -31,7 +31,7 @@ def main(call: Call) -> int:
     try:
         with run.locked():
             found = checked(run.setup)
-            print_report(found, Console(file=sys.stderr))
+            Console(file=sys.stderr).print(report_text(found))
             if not found.sound:
                 return 1
             for name, stage in STAGES.items():

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
-from msnas.export.model_file import JSON, WEIGHTS, load
+from msnas.export.model_file import load
+from msnas.export.onnx_export import FILE, export_onnx, require_extra
 from msnas.files import written
-from msnas.runs.folder import find_run
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
 from msnas.setup.open_run import open_existing, setup_of
 from msnas.setup.setup import Setup
 
@@ -19,12 +20,10 @@ def main(call: Call) -> int:
     words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
     config = setup_of(words).config
     if config.onnx:
-        from msnas.export.onnx_export import require_extra
-
         require_extra()
     run = open_existing(words)
     run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/model.json"))
+    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
     if not found:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
     out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
@@ -44,17 +43,15 @@ def _named(call: Call, name: str) -> list[str]:
 
 def _copy(model: Path, out: Path) -> None:
     """The two files of a model to `out`; the JSON last, so that it never stands beside weights of another model."""
-    with written(out / WEIGHTS) as partial:
-        shutil.copyfile(model / WEIGHTS, partial)
-        (out / JSON).unlink(missing_ok=True)
-    with written(out / JSON) as partial:
-        shutil.copyfile(model / JSON, partial)
+    with written(out / MODEL_WEIGHTS) as partial:
+        shutil.copyfile(model / MODEL_WEIGHTS, partial)
+        (out / MODEL).unlink(missing_ok=True)
+    with written(out / MODEL) as partial:
+        shutil.copyfile(model / MODEL, partial)
 
 
 def _as_onnx(out: Path, setup: Setup) -> str:
     """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
-    from msnas.export.onnx_export import FILE, export_onnx
-
     made = export_onnx(load(out), setup.data, out / FILE)
     (height, width), checked = made.size, made.checked
     equal = f"equal to torch on {checked.images} images with {checked.detections} detections"

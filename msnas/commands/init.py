@@ -14,7 +14,7 @@ from msnas.call import Call
 from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport, refitted
 from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.pipeline.checking import checked
@@ -59,7 +59,7 @@ def main(call: Call) -> int:
         )
     report = checked(setup)
     if not report.sound or report.suggestion is None:
-        print_report(report, Console(file=sys.stderr))
+        Console(file=sys.stderr).print(report_text(report))
         print(f"msnas: Nothing is written: {_refusal(report)}", file=sys.stderr)
         return 1
     images = report.splits[0].images

@@ -13,7 +13,7 @@ from msnas.setup.zoo import published
 
 def main(call: Call) -> int:
     """Print what was asked, as text or (`--json`) as JSON."""
-    answer = {"cost": _cost, "space": _space, "sample": _sample}[call.stage](call)
+    answer = {"cost": _cost, "space": _space, "sample": _sample}[call.command](call)
     print(json.dumps(answer) if call.json else _text(answer))
     return 0
 

@@ -24,10 +24,10 @@ from msnas.engine.devices import Hardware, to_device
 from msnas.errors import ConfigError
 from msnas.export.model_file import load
 from msnas.files import write_json, written
+from msnas.runs.folder import DETECTIONS
 from msnas.runs.progress import Progress
 from msnas.setup.open_run import setup_of
 
-DETECTIONS = "detections.json"
 _KEPT = (".jpg", ".jpeg", ".png")  # a picture of another format is drawn as PNG
 Record = dict[str, Any]
 

@@ -7,9 +7,9 @@ needs no search, and begins a run of its own.
 from dataclasses import replace
 
 from msnas.call import Call
-from msnas.commands.ranks import quiet_unless_writing
 from msnas.config.stored import OWNED
 from msnas.engine.distributed import joined
+from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
 from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, shared
@@ -22,7 +22,7 @@ def main(call: Call) -> int:
     with joined(hardware.device) as group, shared(lambda: _open(call), group) as run:
         quiet_unless_writing(group)
         try:
-            answer = retrain(run, call.command, group)
+            answer = retrain(run, call.record, group)
         finally:
             if group.writes:
                 run.forget_unless_begun(STAGE)

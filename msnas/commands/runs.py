@@ -10,8 +10,11 @@ from rich.table import Table
 
 from msnas.call import Call
 from msnas.errors import ConfigError
-from msnas.runs.folder import DONE, STAGES, newest
+from msnas.runs.folder import CHECKPOINT, STAGES, newest
+from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import setup_of
+
+SHOWN = {StageState.COMPLETE: "complete", StageState.STOPPED: "begun", StageState.WAITING: "-"}
 
 
 def main(call: Call) -> int:
@@ -38,24 +41,18 @@ def _row(folder: Path) -> dict[str, Any]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
         "run": folder.name,
-        "state": {stage: _state(folder / stage) for stage in STAGES},
+        "state": {stage: SHOWN[stage_state(folder / stage)] for stage in STAGES},
         "bytes": sum(path.stat().st_size for path in files),
         "changed": max(path.stat().st_mtime for path in files),
     }
 
 
-def _state(folder: Path) -> str:
-    if (folder / DONE).exists():
-        return "complete"
-    return "begun" if folder.exists() else "-"
-
-
 def _prune(folder: Path) -> int:
     """Delete the checkpoints of complete stages, which nothing reads any more; returns the bytes freed."""
     freed = 0
-    for checkpoint in folder.rglob("checkpoint.pt"):
+    for checkpoint in folder.rglob(CHECKPOINT):
         stage = folder / checkpoint.relative_to(folder).parts[0]
-        if _state(stage) == "complete":
+        if stage_state(stage) == StageState.COMPLETE:
             freed += checkpoint.stat().st_size
             checkpoint.unlink()
     return freed

@@ -10,7 +10,7 @@ def main(call: Call) -> int:
     run = _open(call)
     try:
         with run.locked():
-            print(search(run, call.command))
+            print(search(run, call.record))
     finally:
         run.forget_unless_begun(STAGE)
     return 0

@@ -18,8 +18,8 @@ from msnas.runs.progress import duration
 from supernet.errors import SpaceError
 
 
-def sweep(call: Call, stage: Callable[[Call], int]) -> int:
-    """Give every combination of the words' values to `stage`; returns the highest exit code.
+def sweep(call: Call, command: Callable[[Call], int]) -> int:
+    """Give every combination of the words' values to `command`; returns the highest exit code.
 
     Every job's words are composed before the first begins, so that a wrong one costs no time. A job that fails is
     listed with its reason and stops no other. Jobs of one `run=` get a number behind its name.
@@ -32,15 +32,15 @@ def sweep(call: Call, stage: Callable[[Call], int]) -> int:
         changed = [word for word in words if word not in call.words]
         print(f"--- {number} of {len(jobs)}: {' '.join(changed)}", file=sys.stderr)
         began = time.monotonic()
-        code, reason = _run(Call(call.stage, call.positionals, tuple(words), call.json), stage)
+        code, reason = _run(Call(call.command, call.positionals, tuple(words), call.json), command)
         rows.append((code, " ".join(changed), _run_of(words), duration(time.monotonic() - began), reason))
     _print(rows)
     return max(row[0] for row in rows)
 
 
-def _run(call: Call, stage: Callable[[Call], int]) -> tuple[int, str]:
+def _run(call: Call, command: Callable[[Call], int]) -> tuple[int, str]:
     try:
-        code = int(stage(call))
+        code = int(command(call))
     except (UserError, SpaceError, StrategyError) as error:
         return 1 if isinstance(error, DataError) else 2, str(error)
     return code, "done" if code == 0 else f"exit code {code}"

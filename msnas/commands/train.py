@@ -1,10 +1,10 @@
 """`msnas train`: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 from msnas.call import Call
-from msnas.commands.ranks import quiet_unless_writing
 from msnas.engine.distributed import joined
 from msnas.errors import ConfigError
-from msnas.pipeline.supernet_training import STAGE, train_first
+from msnas.pipeline.ranks import quiet_unless_writing
+from msnas.pipeline.supernet_training import STAGE, pretrain
 from msnas.setup.open_run import open_new, setup_of, shared
 
 
@@ -19,7 +19,7 @@ def main(call: Call) -> int:
     with joined(hardware.device) as group, shared(lambda: open_new(call.words), group) as run:
         quiet_unless_writing(group)
         try:
-            answer = train_first(run, call.command, group)
+            answer = pretrain(run, call.record, group)
         finally:
             if group.writes:
                 run.forget_unless_begun(STAGE)

@@ -15,7 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from msnas.config.comments import choice_file
 from msnas.differences import flatten
@@ -118,11 +122,6 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
 
 
 def _hydra(overrides: list[str], places: tuple[Path, ...]) -> tuple[DictConfig, dict[str, str]]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     if own := [_quote(f"file://{place}") for place in places[1:]]:
         overrides = [f"hydra.searchpath=[{','.join(own)}]", *overrides]
     try:
@@ -246,3 +245,10 @@ def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"_target_={target} does not exist: {_one_line(error)}") from error
     return factory(**{str(key): value for key, value in values.items()}, **arguments)
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A group of options as plain values, references resolved."""
+    content = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

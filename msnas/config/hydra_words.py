@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from hydra.errors import HydraException
+
 from msnas.config.compose import OWN_FOLDER, folders, groups
 from msnas.errors import ConfigError
 
@@ -74,10 +78,6 @@ def combinations(words: Sequence[str]) -> list[list[str]]:
 
 
 def _values(word: str, words: Sequence[str]) -> list[str]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import Glob
-    from hydra.errors import HydraException
-
     try:
         override = OverridesParser.create().parse_override(word)
         if not override.is_sweep_override():

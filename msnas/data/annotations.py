@@ -29,9 +29,7 @@ _AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name o
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One object. bbox: xywh, pixels, as the file has it; xyxy: the same clipped to its image; area:
-    pixels.
-    """
+    """One object. bbox: xywh in pixels, as the file has it; xyxy: clipped to its image; area: pixels."""
 
     id: int
     category_id: int
@@ -44,8 +42,10 @@ class Annotation:
 
 @dataclass(slots=True)
 class ImageRecord:
-    """One image of the file and its objects. width, height: pixels, as stated; row: place in `images`; source: the
-    picture that it is a copy of; group: its value of `data.group`. Where images share one, no split divides them.
+    """One image of the file and its objects.
+
+    width, height: pixels, as stated; row: place in `images`; source: the picture that it is a copy of; group: its value
+    of `data.group`. Where images share one, no split divides them.
     """
 
     id: int
@@ -95,11 +95,11 @@ class AnnotationFile:
 def read_annotations(
     files: SplitFiles, *, masks: bool = False, group: str | None = None, repair_names: bool = False
 ) -> AnnotationFile:
-    """The annotation file of a split with every fault of its text and records; images are only opened for a size that
-    is missing.
+    """The annotation file of a split with every fault of its text and records.
 
-    masks: keep segmentations, and require one for every object. group: a key of the image records, dotted where it lies
-    deeper, whose value is kept. repair_names: where a record's file is not there, take the one file that can be meant.
+    Images are opened only for a size that is missing. masks: keep segmentations, and require one for every object.
+    group: a key of the image records, dotted where it lies deeper, whose value is kept. repair_names: where a record's
+    file is not there, take the one file that can be meant.
     """
     result = AnnotationFile(files)
     content = _load(result)

@@ -32,6 +32,11 @@ class CachedDataset(DetectionDataset):
         """Bytes of all features, of this data set and those it shares them with."""
         return self.features.memory
 
+    @property
+    def readers(self) -> int:
+        """None: features are in memory, or mapped into it."""
+        return 0
+
     def load(  # type: ignore[override]  # a CachedImage stands where an image stands
         self,
         index: int,

@@ -8,10 +8,14 @@ import contextlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Literal
 
+import hotcoco
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 Kind = Literal["bbox", "segm"]
 Backend = Literal["hotcoco", "pycocotools"]
@@ -119,17 +123,8 @@ def _dense(records: Sequence[dict[str, Any]], images: dict[int, int], classes: d
 
 
 def _toolkit(backend: Backend) -> Any:
-    """A module with COCO and COCOeval."""
-    if backend == "hotcoco":
-        import hotcoco
-
-        return hotcoco
-    from types import SimpleNamespace
-
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    return SimpleNamespace(COCO=COCO, COCOeval=COCOeval)
+    """A value with COCO and COCOeval."""
+    return hotcoco if backend == "hotcoco" else SimpleNamespace(COCO=COCO, COCOeval=COCOeval)
 
 
 def _coco(tools: Any, dataset: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from omegaconf import OmegaConf
 from PIL import Image
 
 from msnas.data.faults import shown
@@ -144,8 +145,6 @@ def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
 
 def _class_names(source: Path) -> list[str]:
     """From `data.yaml` (a list or a mapping), or from a text file with a name a line; none where there is neither."""
-    from omegaconf import OmegaConf
-
     for path in sorted([*source.glob("*.yaml"), *source.glob("*.yml")]):
         try:
             content: Any = OmegaConf.to_container(OmegaConf.load(path))

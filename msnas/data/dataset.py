@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pycocotools.coco import COCO
 from torch import Tensor
 
 from msnas.data.annotations import Annotation, ImageRecord
@@ -71,6 +72,11 @@ class DetectionDataset:
     def memory(self) -> int:
         """Bytes of decoded pixels that are held, by this data set and those it shares them with."""
         return self.store.memory
+
+    @property
+    def readers(self) -> int:
+        """Threads that may load images beforehand; 0 where they are in memory."""
+        return self.store.readers
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of the resized image."""
@@ -159,8 +165,6 @@ class DetectionDataset:
 
     @cached_property
     def _ground_truth(self) -> Any:
-        from pycocotools.coco import COCO
-
         coco = COCO()
         coco.dataset = {
             "info": {},

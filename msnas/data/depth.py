@@ -12,10 +12,10 @@ _EIGHT_BIT = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # files that hold no de
 
 
 def find_white(parts: Sequence[AnnotationFile], workers: int) -> tuple[int | None, int | None]:
-    """The largest value in the grey 16-bit images of a data set, and the largest high byte in the coloured ones; None
-    where there are none, or where they use their bits.
+    """The largest value in a data set's grey 16-bit images, and the largest high byte in its coloured ones.
 
-    What cannot be read is passed over: opening the images says so.
+    None where there are none, or where they use their bits. What cannot be read is passed over: opening the images says
+    so.
     """
     jobs = [
         (part.files.images, image.file_name, part.files.reading)

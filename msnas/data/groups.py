@@ -19,9 +19,7 @@ MANY = 10_000  # images beyond which near copies are not looked for: all pairs a
 
 @dataclass(frozen=True)
 class Groups:
-    """`of[i]`: the group of image i; `named[i]`: the same without what looks alike. `said`: one line a reason, with
-    counts.
-    """
+    """`of[i]`: the group of image i; `named[i]`: without what looks alike; `said`: a line a reason, with counts."""
 
     of: tuple[int, ...]
     named: tuple[int, ...]

@@ -14,8 +14,10 @@ from msnas.errors import ConfigError
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: its annotation file, the folder its file names are relative to, the name faults give the file, and how
-    its images are read.
+    """One split.
+
+    images: the folder that file names are relative to; label: what faults call the annotation file; reading: how its
+    images are read.
     """
 
     annotations: Path
@@ -26,9 +28,7 @@ class SplitFiles:
 
 @dataclass(frozen=True)
 class DataFiles:
-    """A data set on disk. `val` is None where there is no validation file: a part of train is then split off. `test` is
-    None where there is none.
-    """
+    """A data set on disk. `val` and `test` are None where it has none; a part of train is then split off as val."""
 
     root: Path
     train: SplitFiles
@@ -38,8 +38,9 @@ class DataFiles:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Annotation files and image folders relative to the root; `{s}` is the split. Of several folders the first that
-    exists is taken, and the first of all where none does.
+    """Annotation files and image folders relative to the root; `{s}` is the split.
+
+    Of several folders the first that exists is taken, and the first of all where none does.
     """
 
     annotations: str

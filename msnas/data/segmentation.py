@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 Size = tuple[int, int]  # height, width; pixels
 
@@ -50,8 +51,6 @@ def bounds(value: Any) -> tuple[float, float, float, float] | None:
 
 def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
     """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to `target`."""
-    from pycocotools import mask as coco_mask
-
     if isinstance(value, dict):
         return _resized(_decoded(value), target)
     scale = np.array([target[1] / size[1], target[0] / size[0]])
@@ -63,8 +62,6 @@ def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
 
 def encode(mask: NDArray[np.uint8]) -> dict[str, Any]:
     """A 0/1 mask [h, w] as compressed RLE that JSON can hold."""
-    from pycocotools import mask as coco_mask
-
     rle = coco_mask.encode(np.asfortranarray(mask))
     return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
@@ -122,9 +119,10 @@ def _plain(counts: Any) -> NDArray[np.int64] | None:
 
 
 def _decompressed(text: str) -> NDArray[np.int64] | None:
-    """The runs of a compressed string: five bits a letter from chr(48) on, the sixth bit says that more
-    follow; from the fourth run on, differences to the run before the last (rleFrString of pycocotools'
-    maskApi.c).
+    """The runs of a compressed string, as rleFrString of pycocotools' maskApi.c reads them.
+
+    Five bits a letter from chr(48) on, the sixth says that more follow; from the fourth run on, differences to the run
+    before the last.
     """
     letters = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
     if letters.size == 0 or letters.min() < 0 or letters.max() > 63 or letters[-1] & 0x20:

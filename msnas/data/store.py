@@ -14,7 +14,10 @@ from msnas.errors import DataError
 
 
 class ImageStore:
-    """Resized uint8 pixels by image record. After `decode` everything is in memory, after `look` nothing is."""
+    """Resized uint8 pixels by image record. After `decode` everything is in memory, after `look` nothing is.
+
+    readers: threads that may read images beforehand; 0 where everything is in memory.
+    """
 
     def __init__(self, part: AnnotationFile, short_side: int, long_side: int) -> None:
         self.folder = part.files.images
@@ -28,6 +31,7 @@ class ImageStore:
         self._starts = dict(zip(self._sizes, accumulate(lengths, initial=0), strict=False))
         self.needed = sum(lengths)
         self._block: Tensor | None = None
+        self.readers = 0
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_part": None}  # the annotations travel with the data sets already
@@ -50,11 +54,12 @@ class ImageStore:
             self._view(block, record).copy_(self._read(record, path))
 
         open_images(self._part, one, workers)
-        self._block = block
+        self._block, self.readers = block, 0
 
     def look(self, workers: int) -> None:
         """Open every image without decoding it, for the faults that its header shows."""
         assert self._part is not None
+        self.readers = workers
         open_images(self._part, self._check, workers)
 
     def pixels(self, record: ImageRecord) -> Tensor:

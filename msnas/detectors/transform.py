@@ -62,9 +62,7 @@ def _per_channel(values: Sequence[float]) -> Tensor:
 def normalisation(
     encoder: Any, image_mean: Sequence[float] | None = None, image_std: Sequence[float] | None = None
 ) -> dict[str, list[float]]:
-    """The options `image_mean` and `image_std` of a detector: as given, else as its encoder's attributes of these names
-    say, else ImageNet's.
-    """
+    """A detector's options `image_mean` and `image_std`: as given, else as its encoder has them, else ImageNet's."""
     mean = getattr(encoder, "image_mean", IMAGE_MEAN) if image_mean is None else image_mean
     std = getattr(encoder, "image_std", IMAGE_STD) if image_std is None else image_std
     return {"image_mean": [*mean], "image_std": [*std]}

@@ -5,39 +5,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.path import Path as Way
+
 from msnas.drawings import palette
 from msnas.drawings.curves import Curve, Point
-from msnas.drawings.stride_rows import FONTS, require_matplotlib
-from msnas.errors import ConfigError
-from msnas.files import written
+from msnas.drawings.figure_file import figure_file
 
 
 @contextmanager
 def picture(path: Path, width: float, height: float) -> Iterator["Canvas"]:
-    """A sheet of `width` x `height` inches that becomes `path`, SVG or PNG by its ending, when it is drawn.
-
-    The same drawing gives the same bytes. Raises ConfigError for another ending, and where matplotlib is missing.
-    """
-    if path.suffix not in (".svg", ".png"):
-        raise ConfigError(f"A picture's name ends in .svg or .png, but got {str(path)!r}.")
-    matplotlib = require_matplotlib()
-    with matplotlib.rc_context({**FONTS, "svg.hashsalt": "msnas"}):
-        canvas = Canvas(width, height)
-        yield canvas
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        with written(path) as partial:
-            canvas.figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
+    """A sheet of `width` x `height` inches that becomes `path` when it is drawn."""
+    with figure_file(path, width, height) as figure:
+        yield Canvas(figure, width, height)
 
 
 class Canvas:
     """One figure of `width` x `height` inches."""
 
-    def __init__(self, width: float, height: float) -> None:
-        from matplotlib.figure import Figure
-
+    def __init__(self, figure: Figure, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height))
-        self.axes: Any = self.figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self.axes: Any = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         self.axes.set_xlim(0, width)
         self.axes.set_ylim(height, 0)
         self.axes.axis("off")
@@ -50,14 +40,10 @@ class Canvas:
 
     def lane(self, y: float, height: float, fill: str) -> None:
         """A stripe across the sheet."""
-        from matplotlib.patches import Rectangle
-
         self.axes.add_patch(Rectangle((0.25, y), self.width - 0.5, height, facecolor=fill, zorder=0))
 
     def box(self, place: Point, half: Point, fill: str, name: str, **style: Any) -> None:
         """A rounded box with a name, `half` its width and height."""
-        from matplotlib.patches import FancyBboxPatch
-
         corner, form = (place[0] - half[0], place[1] - half[1]), "round,pad=0,rounding_size=0.05"
         self.axes.add_patch(
             FancyBboxPatch(
@@ -68,8 +54,6 @@ class Canvas:
 
     def sign(self, place: Point, radius: float, name: str, **style: Any) -> None:
         """A circle with a sign in it."""
-        from matplotlib.patches import Circle
-
         self.axes.add_patch(Circle(place, radius, facecolor=palette.PAPER, edgecolor=palette.INK, zorder=5))
         self.text(*place, name, ha="center", fontweight="bold", **style)
 
@@ -79,16 +63,11 @@ class Canvas:
 
     def curve(self, curve: Curve, *, colour: str = palette.INK, line: Any = "solid") -> None:
         """An arrow along a curve."""
-        from matplotlib.path import Path as Way
-
         codes: Sequence[Any] = [Way.MOVETO, Way.CURVE4, Way.CURVE4, Way.CURVE4]
         self._arrow(colour, line, path=Way(list(curve), codes))
 
     def legend(self, fills: dict[str, str], lines: dict[str, dict[str, Any]], y: float) -> None:
         """What the boxes' fills and the lines' looks mean, in one row."""
-        from matplotlib.lines import Line2D
-        from matplotlib.patches import Patch
-
         handles: list[Any] = [Patch(facecolor=f, edgecolor=palette.INK, label=text) for text, f in fills.items()]
         handles += [Line2D([], [], label=text, **look) for text, look in lines.items()]
         options = {"ncols": len(handles), "frameon": False, "fontsize": 8, "handlelength": 1.8, "columnspacing": 1.6}
@@ -98,8 +77,6 @@ class Canvas:
         )
 
     def _arrow(self, colour: str, line: Any, **ends: Any) -> None:
-        from matplotlib.patches import FancyArrowPatch
-
         style = "-|>,head_length=4,head_width=2.2"
         self.axes.add_patch(
             FancyArrowPatch(arrowstyle=style, color=colour, linestyle=line, linewidth=1.3, zorder=2, **ends)

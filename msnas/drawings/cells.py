@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.path import Path as Curve
+
 from msnas.drawings import palette
-from msnas.drawings.stride_rows import FONTS, require_matplotlib
-from msnas.errors import ConfigError
-from msnas.files import written
+from msnas.drawings.figure_file import figure_file
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 LANE, PITCH = 0.95, 1.55  # inches: height of a level's lane, width of a cell's column
@@ -63,33 +65,14 @@ class TitledPlan:
     subtitle: str = ""
 
 
-def draw_plan(plan: PyramidPlan, path: Path, *, title: str = "NAS-FPN pyramid", subtitle: str = "") -> None:
-    """Write the pyramid as a picture, SVG or PNG by the ending of `path`."""
-    draw_plans([TitledPlan(plan, title, subtitle)], path)
-
-
 def draw_plans(pyramids: Sequence[TitledPlan], path: Path) -> None:
     """Write pyramids as one picture, one above the other."""
-    if path.suffix not in (".svg", ".png"):
-        raise ConfigError(f"A picture's name ends in .svg or .png, but got {str(path)!r}.")
-    matplotlib = require_matplotlib()
-    with matplotlib.rc_context({**FONTS, "svg.hashsalt": "msnas"}):
-        figure = _stacked([_Picture(one) for one in pyramids])
-        metadata = {"Date": None} if path.suffix == ".svg" else None  # the same plan gives the same bytes
-        with written(path) as partial:
-            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
-
-
-def _stacked(pictures: Sequence["_Picture"]) -> Any:
-    """The figure of several pictures, from top to bottom."""
-    from matplotlib.figure import Figure
-
+    pictures, above = [_Picture(one) for one in pyramids], 0.0
     width, height = max(one.width for one in pictures), sum(one.height for one in pictures)
-    figure, above = Figure(figsize=(width, height)), 0.0
-    for one in pictures:
-        above += one.height
-        one.draw(figure.add_axes((0.0, 1 - above / height, one.width / width, one.height / height)))
-    return figure
+    with figure_file(path, width, height) as figure:
+        for one in pictures:
+            above += one.height
+            one.draw(figure.add_axes((0.0, 1 - above / height, one.width / width, one.height / height)))
 
 
 class _Picture:
@@ -131,8 +114,6 @@ class _Picture:
         self.axes.text(x, y, text, **{"va": "center", "ha": "left", "color": palette.INK, **style})
 
     def _lanes(self) -> None:
-        from matplotlib.patches import Rectangle
-
         for row, level in enumerate(reversed(self.plan.levels)):
             y = TOP + LANE * row
             fill = palette.LANES[row % 2]
@@ -141,8 +122,6 @@ class _Picture:
             self._text(0.36, y + LANE / 2 + 0.1, f"stride {2**level}", fontsize=7.5, color=palette.QUIET)
 
     def _link(self, link: Link) -> None:
-        from matplotlib.patches import FancyArrowPatch
-
         colour = POOLED if link.change > 0 else REPEATED if link.change < 0 else SAME
         style: dict[str, Any] = {"arrowstyle": "-|>,head_length=4,head_width=2.2", "color": colour, "zorder": 2}
         if link.leftover:
@@ -161,8 +140,6 @@ class _Picture:
 
     def _over(self, link: Link) -> Any:
         """The way of a leftover: along the top of its lane, then down behind the operation."""
-        from matplotlib.path import Path as Curve
-
         left, y = self._ends(link)[0]
         right, top = self.x(link.target) - JOIN, y - LANE * 0.38
         points = [(left, y), (left + 0.25, y), (left + 0.3, top), (right - 0.2, top), (right, top), (right, y - 0.09)]
@@ -202,25 +179,18 @@ class _Picture:
         self.axes.plot([x - OPERATION, x - WIDTH / 2], [y, y], color=palette.INK, linewidth=1.3, zorder=3)
 
     def _box(self, x: float, y: float, fill: str, name: str) -> None:
-        from matplotlib.patches import FancyBboxPatch
-
         style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.06", "edgecolor": palette.INK}
         corner = (x - WIDTH / 2, y - HEIGHT / 2)
         self.axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, facecolor=fill, zorder=5, **style))
         self._text(x, y, name, ha="center", fontsize=11, fontweight="bold", zorder=6)
 
     def _operation(self, x: float, y: float, radius: float, op: str) -> None:
-        from matplotlib.patches import Circle
-
         style: dict[str, Any] = {"facecolor": palette.PAPER, "edgecolor": palette.INK, "linewidth": 1.1}
         self.axes.add_patch(Circle((x, y), radius, zorder=5, **style))
         size = {"sum": 76, "gp": 50}[op] * radius
         self._text(x, y, {"sum": "+", "gp": "GP"}[op], ha="center", fontsize=size, fontweight="bold", zorder=6)
 
     def _legend(self) -> None:
-        from matplotlib.lines import Line2D
-        from matplotlib.patches import Patch
-
         fills = {"input": INPUT, "output": OUTPUT, "in between": INNER}
         handles: list[Any] = [Patch(facecolor=fill, edgecolor=palette.INK, label=text) for text, fill in fills.items()]
         colours = {"same level": SAME, "max-pooled": POOLED, "nearest, repeated": REPEATED}

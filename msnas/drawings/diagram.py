@@ -1,6 +1,6 @@
 """An architecture as nodes and links on a grid: columns are blocks in order, rows are feature strides.
 
-What `architecture_drawing.py` draws, free of any drawing library; stages and laterals follow MSNAS eq. 4-6,
+What `stride_rows.py` draws, free of any drawing library; stages and laterals follow MSNAS eq. 4-6,
 the groups of object sizes its Fig. 2b.
 """
 

@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch, PathPatch
+from matplotlib.path import Path as Curve
+from matplotlib.patheffects import withStroke
+
 from msnas.drawings import palette
 from msnas.drawings.diagram import STEM, Diagram, Head, Node
+from msnas.drawings.figure_file import figure_file
 from msnas.drawings.palette import TIMES
-from msnas.errors import ConfigError
-from msnas.files import written
 
 LANE, PITCH = 0.66, 0.6  # inches: height of a stride's lane, width of a block's column
 LEFT, RIGHT, TOP = 1.05, 2.75, 0.72
@@ -22,53 +26,28 @@ LEGEND_ENTRY = 1.65  # the room of one entry
 BLOCK_WIDTH, BLOCK_HEIGHT = 0.4, 0.3
 DASHES = (0, (3.2, 1.8))  # of the laterals
 CHANGES = {STEM: "stem", 2.0: "2", 1.0: "1", 0.5: "½"}
-FONTS = {"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "text.color": palette.INK}
-
-
-def require_matplotlib() -> Any:
-    """The matplotlib package; a ConfigError names the extra where it is not installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise ConfigError('Pictures need matplotlib: pip install "msnas[report]".') from None
-    return matplotlib
 
 
 def draw_diagrams(diagrams: Sequence[Diagram], path: Path) -> None:
     """Write the diagrams as one picture, SVG or PNG by the ending of `path`."""
-    if path.suffix not in (".svg", ".png"):
-        raise ConfigError(f"A picture's name ends in .svg or .png, but got {str(path)!r}.")
-    matplotlib = require_matplotlib()
-    with matplotlib.rc_context({**FONTS, "svg.hashsalt": "msnas"}):
-        figure = _figure(diagrams)
-        # No date, so that the same architecture gives the same bytes.
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        with written(path) as partial:
-            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata, facecolor=palette.PAPER)
-
-
-def _figure(diagrams: Sequence[Diagram]) -> Any:
-    from matplotlib.figure import Figure
-
     columns = max(diagram.columns for diagram in diagrams)
     width = LEFT + PITCH * columns + RIGHT
     heights = [TOP + LANE * len(diagram.strides) + BARS for diagram in diagrams]
     legend = 0.5
     height = sum(heights) + GAP * (len(diagrams) - 1) + legend
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)  # inches from the top left corner
-    axes.axis("off")
     top = 0.0
     most = max(max(_bars(diagram).values()) for diagram in diagrams)
-    for diagram, own in zip(diagrams, heights, strict=True):
-        _Canvas(axes, diagram, top, width, diagrams, most).draw()
-        top += own + GAP
     compared = any(comparable(diagrams[0], other) for other in diagrams[1:])
     dead = any(diagram.dead_macs for diagram in diagrams)
-    _legend(axes, height - legend / 2, width, compared=compared, dead=dead)
-    return figure
+    with figure_file(path, width, height) as figure:
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)  # inches from the top left corner
+        axes.axis("off")
+        for diagram, own in zip(diagrams, heights, strict=True):
+            _Canvas(axes, diagram, top, width, diagrams, most).draw()
+            top += own + GAP
+        _legend(axes, height - legend / 2, width, compared=compared, dead=dead)
 
 
 def _bars(diagram: Diagram) -> dict[int | str, int]:
@@ -117,15 +96,10 @@ class _Canvas:
         self.axes.text(x, y, text, **{"va": "center", "ha": "left", "color": palette.INK, **style})
 
     def _box(self, x: float, y: float, width: float, height: float, radius: float, **style: Any) -> None:
-        from matplotlib.patches import FancyBboxPatch
-
         style = {"boxstyle": f"round,pad=0,rounding_size={radius}", "linewidth": 0, **style}
         self.axes.add_patch(FancyBboxPatch((x, y), width, height, **style))
 
     def _curve(self, points: Sequence[tuple[float, float]], **style: Any) -> None:
-        from matplotlib.patches import PathPatch
-        from matplotlib.path import Path as Curve
-
         codes = [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4]
         self.axes.add_patch(PathPatch(Curve(points, codes), fill=False, capstyle="round", **style))
 
@@ -195,8 +169,6 @@ class _Canvas:
             self.axes.plot([x1], [y - 0.02], marker="+", markersize=5, zorder=7, **dot)
 
     def _block(self, node: Node) -> None:
-        from matplotlib.patheffects import withStroke
-
         x, y = self.x(node.column), self.y(node.stride)
         fill = palette.BLOCKS[node.change]
         words = CHANGES[node.change]
@@ -291,9 +263,6 @@ def _short(number: float) -> str:
 
 
 def _legend(axes: Any, y: float, width: float, *, compared: bool, dead: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     words = {2.0: "2: halves the feature", 1.0: "1: keeps its size", 0.5: "½: doubles it"}
     handles: list[Any] = [Patch(facecolor=palette.BLOCKS[key], label=text) for key, text in words.items()]
     dashed: Any = {"color": palette.LATERAL, "linestyle": DASHES, "marker": "o"}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msnas.data import coco_eval
+from msnas.engine.ahead import ahead
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.recipe import BATCH
@@ -17,6 +18,10 @@ from msnas.engine.recipe import BATCH
 
 class EvaluationData(Protocol):
     """What is asked of a data set; `msnas.data` has the real one."""
+
+    @property
+    def readers(self) -> int:
+        """Threads that may load images beforehand."""
 
     def __len__(self) -> int:
         """How many images."""
@@ -105,15 +110,17 @@ def detect(
     """Every detection on `dataset` as a COCO result, in the order of its images.
 
     Images of equal size share batches, so that little is padded; which ones do is a function of the data set
-    alone. Several processes take batches in turn.
+    alone. Several processes take batches in turn. The next batches are read while one is detected on.
     """
     hardware = hardware or Hardware()
     order = sorted(range(len(dataset)), key=lambda index: (dataset.size(index), index))
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     found: dict[int, list[dict[str, Any]]] = {}
     with evaluation_mode(hardware.place(model)), torch.inference_mode():
-        for indices in batches[group.rank :: group.size]:
-            images, _ = to_device([dataset.load(index)[0] for index in indices], [], hardware.device)
+        own = batches[group.rank :: group.size]
+        loaded = ahead(lambda indices: [dataset.load(i)[0] for i in indices], own, threads=dataset.readers)
+        for indices, pixels in zip(own, loaded, strict=True):
+            images, _ = to_device(pixels, [], hardware.device)
             with hardware.autocast():
                 outputs = model(images, None, path)
             found |= {i: dataset.results(i, output) for i, output in zip(indices, outputs, strict=True)}

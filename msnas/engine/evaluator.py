@@ -12,6 +12,7 @@ from evolution.strategy import FAILED, Evaluation, Genome
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.gpu_turns import is_out_of_memory, turn
 from msnas.errors import ConfigError, UserError
+from supernet.cost import Cost
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,8 @@ class CostedSpace(Protocol):
     def decode(self, genome: Genome, /) -> Hashable:
         """The architecture."""
 
-    def cost(self, genome: Genome, /) -> Any:
-        """A `supernet.cost.Cost`."""
+    def cost(self, genome: Genome, /) -> Cost:
+        """What it costs, exactly."""
 
 
 class Evaluator(ABC):

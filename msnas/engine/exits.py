@@ -48,7 +48,7 @@ class _ByExit:
     """A data set whose results say which exit they come from."""
 
     def __init__(self, dataset: EvaluationData) -> None:
-        self._dataset = dataset
+        self._dataset, self.readers = dataset, dataset.readers
         self.size, self.load, self.ground_truth = dataset.size, dataset.load, dataset.ground_truth
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
-"""What a frozen prefix makes of every image and of its mirror image, computed once: supernet, candidates and retraining
-then pay for what comes after it alone.
+"""What a frozen prefix makes of every image and of its mirror image, computed once.
 
-Images go through the prefix one by one, so that features depend on nothing but the image: with several threads those of
-a batch may differ from those of an image alone in the last bits. It is no slower (experiments/bench/feature_cache.md).
+Supernet, candidates and retraining then pay for what comes after it alone. Images go through the prefix one by one, so
+that features depend on nothing but the image: with several threads those of a batch may differ from those of an image
+alone in the last bits. It is no slower (experiments/bench/feature_cache.md).
 """
 
 import hashlib

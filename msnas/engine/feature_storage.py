@@ -15,9 +15,9 @@ from torch import Tensor
 
 from msnas.errors import DataError
 from msnas.files import read_json, write_json
+from msnas.runs.folder import DONE
 
 STORED = torch.float16  # half the memory; features of a trained network lie well inside its range
-DONE = "done.json"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from msnas.engine import checkpoint
 from msnas.engine.distributed import Group
 from msnas.engine.journal import Journal
 from msnas.errors import RunError
-
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+from msnas.runs.folder import CHECKPOINT, METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

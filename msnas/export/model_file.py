@@ -15,11 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msnas.detectors.detector import Detector
 from msnas.errors import ModelError
 from msnas.files import write_text, written
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS
 
 FORMAT, VERSION = "msnas-model", 1
-JSON, WEIGHTS = "model.json", "model.safetensors"
 PACKAGES = ("msnas.detectors.", "supernet.")  # of classes that go by their path
 KINDS = {  # a kind's name in the file, and the class behind it: the class may move, the name stays
     "faster_rcnn": "msnas.detectors.faster_rcnn.FasterRCNN",
@@ -46,10 +47,10 @@ def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-    with written(folder / WEIGHTS) as partial:
+    with written(folder / MODEL_WEIGHTS) as partial:
         save_file(weights, partial)
         digest = _digest(partial)
-        (folder / JSON).unlink(missing_ok=True)  # a JSON never stands beside weights of another model
+        (folder / MODEL).unlink(missing_ok=True)  # a JSON never stands beside weights of another model
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -59,30 +60,30 @@ def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
         "weights_sha256": digest,
         "meta": dict(meta),
     }
-    write_text(folder / JSON, json.dumps(content, indent=1, allow_nan=False))
-    return folder / JSON
+    write_text(folder / MODEL, json.dumps(content, indent=1, allow_nan=False))
+    return folder / MODEL
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str) -> Detector:
     """The detector saved in `path` (the folder, or one of its two files), in evaluation mode, on the CPU.
 
     Call it with a list of images [3, h, w], float in 0..1; its `meta` has the class names and category ids.
     Raises ModelError, one line, for files that are missing, damaged or not ours.
     """
-    folder = Path(path).parent if Path(path).name in (JSON, WEIGHTS) else Path(path)
-    content = _read_json(folder / JSON)
-    if not (folder / WEIGHTS).is_file():
-        raise ModelError(f"A model is two files, {JSON} and {WEIGHTS}, but {folder} has no {WEIGHTS}.")
-    if _digest(folder / WEIGHTS) != content["weights_sha256"]:
-        raise ModelError(f"{folder / WEIGHTS} is damaged or belongs to another {JSON}; copy both files again.")
+    folder = Path(path).parent if Path(path).name in (MODEL, MODEL_WEIGHTS) else Path(path)
+    content = _read_json(folder / MODEL)
+    if not (folder / MODEL_WEIGHTS).is_file():
+        raise ModelError(f"A model is two files, {MODEL} and {MODEL_WEIGHTS}, but {folder} has no {MODEL_WEIGHTS}.")
+    if _digest(folder / MODEL_WEIGHTS) != content["weights_sha256"]:
+        raise ModelError(f"{folder / MODEL_WEIGHTS} is damaged or belongs to another {MODEL}; copy both files again.")
     try:
         with torch.device("meta"):  # the frame alone: no memory for weights that are about to be replaced
-            detector = _build(content["detector"], encoder=_build(content["encoder"]))
-        detector.load_state_dict(load_file(folder / WEIGHTS), strict=True, assign=True)
+            detector: Detector = _build(content["detector"], encoder=_build(content["encoder"]))
+        detector.load_state_dict(load_file(folder / MODEL_WEIGHTS), strict=True, assign=True)
         _check_meta(content["meta"], detector.config["num_classes"], str(folder))
     except (AttributeError, ImportError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-        raise ModelError(f"{folder / JSON} does not describe a model that can be built: {reason}") from error
+        raise ModelError(f"{folder / MODEL} does not describe a model that can be built: {reason}") from error
     detector.meta = content["meta"]
     return detector.eval()
 
@@ -126,7 +127,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelError(f"A model is a folder with {JSON} and {WEIGHTS}, but {path} does not exist.") from error
+        raise ModelError(f"A model is a folder with {MODEL} and {MODEL_WEIGHTS}, but {path} does not exist.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} must be a JSON file, but cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

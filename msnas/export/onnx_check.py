@@ -36,7 +36,7 @@ def in_torch(single: nn.Module, image: Tensor) -> Detections:
 
 def in_onnxruntime(path: Path, images: Sequence[Tensor]) -> Iterator[Detections]:
     """What the graph finds on each image. Raises ModelError where this onnxruntime lacks an operator of it."""
-    import onnxruntime
+    import onnxruntime  # an extra
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -152,7 +152,7 @@ def _write(single: nn.Module, size: tuple[int, int], path: Path) -> None:
 
 def _deformable() -> Callable[..., Any]:
     """torchvision's deformable convolution as ONNX's, which torch's exporter does not know."""
-    from onnxscript import opset19
+    from onnxscript import opset19  # an extra
 
     def deform_conv2d(
         x: Any, weight: Any, offset: Any, mask: Any, bias: Any, *geometry: int, use_mask: bool = True

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from msnas.engine.recipe import Recipe
 from msnas.families.family import Family
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 class CandidateFamily(Family):
     """What `CandidateEvaluator` is made of."""
+
+    @property
+    def weight_sharing(self) -> Self | None:
+        return self if self.pretraining == "supernet" else None
 
     @property
     @abstractmethod

@@ -1,21 +1,25 @@
 """What the stages must know of a family of networks: one class, made of typed values, that answers for its space.
 
-`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `seed` and
-`budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the dataclass
-that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait for it.
+`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `schedule`
+and `budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the
+dataclass that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait
+for it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
 from msnas.config.blueprint import Blueprint
+from msnas.data.check.object_sizes import Boxes, Fit
 from msnas.errors import ConfigError
+from msnas.runs.folder import HISTORY
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 from supernet.strides.first_stage_cost import PathStart
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
+    from msnas.families.candidate_family import CandidateFamily
     from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
@@ -184,10 +189,20 @@ class Family(ABC):
         """Whether `prepared` puts features in the place of pixels, by the family's groups of options."""
         return False
 
+    @staticmethod
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
+    ) -> dict[str, Any]:
+        """The options `space.*` that the training boxes decide, where the configuration says so; none by default.
+
+        known: options that are decided already, in place of the configured ones. Raises ConfigError.
+        """
+        return {}
+
     # Architectures and costs
 
     @abstractmethod
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> Hashable:
         """The architecture that a result or a user calls `text`. Raises SpaceError."""
 
     @abstractmethod
@@ -273,6 +288,16 @@ class Family(ABC):
         """The options of every strategy that a search runs one after the other; one by default."""
         return [strategy]
 
+    @property
+    def weight_sharing(self) -> "CandidateFamily | None":
+        """This family, where candidates take a supernet's weights; else None."""
+        return None
+
+    @property
+    def histories(self) -> tuple[str, ...]:
+        """The file of each space that a search goes through, in this order, in the search's folder."""
+        return (HISTORY,)
+
     @abstractmethod
     def search(self, settings: "SearchSettings", splits: "Splits", progress: SearchProgress) -> SearchOutcome:
         """The search, on from where `settings.folder` stands."""
@@ -287,6 +312,10 @@ class Family(ABC):
         """What a gene of a section is called, what its values are, and the block strides that colour them, if any."""
         return section, [f"choice {value}" for value in range(cardinality)], None
 
+    def second_search(self, evaluated: int) -> str:
+        """What the page says of the second space that a search went through, and of its evaluations."""
+        raise AssertionError("a search has one space")
+
     def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
         """Which heads share their weights over time, of a search that has heads; `second`: a second space's."""
         return None
@@ -297,6 +326,12 @@ def require_detector(family: str, detector: Blueprint, target: str, word: str) -
     if detector.target != target:
         got = detector.target.rpartition(".")[2]
         raise ConfigError(f"The networks of {family} stand under {word}, but got {got}; give {word}.")
+
+
+def require_matplotlib() -> None:
+    """Raise ConfigError where the extra that draws is not installed."""
+    if find_spec("matplotlib") is None:
+        raise ConfigError('Pictures need matplotlib: pip install "msnas[report]".')
 
 
 def nothing_searched(name: str) -> ConfigError:

@@ -10,6 +10,7 @@ from msnas.families.candidates import evaluate_many, rungs_of
 from msnas.families.family import ScoredNetwork, SearchOutcome, SearchProgress
 from msnas.families.front import front_of
 from msnas.families.search_settings import SearchSettings
+from msnas.runs.folder import HISTORY
 from msnas.seeds import derive
 
 
@@ -20,7 +21,7 @@ def search_space(
     space = settings.space
     strategy: Strategy = settings.strategy(space=space, seed=derive(settings.seed, "search", "strategy"))
     with (
-        History(settings.folder / "history.sqlite", fingerprint=settings.fingerprint) as history,
+        History(settings.folder / HISTORY, fingerprint=settings.fingerprint) as history,
         evaluate_many(family, settings, splits) as engine,
     ):
         progress.known(len(history.evaluations()))

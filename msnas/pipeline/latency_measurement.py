@@ -8,11 +8,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from msnas.engine.devices import HALVES, Hardware, describe
 from msnas.errors import ConfigError
@@ -31,7 +31,7 @@ def measured(setup: Setup) -> dict[str, Any]:
     options, hardware, size = setup.latency, setup.hardware.for_candidates(), setup.input_size
     space, start, model = setup.space, setup.family.start, _network(setup.family, hardware)
     rng = np.random.default_rng(setup.seed)
-    drawn = [space.decode(space.sample(rng)) for _ in range(options.calibrate + options.check)]
+    drawn = [cast(Architecture, space.decode(space.sample(rng))) for _ in range(options.calibrate + options.check)]
     with torch.inference_mode(), hardware.autocast():
         works = {f"part {name}": work for name, work in part_works(model, start, size, hardware)}
         works |= {f"path {path}": work for path, work in path_works(model, drawn, size, hardware)}
@@ -42,9 +42,9 @@ def measured(setup: Setup) -> dict[str, Any]:
     return {**described(hardware), **fitted(parts, drawn, sums, whole, options.calibrate)}
 
 
-def _network(family: Family, hardware: Hardware) -> Any:
+def _network(family: Family, hardware: Hardware) -> nn.Module:
     """The supernet, freshly made: how long it takes does not depend on its weights."""
-    model: Any = family.timed_detector(["object"])
+    model = family.timed_detector(["object"])
     if not hasattr(model, "rpn"):
         raise ConfigError("Latency is measured for two-stage detectors (faster_rcnn, mask_rcnn), but got another.")
     return hardware.place(model).eval()

@@ -5,19 +5,17 @@ stand-alone trainings, `result.json` is written last. A larger `n` keeps the net
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from evolution.operators import sample_new
 from evolution.strategy import Genome
-from msnas.data.check.object_sizes import collect_boxes
-from msnas.data.dataset import DetectionDataset
-from msnas.data.geometry import anchor_hits
+from msnas.data.check.object_sizes import collect_boxes, head_recall
 from msnas.data.opening import Splits
 from msnas.differences import differences
 from msnas.engine.devices import Hardware, computing_with, describe
@@ -30,7 +28,7 @@ from msnas.files import read_json, write_json
 from msnas.pipeline.features import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity, train_entry
-from msnas.runs.folder import DONE, RESULT, TABLE, record_environment
+from msnas.runs.folder import DONE, RESULT, SCORES, SETTING, TABLE, record_environment
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
@@ -63,14 +61,14 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
 
     command: its words, for the run's record. Returns the table.
     """
-    setup, family = run.setup, run.setup.family
-    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily):
+    setup, family = run.setup, run.setup.family.weight_sharing
+    if family is None:
         raise RunError(
             f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "
             "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
         )
     run.require("supernet")
-    networks = draw(setup, run.folder / STAGE, n=n)
+    networks = sample_networks(setup, run.folder / STAGE, n=n)
     _hold_setting(run)
     pending = [one for one in networks if not one.read(RESULT)]
     if pending:
@@ -83,7 +81,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
     return table
 
 
-def draw(setup: Setup, folder: Path, *, n: int) -> list[Network]:
+def sample_networks(setup: Setup, folder: Path, *, n: int) -> list[Network]:
     """`n` different networks drawn uniformly inside the budget; a smaller `n` gives the first of them."""
     space = setup.bounded_space
     if n < 2:
@@ -94,7 +92,7 @@ def draw(setup: Setup, folder: Path, *, n: int) -> list[Network]:
         raise ConfigError(f"The budget holds only {len(genomes)} networks to draw, but got n={n}; widen it.")
     networks = []
     for number, genome in enumerate(genomes, start=1):
-        architecture = space.decode(genome)
+        architecture = cast(Architecture, space.decode(genome))  # of the only family that shares weights
         place = folder / f"{number:02d}-{identity(str(architecture))}"
         networks.append(Network(number, place, genome, architecture, space.cost(genome)))
     return networks
@@ -108,7 +106,7 @@ def own_recipe(family: CandidateFamily) -> str:
 
 def _hold_setting(run: OpenRun) -> None:
     """Raise RunError where networks of this run were ranked under other options."""
-    setup, path = run.setup, run.stage(STAGE) / "setting.json"
+    setup, path = run.setup, run.stage(STAGE) / SETTING
     setting = {
         "budget": str(setup.budget),
         "candidate": setup.candidate_options,
@@ -140,14 +138,15 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     for seed in range(SEEDS):
         for one in networks:
             _train(setup, one, seed, splits, hardware)
-    recall = anchor_recall(setup, splits.train)
+    boxes = collect_boxes(splits.train.images, setup.data.short_side, setup.data.long_side)
+    recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.groups.anchors)
     for one in networks:
         _write_result(one, recall(one.architecture.heads), _mean_stride(setup, one.architecture))
 
 
 def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[Network], splits: Splits) -> None:
     """The score of every network by one recipe, as the search would give it."""
-    pending = [one for one in networks if name not in one.read("scores.json")]
+    pending = [one for one in networks if name not in one.read(SCORES)]
     if not pending:
         return
     weights = None if name == RANDOM else run.weights
@@ -158,8 +157,8 @@ def _score(run: OpenRun, family: CandidateFamily, name: str, networks: Sequence[
         outcome = {"score": evaluation.score[0] if evaluation.ok else None, "reason": evaluation.reason}
         one.folder.mkdir(exist_ok=True)
         write_json(
-            one.folder / "scores.json",
-            {**one.read("scores.json"), name: {**outcome, "seconds": evaluation.seconds}},
+            one.folder / SCORES,
+            {**one.read(SCORES), name: {**outcome, "seconds": evaluation.seconds}},
         )
         shown = f"{evaluation.score[0]:.4f}" if evaluation.ok else f"failed: {evaluation.reason}"
         log.info("network %d, %s: %s", one.number, name, shown)
@@ -202,7 +201,7 @@ def _mean_stride(setup: Setup, architecture: Architecture) -> float:
 
 
 def _write_result(one: Network, recall: float, mean_stride: float) -> None:
-    scores, trained = one.read("scores.json"), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
+    scores, trained = one.read(SCORES), [one.read(f"seed{seed}/{RESULT}") for seed in range(SEEDS)]
     result = {
         "architecture": str(one.architecture),
         "genome": list(one.genome),
@@ -216,16 +215,3 @@ def _write_result(one: Network, recall: float, mean_stride: float) -> None:
         "seconds": sum(part["seconds"] for part in (*scores.values(), *trained)),
     }
     write_json(one.folder / RESULT, result)
-
-
-def anchor_recall(setup: Setup, dataset: DetectionDataset) -> Callable[[Sequence[int]], float]:
-    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5."""
-    data, strides = setup.data, stride_levels(setup.fit.base_stride)
-    boxes = collect_boxes(dataset.images, data.short_side, data.long_side).sample()
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, setup.fit.groups.anchors)  # [group, stride, box]
-
-    def recall(heads: Sequence[int]) -> float:
-        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
-        return float(np.logical_or.reduce(reached).mean())
-
-    return recall

@@ -4,18 +4,16 @@ MSNAS, Table 4, with intervals: twenty-odd networks leave much to chance, and th
 network is the mean of its trainings; how well two trainings agree, the reliability, bounds what any score can reach.
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import comb, isnan, nan
 from statistics import fmean
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from evolution.ranking import LEVEL, bootstrap, grouped_tau, tau_bound
-from msnas.runs.tables import percent
+from msnas.runs.tables import percent, text_of
 
 RECIPES = {
     "raw": "supernet's weights as they are",
@@ -205,11 +203,8 @@ def render(table: Mapping[str, Any], width: int = 120) -> str:
         cells = *_tau_cells(row), str(row["points"]), percent(row["regret"])
         grid.add_row(label(row), *cells, *([_within_cell(row["within"])] if within else []))
     grid.add_row("drawn by chance", "0.00", "", "", percent(table["regret_of_chance"]))
-    console = Console(file=io.StringIO(), width=width)
-    console.print(grid)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
     best = f"Best stand-alone AP of {table['trained']} trained networks: {percent(table['best_ap'])}."
-    return "\n".join([text + best, *notes(table)])
+    return "\n".join([text_of(grid, width) + best, *notes(table)])
 
 
 def notes(table: Mapping[str, Any]) -> list[str]:

@@ -14,13 +14,12 @@ from evolution.strategy import Evaluation, Record
 from msnas.data.dataset import DetectionDataset
 from msnas.engine.devices import describe
 from msnas.errors import ConfigError, DataError
-from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
 from msnas.pipeline.features import prepared
 from msnas.pipeline.standalone_training import identity
-from msnas.pipeline.supernet_training import train_first
+from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
 from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, record_environment
 from msnas.runs.progress import Progress, duration
@@ -73,7 +72,7 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
     elif pretraining == "supernet":
         run.require("supernet")
     else:
-        log.info(train_first(run, command))
+        log.info(pretrain(run, command))
 
 
 def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
@@ -124,9 +123,9 @@ def _estimate(run: OpenRun, images: int) -> str:
     A detection counts as a third of a training image, since it has no backward pass.
     """
     setup = run.setup
-    family, expected = setup.family, setup.evaluations
+    family, expected = setup.family.weight_sharing, setup.evaluations
     lines = read_lines(run.folder / "supernet" / METRICS)
-    if family.pretraining != "supernet" or not isinstance(family, CandidateFamily) or not lines:
+    if family is None or not lines:
         return f"About {expected} evaluations."
     step = statistics.median(line["seconds"] for line in lines)
     recipe = family.recipe

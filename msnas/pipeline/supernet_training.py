@@ -27,7 +27,7 @@ STAGE = "supernet"
 log = logging.getLogger(__name__)
 
 
-def train_first(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
+def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """The stage: reads the data, leaves `supernet/weights.safetensors`, of a supernet or of a backbone's detector.
 
     command: its words, for the run's record. Returns what there is to say in the end.

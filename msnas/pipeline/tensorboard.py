@@ -61,7 +61,7 @@ class Board:
     def _open(self, step: int) -> Any:
         """The writer; the points from `step` on that a killed run left behind are hidden."""
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard import SummaryWriter  # an extra
 
             self._writer = SummaryWriter(str(self._folder), purge_step=step)
         return self._writer

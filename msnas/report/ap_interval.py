@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pycocotools.cocoeval import COCOeval
 
 from msnas.report.gain import gain_parts
 from msnas.report.paired_draws import Array, Interval, PairedDraws
@@ -36,8 +37,6 @@ class ImageScores:
     """
 
     def __init__(self, truth: Any, results: Results) -> None:
-        from pycocotools.cocoeval import COCOeval
-
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
             evaluation.evaluate()

@@ -3,8 +3,12 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from PIL import Image
+
+from msnas.data.dataset import DetectionDataset
+from msnas.data.images import read_rgb
+from msnas.data.opening import open_split
 from msnas.errors import DataError, UserError
 from msnas.report.ap_interval import ap_intervals
 from msnas.report.networks_table import is_fpn
@@ -36,14 +40,12 @@ def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
     return intervals, _pictures(split, {name: next(iter(results[name].values())) for name in shown}, pictures), ""
 
 
-def _reported_split(run: RunData) -> Any:
+def _reported_split(run: RunData) -> DetectionDataset:
     """The split that results are reported on, with no image decoded."""
-    from msnas.data.opening import open_split  # torch
-
     return open_split(run.setup.data, "val", seed=run.setup.seed, decode=False)
 
 
-def _pictures(split: Any, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:
+def _pictures(split: DetectionDataset, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:
     """Evenly spaced images of those with objects, each with truth and detections (boxes as COCO: xywh)."""
     boxed = [i for i, image in enumerate(split.images) if any(not a.crowd for a in image.annotations)]
     number = min(number, len(boxed))
@@ -58,7 +60,7 @@ def _pictures(split: Any, found: Mapping[str, Sequence[Record]], number: int) ->
     return pictures
 
 
-def _boxes(split: Any, index: int, found: Mapping[str, Sequence[Record]]) -> Record:
+def _boxes(split: DetectionDataset, index: int, found: Mapping[str, Sequence[Record]]) -> Record:
     record = split.images[index]
     names = split.categories
     return {
@@ -81,12 +83,8 @@ def _boxes(split: Any, index: int, found: Mapping[str, Sequence[Record]]) -> Rec
     }
 
 
-def _jpeg(split: Any, index: int) -> str:
+def _jpeg(split: DetectionDataset, index: int) -> str:
     """The image as a data URI, small enough for a page."""
-    from PIL import Image
-
-    from msnas.data.images import read_rgb
-
     record = split.images[index]
     scale = min(1.0, SIDE / max(record.width, record.height))
     size = max(1, round(record.height * scale)), max(1, round(record.width * scale))

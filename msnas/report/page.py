@@ -12,12 +12,15 @@ from typing import Any
 from msnas import __version__
 from msnas.drawings import palette
 from msnas.errors import ConfigError
+from msnas.files import write_text
 from msnas.report import numbers
 from msnas.report.found import drawings
+from msnas.report.held_out import evidence
 from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
 from msnas.report.sentences import run_context
 from msnas.report.verdicts import comparison
+from msnas.runs.folder import REPORT
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")
@@ -28,9 +31,7 @@ def report(runs: Sequence[Path], path: Path | None = None) -> Path:
 
     Raises RunError where a folder is no run, ConfigError where the extra `report` is not installed.
     """
-    from msnas.files import write_text
-
-    target = path or Path(runs[0]) / "report.html"
+    target = path or Path(runs[0]) / REPORT
     text = page([_context(RunData.read(Path(folder))) for folder in runs])
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text)
@@ -55,8 +56,6 @@ def page(contexts: Sequence[Record]) -> str:
 
 
 def _context(run: RunData) -> Record:
-    from msnas.report.held_out import evidence
-
     intervals, pictures, note = evidence(run)
     data = page_data(run, intervals=intervals, pictures=pictures, note=note)
     return {**run_context(data), **drawings(run, data), "config": run.config_text}
@@ -64,7 +63,7 @@ def _context(run: RunData) -> Record:
 
 def _environment() -> Any:
     try:
-        import jinja2
+        import jinja2  # an extra
     except ImportError:
         raise ConfigError('The report needs jinja2: pip install "msnas[report]".') from None
     environment = jinja2.Environment(
@@ -100,7 +99,7 @@ def _palette() -> Record:
 
 def _script(content: Record) -> Any:
     """JSON that can stand inside a script element whatever its strings hold."""
-    from markupsafe import Markup
+    from markupsafe import Markup  # an extra
 
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))

@@ -24,7 +24,7 @@ def page_data(
 ) -> Record:
     """JSON values only. The other arguments are what `held_out.evidence` gives."""
     setup = run.setup
-    first, heads = first_scores(run.evaluations), first_scores(run.heads)
+    first, second = first_scores(run.evaluations), first_scores(run.second)
     networks = networks_of(run.retrained, intervals or {})
     content: Record = _plain(
         {
@@ -39,8 +39,8 @@ def page_data(
             "front": run.search.get("front", []),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
-            "heads": {"evaluated": len(heads), "samples": samples_of(run.head_generations, heads)} if heads else None,
-            "sharing": setup.family.sharing(first, heads),
+            "second": _second(run, second),
+            "sharing": setup.family.sharing(first, second),
             "score": _score(run),
             "choices": choices(run, first, setup.space),
             "winners": _winners(run.search.get("winners", []), networks),
@@ -62,6 +62,14 @@ def _score(run: RunData) -> Record:
     if run.setup.family.scored_by_loss:
         return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)"}
     return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP"}
+
+
+def _second(run: RunData, evaluations: Sequence[Evaluation]) -> Record | None:
+    """Of the second space that the search went through; None where it did not."""
+    if not evaluations:
+        return None
+    said = run.setup.family.second_search(len(evaluations))
+    return {"text": said, "samples": samples_of(run.second_generations, evaluations)}
 
 
 def _winners(winners: Sequence[Record], networks: Sequence[Record]) -> list[Record]:

@@ -9,14 +9,23 @@ from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, read_lines
-from msnas.runs.folder import BASELINE, CONFIG, ENVIRONMENT, METRICS, RESULT, STAGES, TABLE, stages_of
+from msnas.runs.folder import (
+    BASELINE,
+    CONFIG,
+    DONE,
+    ENVIRONMENT,
+    METRICS,
+    RESULT,
+    STAGES,
+    TABLE,
+    stages_of,
+)
 from msnas.runs.folder import DETECTIONS as DETECTED
-from msnas.runs.folder import DONE as DONE_FILE
+from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import stored_setup
 from msnas.setup.setup import Setup
 
 Record = dict[str, Any]
-DONE, BEGUN, MISSING = "done", "begun", "missing"
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class StageData:
     """One stage: how far it is, the seconds it took where it says so, and the command that completes it."""
 
     name: str
-    state: str
+    state: StageState
     seconds: float | None
     command: str
 
@@ -35,10 +44,10 @@ class RunData:
 
     setup: what the stored configuration means, at the space's own input size where the data are gone (`sized` is then
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
-    included. generations: the strategy's own records. heads, head_generations: the same of NAS-FCOS's second half,
-    after the pyramids'. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-..."). rank: what
-    `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one) with its
-    `folder`.
+    included. generations: the strategy's own records. second, second_generations: the same of the second space that
+    a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
+    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
+    with its `folder`.
     """
 
     name: str
@@ -54,8 +63,8 @@ class RunData:
     retrained: list[Record]
     curves: dict[str, list[Record]]
     rank: Record = field(default_factory=dict)
-    heads: list[Evaluation] = field(default_factory=list)
-    head_generations: list[Record] = field(default_factory=list)
+    second: list[Evaluation] = field(default_factory=list)
+    second_generations: list[Record] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path) -> "RunData":
@@ -64,8 +73,8 @@ class RunData:
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
         setup, sized = _readable(stored_setup(folder))
-        evaluations, generations = _history(folder / "search" / "history.sqlite")
-        heads, head_generations = _history(folder / "search" / "head.sqlite")
+        (evaluations, generations), *others = [_history(folder / "search" / name) for name in setup.family.histories]
+        second, second_generations = others[0] if others else ([], [])
         return cls(
             name=folder.resolve().name,
             folder=folder,
@@ -80,8 +89,8 @@ class RunData:
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
             rank=read_json(folder / "rank" / TABLE) or {},
-            heads=heads,
-            head_generations=head_generations,
+            second=second,
+            second_generations=second_generations,
         )
 
     def stage(self, name: str) -> StageData:
@@ -102,10 +111,8 @@ def _readable(setup: Setup) -> tuple[Setup, bool]:
 
 
 def _stage(folder: Path, name: str) -> StageData:
-    done = read_json(folder / name / DONE_FILE)
-    state = DONE if done is not None else BEGUN if (folder / name).exists() else MISSING
-    seconds = (done or {}).get("seconds")
-    return StageData(name, state, seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
+    seconds = (read_json(folder / name / DONE) or {}).get("seconds")
+    return StageData(name, stage_state(folder / name), seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
 
 
 def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:

@@ -10,11 +10,12 @@ from msnas.drawings import palette
 from msnas.pipeline.rank_table import notes
 from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
-from msnas.report.run_data import DONE, Record
+from msnas.report.run_data import Record
 from msnas.report.size_recall import size_recalls
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
+from msnas.runs.state import StageState
 from msnas.runs.tables import tau_line
 
 
@@ -38,7 +39,7 @@ def run_context(data: Record) -> Record:
         "question": _unbroken(_question(data)),
         "answer": _unbroken(_answer(data, winner, fpn)),
         "cards": _cards(data, winner, fpn),
-        "missing": [stage for stage in data["stages"] if stage["state"] != DONE],
+        "missing": [stage for stage in data["stages"] if stage["state"] != StageState.COMPLETE],
         "mean": _mean(winners),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
@@ -191,8 +192,8 @@ def _searched(data: Record) -> str:
         name = data["score"]["long"]
         first, last = (score(row["best"], data["score"]["is_loss"]) for row in (rows[0], rows[-1]))
         parts.append(f"The best {name} went from {first} to {last}.")
-    if data["heads"]:
-        parts.append(f"Those were pyramids; {data['heads']['evaluated']:,} heads followed, on the best of them.")
+    if data["second"]:
+        parts.append(data["second"]["text"])
     stopped = data["generations"][-1].get("stopped") if data["generations"] else None
     if stopped:
         parts.append(f"The search ended early: {stopped}.")

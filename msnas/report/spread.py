@@ -1,4 +1,4 @@
-"""The few statistics of a report: the interval of Kendall's tau, and mean, spread and standard error."""
+"""Mean, standard deviation and standard error of a few numbers."""
 
 import math
 from collections.abc import Sequence

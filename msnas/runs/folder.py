@@ -24,7 +24,10 @@ ENVIRONMENT, REPORT, LOCK = "environment.json", "report.html", ".lock"
 DATA = "data.json"  # what the data set held when the first stage read it
 # Of a stage's folder
 DONE, RESULT, STATUS, TABLE, METRICS = "done.json", "result.json", "status.json", "table.json", "metrics.jsonl"
-WEIGHTS, DETECTIONS = "weights.safetensors", "detections.json"
+WEIGHTS, DETECTIONS, CHECKPOINT = "weights.safetensors", "detections.json", "checkpoint.pt"
+MODEL, MODEL_WEIGHTS = "model.json", "model.safetensors"  # as `msnas export` copies them out
+HISTORY, HEAD_HISTORY = "history.sqlite", "head.sqlite"  # of a search, and of its second half where it has one
+SCORES, SETTING = "scores.json", "setting.json"  # of a ranking: a network's, and what all were made with
 STAGES = {"supernet": "train", "search": "search", "retrain": "retrain"}  # each with the command that completes it
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
 

@@ -8,6 +8,7 @@ import shlex
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,21 @@ SILENT = 120.0  # seconds without a sign of life that are worth a word
 State = dict[str, Any]
 
 
+class StageState(StrEnum):
+    """How far a stage is. STOPPED: begun, and no process works on it."""
+
+    COMPLETE = "complete"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    WAITING = "waiting"
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do. pretrains: what its first stage trains, "" where that is nothing; named: architectures are
-    named, `networks` of them; else the best `networks` of a search are retrained. others: baselines beside them.
+    """What a run is to do.
+
+    pretrains: what its first stage trains, "" where that is nothing; named: architectures are named, `networks` of
+    them; else the best `networks` of a search are retrained. others: baselines beside them.
     """
 
     pretrains: str
@@ -35,15 +47,15 @@ class Plan:
 def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
     """The state of a run as plain values.
 
-    `stages` has for each stage `state` (complete, running, stopped, waiting) and, where they are known, `done` of
-    `total`, `rate` a second, and `began`, `updated`, `ends` in seconds of the epoch; for the first one what it
-    `trains`, "" where that is nothing. `next`: the command to give now, None while a process works on the run.
+    `stages` has for each stage its `state` and, where they are known, `done` of `total`, `rate` a second, and
+    `began`, `updated`, `ends` in seconds of the epoch; for the first one what it `trains`, "" where that is nothing.
+    `next`: the command to give now, None while a process works on the run.
     """
     now = time.time() if now is None else now
     running = is_held(folder)
     stages: list[State] = []
     for name in stages_of(folder, named=plan.named):
-        current = running and all(stage["state"] == "complete" for stage in stages)
+        current = running and all(stage["state"] == StageState.COMPLETE for stage in stages)
         stages.append(_stage(folder, name, plan, running=current, now=now))
     return {
         "run": folder.name,
@@ -56,12 +68,19 @@ def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
 
 def _stage(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
     known = {"stage": name, "trains": plan.pretrains} if name == "supernet" else {"stage": name}
-    done = read_json(folder / name / DONE)
-    if done is not None:
-        return {**known, "state": "complete", **done}
-    begun = (folder / name).exists()
-    state = "running" if running else "stopped" if begun else "waiting"
+    state = stage_state(folder / name, running=running)
+    if state == StageState.COMPLETE:
+        return {**known, "state": state, **read_json(folder / name / DONE)}
     return {**known, "state": state, **_progress(folder, name, plan, running=running, now=now)}
+
+
+def stage_state(folder: Path, *, running: bool = False) -> StageState:
+    """The state of the stage with this folder. running: a process works on it, unless it is complete."""
+    if (folder / DONE).exists():
+        return StageState.COMPLETE
+    if running:
+        return StageState.RUNNING
+    return StageState.STOPPED if folder.exists() else StageState.WAITING
 
 
 def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
@@ -102,7 +121,7 @@ def _next(folder: Path, stages: list[State]) -> str:
     """The command that goes on with the run: the first stage that is not complete, then the report, the model."""
     run = [f"run={folder.name}", *([] if folder.parent == Path("runs") else [f"runs_root={folder.parent}"])]
     for stage in stages:
-        if stage["state"] != "complete":
+        if stage["state"] != StageState.COMPLETE:
             command = "demo" if _last_command(folder).startswith("msnas demo ") else STAGES[stage["stage"]]
             return shlex.join(["msnas", command, *run])
     return shlex.join(["msnas", "export" if (folder / REPORT).exists() else "report", *run])
@@ -121,17 +140,18 @@ def state_lines(state: State, now: float | None = None) -> list[str]:
         if name := stage.get("trains", stage["stage"]):
             lines.append(f"  {name:<10}{_text(stage, now)}")
     if state["next"] is not None:
-        stopped = any(stage["state"] == "stopped" for stage in state["stages"])
+        stopped = any(stage["state"] == StageState.STOPPED for stage in state["stages"])
         lines.append(f"{'No process works on it. Go on with' if stopped else 'Next'}: {state['next']}")
-    elif all(stage["state"] == "complete" for stage in state["stages"]):
+    elif all(stage["state"] == StageState.COMPLETE for stage in state["stages"]):
         lines.append("A process works on it.")
     return lines
 
 
 def _text(stage: State, now: float) -> str:
-    if stage["state"] in ("complete", "waiting"):
-        took = f", in {duration(stage['seconds'])}" if "seconds" in stage else ""
-        return "complete" + took if stage["state"] == "complete" else "not begun"
+    if stage["state"] == StageState.WAITING:
+        return "not begun"
+    if stage["state"] == StageState.COMPLETE:
+        return "complete" + (f", in {duration(stage['seconds'])}" if "seconds" in stage else "")
     parts = []
     if "network" in stage:
         parts.append(
@@ -139,7 +159,7 @@ def _text(stage: State, now: float) -> str:
         )
     if "done" in stage:
         parts.append(f"{stage['done']}/{stage['total']}")
-    if stage["state"] == "stopped":
+    if stage["state"] == StageState.STOPPED:
         ended = f" after {_clock(stage['updated'], now)}" if "updated" in stage else ""
         return ", ".join([f"stopped{ended}", *parts])
     if "done" in stage:

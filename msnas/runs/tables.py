@@ -28,10 +28,15 @@ def render(table: dict[str, Any], width: int = 150, *, by_loss: bool = False) ->
             *numbers,
             reward(row["one_shot"]) if by_loss else percent(row["one_shot"]),
         )
-    console = Console(file=io.StringIO(), width=width)
-    console.print(grid)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    text = text_of(grid, width)
     return text + tau_line(table["tau"], table["tau_points"], score) if table["tau_points"] else text.rstrip()
+
+
+def text_of(grid: Table, width: int) -> str:
+    """The grid as lines of at most `width` characters."""
+    file = io.StringIO()
+    Console(file=file, width=width).print(grid)
+    return file.getvalue()
 
 
 def tau_line(tau: float | None, points: int, score: str = "one-shot") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from msnas.config.compose import plain
 from msnas.config.stored import CHOSEN, with_chosen
 from msnas.data.check.object_sizes import Boxes, Fit, collect_boxes
 from msnas.data.geometry import GROUPS
@@ -40,8 +41,7 @@ def listed(groups: SizeGroups) -> dict[str, list[float]]:
 
 def training_boxes(config: DictConfig) -> Boxes:
     """The boxes of the training file after resizing. Raises DataError where there is none."""
-    options: Any = OmegaConf.to_container(config.data, resolve=True)
-    data = DataSettings.from_mapping(options)
+    data = DataSettings.from_mapping(plain(config.data))
     boxes = collect_boxes(read_part(data, "train")[0].images, data.short_side, data.long_side)
     if not len(boxes.xyxy):
         raise DataError(

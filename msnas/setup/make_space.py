@@ -1,17 +1,16 @@
 """From the configuration to the search space, its input size and its budget. Torch-free: `msnas cost` lives on it."""
 
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import combinations_with_replacement
+from functools import partial
 from typing import Any, cast
 
-import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from msnas.config.blueprint import Blueprint
-from msnas.data.geometry import GROUPS, anchor_hits, typical_input
+from msnas.config.compose import plain
+from msnas.data.geometry import typical_input
 from msnas.data.settings import DataSettings
 from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
@@ -19,52 +18,23 @@ from msnas.setup.box_choices import EMPTY, fit_of, tied_heads, training_boxes
 from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
 from supernet.cost import Cost
-from supernet.errors import SpaceError
 from supernet.space import Budget, SearchSpace
-from supernet.strides.architecture import stride_levels
 
-RECALL = "recall"  # of `space.heads`: chosen by the training boxes
-ALIKE = 0.01  # recalls that differ by less are told apart by how many networks a choice leaves
 BASELINE = "baseline"  # of a budget: what the FPN baseline costs
 BUDGETS = ("macs", "params", "latency_ms")
 
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
+    space = Blueprint.of(plain(config.space))
     changes: dict[str, Any] = {"input_size": size}
     if config.space.get("tied") == EMPTY:
         changes["tied"] = tied_heads(config)
-    heads = config.space.get("heads")
-    if heads == RECALL:
-        changes["heads"] = heads_by_recall(config, changes)
-    elif heads is not None and (not OmegaConf.is_list(heads) or len(heads) != GROUPS):
-        raise ConfigError(
-            f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) or "
-            f"null (searched), but got {heads}."
-        )
+    family, boxes, fit = family_class(str(config.family)), partial(training_boxes, config), partial(fit_of, config)
+    changes |= family.options_by_boxes(space, changes, boxes, fit)
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
-    return cast(SearchSpace, Blueprint.of(_plain(config.space))(**changes))
-
-
-def heads_by_recall(config: DictConfig, changes: Mapping[str, Any]) -> list[int]:
-    """The heads whose anchors reach the training boxes: of those within ALIKE of the best, the ones of most networks.
-
-    An anchor reaches a box from IoU 0.5 on. Only choices that some network of the space can have count. changes:
-    options of the space in place of the configured ones.
-    """
-    boxes = training_boxes(config).sample()
-    strides = stride_levels(config.space.get("base_stride", 4))
-    hits = anchor_hits(boxes.xyxy, boxes.grids, strides, fit_of(config).groups.anchors)  # [group, stride, box]
-    space = Blueprint.of(_plain(config.space))
-    found: list[tuple[float, int, list[int]]] = []  # recall, networks, heads
-    for heads in map(list, combinations_with_replacement(strides, GROUPS)):
-        with suppress(SpaceError):  # a choice that breaks a rule of the space
-            networks = space(**changes, heads=heads).count()
-            reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
-            found.append((float(np.logical_or.reduce(reached).mean()), networks, heads))
-    best = max(recall for recall, _, _ in found)
-    return max((networks, recall, heads) for recall, networks, heads in found if recall >= best - ALIKE)[2]
+    return cast(SearchSpace, space(**changes))
 
 
 def make_budget(config: DictConfig, baseline_cost: Callable[[], Cost]) -> Budget | None:
@@ -117,13 +87,7 @@ def input_size(config: DictConfig) -> tuple[int, int]:
 
 def _padded_size_of_most_images(config: DictConfig) -> tuple[int, int]:
     """The commonest size of training images after resizing and padding."""
-    data = DataSettings.from_mapping(_plain(config.data))
+    data = DataSettings.from_mapping(plain(config.data))
     return typical_input(
         image_sizes(data), data.short_side, data.long_side, family_class(config.family).divisor(config.space)
     )
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}

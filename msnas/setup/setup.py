@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
-from msnas.config.compose import build
+from msnas.config.compose import build, plain
 from msnas.data.check.object_sizes import Fit, FitOptions
 from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
@@ -86,7 +86,7 @@ class Setup:
     @property
     def space_options(self) -> dict[str, Any]:
         """The options `space.*`, as plain values."""
-        return _plain(self.config.space)
+        return plain(self.config.space)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -152,7 +152,7 @@ class Setup:
     @property
     def detector(self) -> Blueprint:
         """The detector, with the groups of object sizes where the boxes place them."""
-        options = _plain(self.config.detector)
+        options = plain(self.config.detector)
         if "groups" in options:
             placed = self.fit.placed
             options["groups"] = None if placed is None else listed(placed)
@@ -163,7 +163,7 @@ class Setup:
     @cached_property
     def data(self) -> DataSettings:
         """The data set and how it is read; masks are where the detector has a mask branch."""
-        return DataSettings.from_mapping(_plain(self.config.data), masks=self.config.detector.get("mask", False))
+        return DataSettings.from_mapping(plain(self.config.data), masks=self.config.detector.get("mask", False))
 
     def splits(self, *, scoring: bool = True) -> "Splits":
         """The data in its splits, opened; what was clipped, dropped or split off is logged.
@@ -178,19 +178,19 @@ class Setup:
     def hardware(self) -> HardwareOptions:
         """Device, precision, threads, workers."""
         address = OmegaConf.select(self.config, "ray.address")
-        return from_group(HardwareOptions, {**_plain(self.config.hardware), "address": address}, name="hardware")
+        return from_group(HardwareOptions, {**plain(self.config.hardware), "address": address}, name="hardware")
 
     # What the stages are told
 
     @cached_property
     def schedule(self) -> ScheduleOptions:
         """The recipe of every training."""
-        return from_group(ScheduleOptions, _plain(self.config.schedule), name="schedule")
+        return from_group(ScheduleOptions, plain(self.config.schedule), name="schedule")
 
     @cached_property
     def train(self) -> TrainOptions:
         """Of `msnas train`."""
-        return from_group(TrainOptions, _plain(self.config.train), name="train")
+        return from_group(TrainOptions, plain(self.config.train), name="train")
 
     @cached_property
     def retrain(self) -> RetrainOptions:
@@ -198,7 +198,7 @@ class Setup:
         words = self.config.retrain.architectures
         if words is not None and (not OmegaConf.is_list(words) or not words or len(set(words)) < len(words)):
             raise ConfigError(f"retrain.architectures must be a list of different texts or zoo names, but got {words}.")
-        return from_group(RetrainOptions, _plain(self.config.retrain), name="retrain")
+        return from_group(RetrainOptions, plain(self.config.retrain), name="retrain")
 
     @property
     def names_architectures(self) -> bool:
@@ -208,17 +208,17 @@ class Setup:
     @cached_property
     def latency(self) -> LatencyOptions:
         """Of `msnas latency`."""
-        return from_group(LatencyOptions, _plain(self.config.latency), name="latency")
+        return from_group(LatencyOptions, plain(self.config.latency), name="latency")
 
     @cached_property
     def strategy(self) -> Blueprint:
         """The search strategy."""
-        return Blueprint.of(_plain(self.config.strategy))
+        return Blueprint.of(plain(self.config.strategy))
 
     @property
     def candidate_options(self) -> dict[str, Any]:
         """How a candidate is scored, as plain values."""
-        return _plain(self.config.candidate)
+        return plain(self.config.candidate)
 
     @cached_property
     def rungs(self) -> tuple[float, ...]:
@@ -255,14 +255,14 @@ class Setup:
 
     def _fingerprint(self, weights: Path) -> dict[str, Any]:
         """What a history's scores depend on: another of these is another search."""
-        plain = _plain(self.config)
+        options = plain(self.config)
         return {
             "seed": self.seed,
-            "space": {**plain["space"], "input_size": list(self.input_size)},
+            "space": {**options["space"], "input_size": list(self.input_size)},
             "budget": None if self.budget is None else str(self.budget),
-            "candidate": plain["candidate"],
-            "proxy": plain.get("proxy"),
-            "strategy": plain["strategy"],
+            "candidate": options["candidate"],
+            "proxy": options.get("proxy"),
+            "strategy": options["strategy"],
             "threads": self.hardware.threads,
             **self._kind_of_device,
             "supernet": digest(weights) if self.family.pretraining == "supernet" else None,
@@ -288,9 +288,3 @@ def _asked(strategy: dict[str, Any], rungs: int) -> int:
     children = strategy.get("children", 1) + strategy.get("n_random", 0)
     searched = strategy.get("population_size", 0) + strategy.get("iterations", 0) * children
     return int(searched * sum(0.5**rung for rung in range(rungs)))
-
-
-def _plain(node: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}

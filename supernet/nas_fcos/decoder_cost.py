@@ -36,7 +36,7 @@ def detector_cost(
 
     As `FcosEncoder` builds it: without an adapter of C2 that no block reads. The published counts hold that one.
     """
-    from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost
+    from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost  # torch
 
     body = caffe_backbone_cost(backbone, decoder.levels, input_size, width)
     head_channels = head_channels or channels

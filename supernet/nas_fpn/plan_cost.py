@@ -120,7 +120,7 @@ def check_levels_fit(input_size: tuple[int, int], top_level: int) -> None:
 def _backbone(
     name: str, levels: Sequence[int], input_size: tuple[int, int], width: float
 ) -> tuple[Cost, tuple[int, ...]]:
-    from supernet.backbone import backbone_cost
+    from supernet.backbone import backbone_cost  # torch
 
     return backbone_cost(name, feature_levels(levels), input_size, width)
 

@@ -47,7 +47,7 @@ def backbone_fpn_cost(
     input_size: tuple[int, int] = (832, 1280),
 ) -> Cost:
     """First stage of a `BackboneFpnEncoder` with its RPN heads, the backbone included."""
-    from supernet.strides.prefix_backbone import prefix_cost
+    from supernet.strides.prefix_backbone import prefix_cost  # torch
 
     check_input_size(input_size, BASE_STRIDE)
     body, widths = prefix_cost(backbone, prefix_strides(TOP, finest), input_size)
@@ -86,7 +86,7 @@ def scale_backbone_fpn(
     input_size: tuple[int, int],
 ) -> int:
     """The `channels` of `backbone_fpn_cost` that bring it nearest to `macs`, the backbone's included."""
-    from supernet.strides.prefix_backbone import prefix_cost
+    from supernet.strides.prefix_backbone import prefix_cost  # torch
 
     body, widths = prefix_cost(backbone, prefix_strides(TOP, finest), input_size)
 

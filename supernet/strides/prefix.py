@@ -30,7 +30,7 @@ def prefix_start(backbone: str, cut: int, finest: int, input_size: tuple[int, in
 
     Raises SpaceError for an unknown backbone, or one without a feature of a stride that is needed.
     """
-    from supernet.strides.prefix_backbone import prefix_cost
+    from supernet.strides.prefix_backbone import prefix_cost  # torch
 
     strides = prefix_strides(cut, finest)
     cost, channels = prefix_cost(backbone, strides, input_size)

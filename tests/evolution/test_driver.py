@@ -3,6 +3,7 @@
 import itertools
 import statistics
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -74,6 +75,11 @@ def test_interrupted_anywhere_and_resumed_equals_uninterrupted(search):
 def test_a_complete_search_evaluates_nothing_when_started_again(search):
     first = search()
     assert summary(search(Interrupted(0))) == summary(first)
+
+
+def test_seconds_are_those_of_the_clock_however_long_candidates_say_they_took(search):
+    result = search(lambda *job: replace(toy_evaluation(*job), seconds=1000.0))
+    assert 0 < result.seconds < 100
 
 
 def test_results_in_any_order_lead_to_the_same_winners(search):

@@ -8,8 +8,9 @@ from tiny_detectors import make_detector
 
 from msnas.cli import main
 from msnas.errors import RunError
-from msnas.export.model_file import JSON, WEIGHTS, save
+from msnas.export.model_file import save
 from msnas.files import write_text, written
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS
 
 META = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
 
@@ -57,9 +58,9 @@ def test_an_export_to_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, monke
     monkeypatch.setattr("msnas.commands.export.open_existing", lambda words: _Run(run))
     monkeypatch.setattr("msnas.commands.export.shutil.copyfile", _half)
     assert main(["export", f"out={out}"]) == 2
-    assert str(out / WEIGHTS) in capsys.readouterr().err
+    assert str(out / MODEL_WEIGHTS) in capsys.readouterr().err
     assert list(out.iterdir()) == []
-    assert (run / "retrain" / "01-x" / JSON).exists()
+    assert (run / "retrain" / "01-x" / MODEL).exists()
 
 
 class _Run:

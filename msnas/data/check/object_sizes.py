@@ -1,6 +1,6 @@
 """How large the objects are, which head they fall to, which anchors reach them, and what settings would fit better."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 
@@ -31,9 +31,7 @@ _FACTORS = 2.0 ** (np.arange(-8, 9) / 4)
 
 @dataclass(frozen=True)
 class Boxes:
-    """All boxes of a data set after resizing: xyxy [n, 4] pixels, and the padded (height, width) of each
-    one's image.
-    """
+    """All boxes of a data set after resizing: xyxy [n, 4] in pixels; grids: each one's padded (height, width)."""
 
     xyxy: Floats
     grids: np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -199,19 +197,29 @@ def empty_groups(groups: Sequence[Group]) -> str:
     )
 
 
+def head_recall(boxes: Boxes, strides: tuple[int, ...], anchors: Sequence[float]) -> Callable[[Sequence[int]], float]:
+    """What gives, for the strides that five heads read, the share of boxes with an anchor of IoU >= 0.5.
+
+    strides: all that a head may read. anchors [5]: the size of each group's, pixels.
+    """
+    sample = boxes.sample()
+    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchors)  # [group, stride, box]
+
+    def recall(heads: Sequence[int]) -> float:
+        reached = [hits[group, strides.index(stride)] for group, stride in enumerate(heads)]
+        return float(np.logical_or.reduce(reached).mean())
+
+    return recall
+
+
 def anchor_recall(boxes: Boxes, base_stride: int, anchors: Sequence[float], finest: int | None = None) -> AnchorRecall:
     """The recall of every head choice; anchors [5]: the size of each group's, pixels.
 
     finest: no head reads a finer stride, by default than base_stride.
     """
-    strides, finest = stride_levels(base_stride), base_stride if finest is None else finest
-    sample = boxes.sample()
-    hits = anchor_hits(sample.xyxy, sample.grids, strides, anchors)  # [group, stride, box]
-    column = {stride: i for i, stride in enumerate(strides)}
-    recall = {
-        heads: float(np.logical_or.reduce([hits[group, column[s]] for group, s in enumerate(heads)]).mean())
-        for heads in head_choices(base_stride, finest)
-    }
+    finest = base_stride if finest is None else finest
+    recall_of = head_recall(boxes, stride_levels(base_stride), anchors)
+    recall = {heads: recall_of(heads) for heads in head_choices(base_stride, finest)}
     best, worst = max(recall, key=recall.__getitem__), min(recall, key=recall.__getitem__)
     mean = float(np.mean(list(recall.values())))
     return AnchorRecall(base_stride, finest, recall[fpn_heads(base_stride, finest)], mean, best, worst, recall)

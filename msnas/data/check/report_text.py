@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -21,8 +21,8 @@ _HEADS = (
 )
 
 
-def print_report(report: CheckReport, console: Console) -> None:
-    """Print all of `report`; faults come last, where they are read."""
+def report_text(report: CheckReport) -> Group:
+    """All of `report`; faults come last, where they are read."""
     parts: list[RenderableType] = [_counts(report), _classes(report)]
     if report.sizes is not None:
         parts.append(_sizes(report))
@@ -30,7 +30,7 @@ def print_report(report: CheckReport, console: Console) -> None:
         parts += [_groups(report), _recalls(report), _suggestion(report)]
     parts += [Text(note, style="cyan") for note in report.all_notes]
     parts += [_duplicates(report), _faults(report), _verdict(report)]
-    console.print(Group(*parts))
+    return Group(*parts)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -19,7 +19,7 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Locations, Targets, assign, locations
 from msnas.engine.devices import Hardware
-from msnas.engine.feature_storage import bytes_of, halved, store
+from msnas.engine.feature_storage import halved, store
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import LEVELS
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
@@ -96,16 +96,6 @@ class DecoderFeatures:
             rows, features_of, batch, folder=folder, memory_limit=memory_limit, fingerprint=fingerprint, progress=None
         )
         return replace(self, features=levels)
-
-
-def needed_bytes(
-    detector: FCOS, dataset: DetectionDataset, *, views: int = 1, largest: float = 1.0, coarsest: int = 4
-) -> int:
-    """What the `coarsest` features of so many views take; `largest`: the factor that jitter may enlarge images by."""
-    height, width = _canvas(dataset, largest if views > 1 else 1.0, detector.encoder.divisor)
-    levels = list(enumerate(detector.encoder.backbone.channels, start=2))[-coarsest:]
-    numbers = [channels * ceil(height / 2**level) * ceil(width / 2**level) for level, channels in levels]
-    return bytes_of([views * len(dataset) * number for number in numbers])
 
 
 def _stored(

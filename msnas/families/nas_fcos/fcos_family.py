@@ -24,6 +24,7 @@ from msnas.families.family import (
     SearchProgress,
     Sides,
     require_detector,
+    require_matplotlib,
 )
 from msnas.families.nas_fcos import zoo_nas_fcos
 from msnas.families.nas_fcos.cache_options import CacheOptions
@@ -31,6 +32,7 @@ from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.shared_heads import PERIOD, fully_shared
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
+from msnas.runs.folder import HEAD_HISTORY, HISTORY
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fcos.decoder import ORIGINAL, Decoder
@@ -122,7 +124,8 @@ class FcosFamily(Family):
 
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
-        from msnas.drawings.decoders import draw_decoder  # matplotlib
+        require_matplotlib()
+        from msnas.drawings.decoders import draw_decoder  # an extra
 
         if len(pictures) > 1:
             raise ConfigError("A picture holds one decoder; draw these apart.")
@@ -275,7 +278,14 @@ class FcosFamily(Family):
             replicates=settings.replicates,
         )
 
+    @property
+    def histories(self) -> tuple[str, ...]:
+        return (HEAD_HISTORY,) if isinstance(self.space, HeadSpace) else (HISTORY, HEAD_HISTORY)
+
     # The report
+
+    def second_search(self, evaluated: int) -> str:
+        return f"Those were pyramids; {evaluated:,} heads followed, on the best of them."
 
     def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
         """Fig. 5 of the paper; None where no heads were searched."""

@@ -27,6 +27,7 @@ from msnas.families.nas_fcos.decoder_features import DecoderFeatures, cache_feat
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
 from msnas.files import digest
+from msnas.runs.folder import HEAD_HISTORY, HISTORY
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import Decoder, Head, Pyramid
 from supernet.nas_fcos.fcos_encoder import DecoderNet, make_pyramid
@@ -35,7 +36,7 @@ from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 
-HISTORIES = {"pyramid": "history.sqlite", "head": "head.sqlite"}
+HISTORIES = {"pyramid": HISTORY, "head": HEAD_HISTORY}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ class PublishedDecoder:
         `params` are all parameters, `trainable_params` those left when norms of the backbone (and a ResNet's stem and
         first stage) are frozen, which the paper counts.
         """
-        from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost
+        from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost  # torch
 
         size = input_size or self.input_size
         _check(size)

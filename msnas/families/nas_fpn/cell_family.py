@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.config.blueprint import Blueprint
 from msnas.engine.training_options import ScheduleOptions
-from msnas.families.family import Picture, Pretraining, Sides, require_detector
+from msnas.families.family import Picture, Pretraining, Sides, require_detector, require_matplotlib
 from msnas.families.nas_fpn import zoo_nas_fpn
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.families.one_space_family import OneSpaceFamily
@@ -92,7 +92,8 @@ class CellFamily(OneSpaceFamily):
 
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
-        from msnas.drawings.cells import TitledPlan, draw_plans  # matplotlib
+        require_matplotlib()
+        from msnas.drawings.cells import TitledPlan, draw_plans  # an extra
 
         draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
 

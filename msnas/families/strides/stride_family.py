@@ -1,6 +1,6 @@
 """MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msnas.config.blueprint import Blueprint
+from msnas.data.check.object_sizes import Boxes, Fit
+from msnas.data.geometry import GROUPS
 from msnas.engine.recipe import Recipe
 from msnas.engine.training_options import CandidateOptions, ScheduleOptions
 from msnas.errors import ConfigError
-from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides
+from msnas.families.family import Baseline, Family, Picture, Pretraining, Published, Sides, require_matplotlib
 from msnas.families.one_space_family import OneSpaceFamily
 from msnas.families.strides import zoo_msnas
+from msnas.families.strides.heads_by_recall import RECALL, heads_by_recall
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from msnas.runs.folder import BASELINE
 from supernet.cost import Cost
 from supernet.errors import SpaceError
@@ -30,6 +34,12 @@ if TYPE_CHECKING:
 
 class PathSpace(SearchSpace, Protocol):
     """A space of MSNAS's paths, by whatever rules: `StrideSpace`, or one that holds some of its architectures."""
+
+    def decode(self, genome: Sequence[int], /) -> Architecture:
+        """The path of `genome`."""
+
+    def parse(self, text: str, /) -> Architecture:
+        """The path written as `text`."""
 
     @property
     def block(self) -> str:
@@ -94,10 +104,25 @@ class StrideFamily(OneSpaceFamily):
 
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
-        from msnas.drawings.stride_networks import diagram_of  # matplotlib
-        from msnas.drawings.stride_rows import draw_diagrams
+        require_matplotlib()
+        from msnas.drawings.stride_rows import draw_diagrams  # an extra
 
         draw_diagrams([diagram_of(p.network, p.space, title=p.title, borders=borders) for p in pictures], path)
+
+    @staticmethod
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
+    ) -> dict[str, Any]:
+        """`space.heads=recall`."""
+        heads = space.options.get("heads")
+        if heads == RECALL:
+            return {"heads": heads_by_recall(space, known, boxes(), fit())}
+        if heads is not None and (not isinstance(heads, list) or len(heads) != GROUPS):
+            raise ConfigError(
+                f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) "
+                f"or null (searched), but got {heads}."
+            )
+        return {}
 
     @property
     def _shape(self) -> dict[str, Any]:
@@ -111,8 +136,7 @@ class StrideFamily(OneSpaceFamily):
         return {"width": width, "channels": channels, "base_stride": self.space.base_stride, "stem": self.space.stem}
 
     def parse(self, text: str) -> Architecture:
-        architecture: Architecture = self.space.parse(text)
-        return architecture
+        return self.space.parse(text)
 
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path."""
@@ -226,13 +250,14 @@ class StrideFamily(OneSpaceFamily):
         return supernet
 
     def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
-        from supernet.strides.residuals import without_residuals  # torch
+        """None where no branch is trained: an FPN's behind a frozen backbone."""
+        from supernet.strides.residuals import residual_norms, without_residuals  # torch
 
-        return without_residuals(detector.encoder)  # type: ignore[arg-type]
+        encoder: nn.Module = detector.encoder  # type: ignore[assignment]
+        trained = any(norm.weight.requires_grad for norm in residual_norms(encoder))
+        return without_residuals(encoder) if trained else None
 
     def pictures_beside_baseline(self, architecture: Architecture, title: str) -> list[Picture]:
-        from msnas.drawings.stride_networks import Fpn  # matplotlib
-
         fpn = Fpn(self.baseline.backbone, self.baseline.width, self.baseline.channels)
         return [Picture(architecture, title, space=self.space), Picture(fpn, "FPN baseline", space=self.space)]
 

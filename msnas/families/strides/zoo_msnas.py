@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.families.family import Picture
+from msnas.families.strides.stride_networks import Fpn
 from supernet.cost import Cost
 from supernet.strides.architecture import Architecture
 from supernet.strides.first_stage_cost import box_head_cost, fpn_cost
@@ -93,8 +94,6 @@ class PublishedFpn(TwoStage):
 
     def picture(self, input_size: tuple[int, int]) -> Picture:
         """The pyramid beside the backbone's stages; any space's strides will do."""
-        from msnas.drawings.stride_networks import Fpn  # matplotlib
-
         space = StrideSpace(**SPACES["r18"], input_size=input_size)
         return Picture(Fpn(self.backbone), self.name, space=space)
 

@@ -2,7 +2,7 @@
 "use strict";
 
 CHARTS.rewards = (host, run) => {
-  const { rows, rewards } = (host.dataset.half === "heads" ? run.heads : run).samples, score = scoreOf(run);
+  const { rows, rewards } = (host.dataset.half === "second" ? run.second : run).samples, score = scoreOf(run);
   const known = rows.filter((row) => row.mean !== null);
   const chart = frame(host, {
     x: [0, rows.at(-1).total], y: extent(rewards.map((one) => one.reward)), yFormat: score.tick,

@@ -10,7 +10,7 @@ from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import read_json
-from msnas.pipeline.rank_networks import draw, recipe_named
+from msnas.pipeline.rank_networks import recipe_named, sample_networks
 from msnas.pipeline.rank_table import RECIPES
 from msnas.setup.open_run import open_new
 from msnas.setup.setup import Setup
@@ -121,14 +121,14 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
 
 def test_a_larger_n_keeps_the_networks_that_are_there(whole):
     setup = Setup(compose([*SMALL, "input=64x64"]))
-    assert draw(setup, whole, n=6)[:3] == draw(setup, whole, n=3)
+    assert sample_networks(setup, whole, n=6)[:3] == sample_networks(setup, whole, n=3)
 
 
 def test_more_networks_than_the_budget_holds_are_refused(whole):
     cheapest, _ = Setup(compose([*SMALL, "input=64x64"])).space.cost_range()
     config = compose([*SMALL, "input=64x64", f"budget.macs={cheapest}", "budget.mode=ceiling"])
     with pytest.raises(ConfigError, match=r"holds only \d+ networks to draw, but got n=100"):
-        draw(Setup(config), whole, n=100)
+        sample_networks(Setup(config), whole, n=100)
 
 
 def test_a_run_without_a_supernet_says_what_to_do_first(tmp_path, capsys):

@@ -104,6 +104,12 @@ def test_a_pickled_data_set_loads_the_same(data: DetectionDataset):
     assert torch.equal(again.load(3)[1]["boxes"], data.load(3)[1]["boxes"])
 
 
+def test_threads_read_images_beforehand_where_memory_does_not_hold_them(folder: CocoFolder):
+    folder.write()
+    assert open_data(folder.settings(memory_limit=0, workers=3)).train.readers == 3
+    assert open_data(folder.settings(workers=3)).train.readers == 0
+
+
 def test_images_without_boxes_are_trained_on(folder: CocoFolder):
     folder.train["annotations"] = folder.train["annotations"][4:]
     folder.write()

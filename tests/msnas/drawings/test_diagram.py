@@ -5,12 +5,12 @@ import pytest
 
 from msnas.cli import main
 from msnas.data.size_groups import SizeGroups
-from msnas.drawings import stride_rows as architecture_drawing
 from msnas.drawings.diagram import object_sizes
 from msnas.drawings.palette import DASH
-from msnas.drawings.stride_networks import Fpn, diagram_of, draw
-from msnas.drawings.stride_rows import comparable, differing_heads, differing_nodes
+from msnas.drawings.stride_rows import comparable, differing_heads, differing_nodes, draw_diagrams
 from msnas.errors import ConfigError
+from msnas.families.family import require_matplotlib
+from msnas.families.strides.stride_networks import Fpn, diagram_of
 from supernet.strides.architecture import Architecture
 from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
@@ -95,14 +95,15 @@ def test_a_searched_network_and_the_baseline_are_not_compared_block_by_block(spa
 
 
 def test_a_drawing_is_written_as_svg_with_readable_words(space: StrideSpace, tmp_path: Path) -> None:
-    draw([PAPER, Fpn()], space, tmp_path / "both.svg", titles=["Ours"])
+    ours, baseline = diagram_of(PAPER, space, title="Ours"), diagram_of(Fpn(), space, title="ResNet18-FPN")
+    draw_diagrams([ours, baseline], tmp_path / "both.svg")
     text = (tmp_path / "both.svg").read_text()
     for words in (">Ours<", ">ResNet18-FPN<", ">147.19 GMACs<", ">145.31 GMACs<", ">stride 64<", ">Head 5<"):
         assert words in text
 
 
 def test_a_drawing_says_what_its_hatches_mean(space: StrideSpace, tmp_path: Path) -> None:
-    draw([DEAD], space, tmp_path / "dead.svg")
+    draw_diagrams([diagram_of(DEAD, space, title="")], tmp_path / "dead.svg")
     text = (tmp_path / "dead.svg").read_text()
     assert "<pattern" in text
     assert ">dead: no head reads it<" in text
@@ -110,7 +111,7 @@ def test_a_drawing_says_what_its_hatches_mean(space: StrideSpace, tmp_path: Path
 
 
 def test_a_drawing_without_dead_blocks_does_not_speak_of_them(space: StrideSpace, tmp_path: Path) -> None:
-    draw([PAPER], space, tmp_path / "live.svg")
+    draw_diagrams([diagram_of(PAPER, space, title="")], tmp_path / "live.svg")
     text = (tmp_path / "live.svg").read_text()
     assert "<pattern" not in text
     assert "dead" not in text
@@ -118,24 +119,24 @@ def test_a_drawing_without_dead_blocks_does_not_speak_of_them(space: StrideSpace
 
 def test_the_same_architecture_gives_the_same_bytes(space: StrideSpace, tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
-        draw([PAPER], space, tmp_path / name)
+        draw_diagrams([diagram_of(PAPER, space, title="")], tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_drawing_is_written_as_png(space: StrideSpace, tmp_path: Path) -> None:
-    draw([PAPER], space, tmp_path / "one.png")
+    draw_diagrams([diagram_of(PAPER, space, title="")], tmp_path / "one.png")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_another_ending_is_refused(space: StrideSpace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"ends in \.svg or \.png, but got .*one\.bmp"):
-        draw([PAPER], space, tmp_path / "one.bmp")
+        draw_diagrams([diagram_of(PAPER, space, title="")], tmp_path / "one.bmp")
 
 
 def test_a_missing_extra_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r'pip install "msnas\[report\]"'):
-        architecture_drawing.require_matplotlib()
+        require_matplotlib()
 
 
 def test_the_command_draws_a_published_network_in_its_own_space(tmp_path: Path) -> None:

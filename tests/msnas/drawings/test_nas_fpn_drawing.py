@@ -3,7 +3,7 @@
 import pytest
 
 from msnas.cli import main
-from msnas.drawings.cells import draw_plan, links
+from msnas.drawings.cells import TitledPlan, draw_plans, links
 from msnas.errors import ConfigError
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
@@ -32,13 +32,13 @@ def test_each_gp_cell_attends_to_one_input():
 def test_the_same_pyramid_gives_the_same_bytes(tmp_path, ending):
     paths = [tmp_path / f"{name}.{ending}" for name in "ab"]
     for path in paths:
-        draw_plan(DISCOVERED, path, title="seven cells")
+        draw_plans([TitledPlan(DISCOVERED, "seven cells")], path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_a_picture_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"\.svg or \.png"):
-        draw_plan(DISCOVERED, tmp_path / "a.jpg")
+        draw_plans([TitledPlan(DISCOVERED)], tmp_path / "a.jpg")
 
 
 def test_texts_and_zoo_names_are_drawn_one_above_the_other(tmp_path):

@@ -41,6 +41,11 @@ def test_the_result_counts_its_images(result, data):
     assert result.images == len(data) == 8
 
 
+def test_images_that_are_read_beforehand_give_the_same_detections(model, data, result, monkeypatch):
+    monkeypatch.setattr(data.store, "readers", 3)
+    assert detect(model, data, batch=2) == result.detections
+
+
 def test_the_first_images_are_a_data_set_to_detect_on(model, data, result):
     ids = {detection["image_id"] for detection in detect(model, FirstImages(data, 3))}
     assert ids == set(data.image_ids[:3])
@@ -77,6 +82,8 @@ def test_images_of_one_size_share_a_batch(data):
             return [nothing for _ in images]
 
     class Mixed:
+        readers = 0
+
         def __init__(self):
             self.results, self.ground_truth = data.results, data.ground_truth
 

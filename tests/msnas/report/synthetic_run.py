@@ -154,15 +154,15 @@ def quality(genome: Sequence[int]) -> float:
 
 def _search(folder: Path, config: Any) -> None:
     folder.mkdir(parents=True)
-    space = Setup(config).bounded_space
+    setup = Setup(config)
+    space, histories = setup.bounded_space, setup.family.histories
     strategy = build(config.strategy, space=space, seed=derive(config.seed, "search"))
-    result = _half(folder / "history.sqlite", space, strategy, config)
+    result = _half(folder / histories[0], space, strategy, config)
     if config.get("heads", {}).get("search"):  # NAS-FCOS
-        setup = Setup(config)
         phase = setup.family.head_phase(setup.search(weights=folder, folder=folder))
         space = phase.space.on(space.decode(result.winners[0].genome))
         strategy = phase.make_strategy(space=space)
-        result = _half(folder / "head.sqlite", space, strategy, config)
+        result = _half(folder / histories[1], space, strategy, config)
     winners = [_winner(rank, one, space) for rank, one in enumerate(result.winners, start=1)]
     summary = {"evaluated": result.evaluated, "failed": result.failed, "seconds": 431.7}
     front = front_of(strategy, space, result.finalists)

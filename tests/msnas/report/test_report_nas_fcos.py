@@ -42,7 +42,7 @@ def scored(run: Path, name: str) -> list[Evaluation]:
 
 def test_rewards_of_both_halves_are_on_the_page(run: Path, page: Path, embedded: Embedded) -> None:
     shown = embedded(page)["runs"][0]
-    for half, name in ((shown, "history.sqlite"), (shown["heads"], "head.sqlite")):
+    for half, name in ((shown, "history.sqlite"), (shown["second"], "head.sqlite")):
         rewards = [e.score[0] for e in scored(run, name) if e.ok]
         assert [one["reward"] for one in half["samples"]["rewards"]] == rewards
     assert f"{len(scored(run, 'head.sqlite'))} heads followed" in page.read_text()
@@ -106,9 +106,9 @@ def test_a_search_for_heads_alone_shows_its_own_sharing(tmp_path: Path, embedded
     words = [w for w in WORDS if not w.startswith(("space.", "heads."))]
     folder = make_run(tmp_path, upto="search", words=[*words, "space=nas_fcos_head", "space.layers=2"])
     shown = embedded(report([folder]))["runs"][0]
-    shared = [e.genome[-1] == 0 for e in scored(folder, "history.sqlite")]
+    shared = [e.genome[-1] == 0 for e in scored(folder, "head.sqlite")]
     assert shown["sharing"]["shares"] == [sum(shared) / len(shared)]
-    assert shown["heads"] is None
+    assert shown["second"] is None
 
 
 @pytest.mark.skipif(headless_browser.chromium() is None, reason="no Chromium here; on Debian: apt-get install chromium")

@@ -10,13 +10,13 @@ from coco_folders import CocoFolder, real_data
 from rich.console import Console
 
 from msnas.data.check.data_report import check_data
-from msnas.data.check.report_text import print_report
+from msnas.data.check.report_text import report_text
 from msnas.data.settings import DataSettings
 
 
 def _text(folder: CocoFolder) -> str:
     console = Console(file=io.StringIO(), width=120)
-    print_report(check_data(folder.write().settings()), console)
+    console.print(report_text(check_data(folder.write().settings())))
     text: str = console.file.getvalue()
     return text
 
@@ -53,7 +53,7 @@ def test_data_without_anything_readable_still_has_a_report(folder: CocoFolder):
     report = check_data(folder.settings())
     assert (report.groups, report.recalls, report.suggestion, report.sizes) == ((), (), None, None)
     json.loads(report.to_json())
-    print_report(report, Console(file=io.StringIO()))
+    Console(file=io.StringIO()).print(report_text(report))
     assert report.exit_code == 1
 
 

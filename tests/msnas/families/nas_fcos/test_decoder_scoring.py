@@ -10,7 +10,7 @@ from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError, DataError
-from msnas.families.nas_fcos.decoder_features import cache_features, needed_bytes
+from msnas.families.nas_fcos.decoder_features import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import (
     DecoderData,
@@ -173,12 +173,6 @@ def test_a_feature_that_no_decoder_reads_is_not_cached(splits, detector, data):
     three = cache_features(detector, splits.search_val, hardware=HARDWARE, coarsest=3)
     assert len(three.features) == 3
     assert all(torch.equal(a, b) for a, b in zip(three.features, data.held_out.features[1:], strict=True))
-
-
-@pytest.mark.parametrize("coarsest", [3, 4])
-def test_what_a_cache_will_take_is_known_before(splits, detector, coarsest):
-    cache = cache_features(detector, splits.search_val, hardware=HARDWARE, views=2, coarsest=coarsest)
-    assert needed_bytes(detector, splits.search_val, views=2, coarsest=coarsest) == cache.memory
 
 
 def test_a_decoder_scored_before_and_after_another_has_the_same_score(make_evaluator):

@@ -64,6 +64,14 @@ def test_a_frozen_prefix_without_weights_is_refused():
         assert made("backbone.weights=none", "backbone.train=frozen").family
 
 
+def test_a_frozen_baseline_has_no_trunk_to_remove_and_a_path_has():
+    pytest.importorskip(WEIGHTS)
+    family = made("backbone.weights=package").family
+    path = family.space.decode(family.space.sample(np.random.default_rng(0)))
+    assert family.without_trunk(family.baseline_detector(CLASSES)) is None
+    assert family.without_trunk(family.detector_of(path, CLASSES)) is not None
+
+
 def test_only_a_slow_prefix_learns_slowly():
     slow, full = (
         made(*UNTRAINED, f"backbone.train={how}").family.pretraining_detector(CLASSES) for how in ("slow", "full")

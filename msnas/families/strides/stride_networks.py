@@ -6,13 +6,11 @@ Costs are those of `supernet.cost`, part by part.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Protocol
 
 from msnas.data.size_groups import SizeGroups
 from msnas.drawings.diagram import STEM, Diagram, Head, Node, object_sizes
 from msnas.drawings.palette import DASH, TIMES
-from msnas.drawings.stride_rows import draw_diagrams
 from supernet.cost import conv_cost, resnet_channels
 from supernet.strides.architecture import Architecture, Stage, stride_levels
 from supernet.strides.dead_parts import dead_parts
@@ -53,46 +51,19 @@ class Space(Protocol):
     input_size: tuple[int, int]
 
 
-def draw(
-    architectures: Sequence[Architecture | Fpn],
-    space: Space,
-    path: Path,
-    *,
-    titles: Sequence[str] = (),
-    borders: Sequence[float] | None = None,
-) -> None:
-    """One picture of all `architectures`, one above the other, what differs from the first one marked.
-
-    path: ends in .svg or .png. borders: between the groups of object sizes, pixels; None: the paper's, by the
-    input's short side. Raises ConfigError where matplotlib is missing, SpaceError where an architecture is not of the
-    space.
-    """
-    named = [*titles, *(_title(item) for item in architectures[len(titles) :])]
-    draw_diagrams(
-        [
-            diagram_of(item, space, title=title, borders=borders)
-            for item, title in zip(architectures, named, strict=True)
-        ],
-        path,
-    )
-
-
 def diagram_of(
     item: Architecture | Fpn, space: Space, *, title: str, borders: Sequence[float] | None = None
 ) -> Diagram:
-    """The diagram of one network at the space's input size; `borders` as in `draw`."""
+    """The diagram of one network at the space's input size. Raises SpaceError where the space does not hold it.
+
+    borders: between the groups of object sizes, pixels; None: the paper's, by the input's short side.
+    """
     if borders is None:
         short_side = PAPER_SHORT_SIDE if space.input_size == PAPER_INPUT else min(space.input_size)
         borders = SizeGroups.paper(short_side).borders
     if isinstance(item, Fpn):
         return _fpn_diagram(item, space, title, borders)
     return _path_diagram(item, space, title, borders)
-
-
-def _title(item: Architecture | Fpn) -> str:
-    if isinstance(item, Fpn):
-        return f"{item.backbone.replace('resnet', 'ResNet')}-FPN"
-    return f"MSNAS, {len(item.strides)} blocks"
 
 
 def _path_diagram(architecture: Architecture, space: Space, title: str, borders: Sequence[float]) -> Diagram:

@@ -1,0 +1,26 @@
+"""`msnas export` copies the winner of the run that it is told, wherever that lies."""
+
+from tiny_detectors import make_detector
+
+import msnas
+from msnas.cli import main
+from msnas.export.model_file import save
+from msnas.files import write_json
+from msnas.runs.folder import DONE
+from msnas.setup.open_run import open_new
+
+
+def retrained(root):
+    """A run `a` below `root` whose one winner says where it comes from."""
+    run = open_new([f"runs_root={root}", "run=a"])
+    meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3], "root": root}
+    save(run.stage("retrain") / "01-x", make_detector(short_side=48, long_side=64), meta)
+    write_json(run.stage("retrain") / DONE, {})
+
+
+def test_a_path_outside_of_runs_root_names_that_run_and_none_of_its_name_inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for root in ("runs", "other/runs"):
+        retrained(root)
+    assert main(["export", "other/runs/a", "out=winner"]) == 0
+    assert msnas.load("winner").meta["root"] == "other/runs"
