@@ -190,10 +190,13 @@ class Family(ABC):
         return False
 
     @staticmethod
-    def options_by_data(
-        space: Blueprint, size: tuple[int, int], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
     ) -> dict[str, Any]:
-        """The options `space.*` that the training boxes decide, where the configuration says so; none by default."""
+        """The options `space.*` that the training boxes decide, where the configuration says so; none by default.
+
+        known: options that are decided already, in place of the configured ones. Raises ConfigError.
+        """
         return {}
 
     # Architectures and costs

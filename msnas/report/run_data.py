@@ -44,10 +44,10 @@ class RunData:
 
     setup: what the stored configuration means, at the space's own input size where the data are gone (`sized` is then
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
-    included. generations: the strategy's own records. second, second_generations: the same of the second space
-    that a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet",
-    "retrain/01-..."). rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch
-    (each seed is one) with its `folder`.
+    included. generations: the strategy's own records. second, second_generations: the same of the second space that
+    a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
+    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
+    with its `folder`.
     """
 
     name: str

@@ -26,12 +26,12 @@ BUDGETS = ("macs", "params", "latency_ms")
 
 def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
     """The search space of the configuration at an input size, without a budget."""
-    options = plain(config.space)
-    if options.get("tied") == EMPTY:
-        options["tied"] = tied_heads(config)
-    space, family = Blueprint.of(options), family_class(str(config.family))
-    known = family.options_by_data(space, size, partial(training_boxes, config), partial(fit_of, config))
-    changes: dict[str, Any] = {"input_size": size, **known}
+    space = Blueprint.of(plain(config.space))
+    changes: dict[str, Any] = {"input_size": size}
+    if config.space.get("tied") == EMPTY:
+        changes["tied"] = tied_heads(config)
+    family, boxes, fit = family_class(str(config.family)), partial(training_boxes, config), partial(fit_of, config)
+    changes |= family.options_by_boxes(space, changes, boxes, fit)
     if wants_latency(config):
         changes["latency"] = latency_of(config, size)
     return cast(SearchSpace, space(**changes))

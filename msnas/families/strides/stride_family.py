@@ -110,17 +110,17 @@ class StrideFamily(OneSpaceFamily):
         draw_diagrams([diagram_of(p.network, p.space, title=p.title, borders=borders) for p in pictures], path)
 
     @staticmethod
-    def options_by_data(
-        space: Blueprint, size: tuple[int, int], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
+    def options_by_boxes(
+        space: Blueprint, known: Mapping[str, Any], boxes: Callable[[], Boxes], fit: Callable[[], Fit]
     ) -> dict[str, Any]:
-        """`space.heads=recall`. Raises ConfigError for heads that are neither that nor five strides."""
+        """`space.heads=recall`."""
         heads = space.options.get("heads")
         if heads == RECALL:
-            return {"heads": heads_by_recall(space, size, boxes(), fit())}
+            return {"heads": heads_by_recall(space, known, boxes(), fit())}
         if heads is not None and (not isinstance(heads, list) or len(heads) != GROUPS):
             raise ConfigError(
-                f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training "
-                f"boxes) or null (searched), but got {heads}."
+                f"space.heads must be {GROUPS} strides such as [8,8,16,16,32], {RECALL} (chosen by the training boxes) "
+                f"or null (searched), but got {heads}."
             )
         return {}
 
