@@ -62,7 +62,7 @@ def test_every_network_has_all_scores_and_two_trainings(whole):
 
 def test_paths_behind_a_prefix_are_ranked_by_the_strides_that_they_have(tmp_path):
     backbone = ["space.backbone=mobilenetv3_small_050", "backbone.weights=none", "backbone.train=full"]
-    words = ["space=msnas_timm", *backbone, "budget=none"]
+    words = ["space=msnas_timm", *backbone, "budget.macs=null"]
     assert [stage("train", tmp_path / "runs", *words), stage("rank", tmp_path / "runs", "n=2", *words)] == [0, 0]
     for one in results(tmp_path / "runs"):
         strides = Architecture.parse(one["architecture"]).feature_strides(start=16)
