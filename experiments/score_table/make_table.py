@@ -21,7 +21,8 @@ from evolution.history import History
 from evolution.strategy import Genome
 from msnas import cli
 from msnas.families.candidates import evaluate_many
-from msnas.runs.folder import Run, open_existing
+from msnas.runs.folder import Run
+from msnas.setup.open_run import open_existing
 from msnas.setup.setup import Setup
 
 WORDS = ("experiment=score_table", "run=score_table")
