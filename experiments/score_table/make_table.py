@@ -21,9 +21,7 @@ from evolution.history import History
 from evolution.strategy import Genome
 from msnas import cli
 from msnas.families.candidates import evaluate_many
-from msnas.runs.folder import Run
-from msnas.setup.open_run import open_existing
-from msnas.setup.setup import Setup
+from msnas.setup.open_run import OpenRun, open_existing
 
 WORDS = ("experiment=score_table", "run=score_table")
 REPLICATES = 2
@@ -36,7 +34,7 @@ def main() -> int:
     if failed:
         return failed
     run = open_existing(words)
-    space = Setup(run.config).bounded_space
+    space = run.setup.bounded_space
     genomes = list(enumerated(space))
     assert len(genomes) == space.count()
     with run.locked(), opened_history(run) as history:
@@ -54,18 +52,18 @@ def enumerated(space: Any) -> Iterator[Genome]:
         yield from map(tuple, genomes[space.valid(genomes)].tolist())
 
 
-def opened_history(run: Run) -> History:
+def opened_history(run: OpenRun) -> History:
     candidate: Any = OmegaConf.to_container(run.setup.config.candidate)
     return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
 
 
-def score_all(run: Run, jobs: list[Job], history: History) -> None:
+def score_all(run: OpenRun, jobs: list[Job], history: History) -> None:
     """Those of the jobs that are not in the history yet."""
     left = [job for job in jobs if not history.is_finished(*job)]
     if not left:
         return
-    weights = run.folder / "supernet" / "weights.safetensors"
-    with evaluate_many(run.config, Setup(run.config).splits(), weights) as engine:
+    settings = run.setup.search(weights=run.weights, folder=run.folder)
+    with evaluate_many(run.setup.family, settings, run.splits()) as engine:
         for number, evaluation in enumerate(engine(left), start=len(jobs) - len(left) + 1):
             history.append(evaluation)
             if number % 50 == 0 or not evaluation.ok:
