@@ -44,5 +44,6 @@ def _open(call: Call) -> OpenRun:
     setup = setup_of(call.words)
     if setup.retrain.architectures is None:
         return open_existing(call.words, stage=STAGE)
+    setup.check_detector()  # before the data tell the size at which the named architectures are read
     named(setup)
     return open_new(call.words, stages=tuple(OWNED))

@@ -157,6 +157,11 @@ class Family(ABC):
     def divisor(space: Mapping[str, Any]) -> int:
         """What the sides of an input must be multiples of, for the options `space.*`."""
 
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        """Raise ConfigError for a detector that the family's networks cannot stand under; none by default."""
+        return
+
     @staticmethod
     @abstractmethod
     def zoo() -> Sequence[Published]:

@@ -82,7 +82,8 @@ def state_of(folder: Path, now: float | None = None) -> State:
 def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> OpenRun:
     """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
 
-    stages: those whose options must be the same for a run to be taken up again.
+    stages: those whose options must be the same for a run to be taken up again. Raises ConfigError for a detector that
+    the family's networks cannot stand under, before there is a run.
     """
     config = compose(words)
     root, name = named(words)
@@ -101,16 +102,19 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     """The run that a later stage works on: `run=NAME`, default the newest.
 
     The run's own words stand unless `words` say otherwise; with a `stage` that is about to work on it they are kept.
-    Raises RunError where there is no such run, and where `words` change what a stage that has begun was made with.
+    Raises RunError where there is no such run, and where `words` change what a stage that has begun was made with;
+    ConfigError for a detector that the family's networks cannot stand under.
     """
     folder = _existing(words)
     merged = continued(stored_words(folder), words)
     config = continued_config(folder, merged, words)
     if stage is None:
         return OpenRun(folder, setup=Setup(config))
+    setup = Setup(config)
+    setup.check_detector()
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
     save(folder, config, merged)
-    return OpenRun(folder, before, setup=Setup(config))
+    return OpenRun(folder, before, setup=setup)
 
 
 def _existing(words: Sequence[str]) -> Path:
@@ -128,9 +132,11 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
+    setup = Setup(config)
+    setup.check_detector()
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)
-    return OpenRun(folder, setup=Setup(config))
+    return OpenRun(folder, setup=setup)
 
 
 class Processes(Protocol):

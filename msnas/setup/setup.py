@@ -104,6 +104,15 @@ class Setup:
         """The class of the family, which says what it can without any options."""
         return family_class(str(self.config.family))
 
+    @property
+    def detector(self) -> Blueprint:
+        """What every network stands under."""
+        return Blueprint.of(_plain(self.config.detector))
+
+    def check_detector(self) -> None:
+        """Raise ConfigError for a detector that the family's networks cannot stand under; costs ask for none."""
+        self.family_class.check_detector(self.detector)
+
     @cached_property
     def family(self) -> Family:
         """The family of the space's networks."""
@@ -111,7 +120,7 @@ class Setup:
         return make_family(
             self.config,
             space=self.space,
-            detector=Blueprint.of(_plain(self.config.detector)),
+            detector=self.detector,
             sides=Sides(self.config.data.short_side, self.config.data.long_side),
             budget_macs=round(macs) if isinstance(macs, int | float) else None,
             schedule=self.schedule,

@@ -111,6 +111,10 @@ class FcosFamily(Family):
         """The backbone's coarsest stride; P6 and P7 round up."""
         return 32
 
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        require_detector("NAS-FCOS", detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
+
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fcos.PublishedDecoder]:
         return zoo_nas_fcos.ENTRIES
@@ -163,7 +167,6 @@ class FcosFamily(Family):
     def _fcos(self, decoder: Decoder, classes: Sequence[str], **options: Any) -> "nn.Module":
         from supernet.nas_fcos.fcos_encoder import FcosEncoder  # torch
 
-        require_detector("NAS-FCOS", self.detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
         encoder = FcosEncoder(decoder.pyramid, backbone=self.space.backbone, width=self.space.width, **options)
         sides = {"short_side": self.sides.short, "long_side": self.sides.long}
         head = str(decoder.head or ORIGINAL)

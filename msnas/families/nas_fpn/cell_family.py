@@ -81,6 +81,10 @@ class CellFamily(OneSpaceFamily):
         """The coarsest level's stride."""
         return 1 << int(space["top_level"])
 
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        require_detector("NAS-FPN", detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
+
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fpn.PublishedRetinaNet]:
         return zoo_nas_fpn.ENTRIES
@@ -146,7 +150,6 @@ class CellFamily(OneSpaceFamily):
         return self._retinanet(encoder, classes, anytime=False)
 
     def _retinanet(self, encoder: "nn.Module", classes: Sequence[str], **changes: Any) -> "nn.Module":
-        require_detector("NAS-FPN", self.detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
         sides = {"short_side": self.sides.short, "long_side": self.sides.long}
         detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), **{**sides, **changes})
         return detector
