@@ -7,7 +7,10 @@ from msnas.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Options `train.*`. steps: None: the schedule's epochs. paths: "all", or "in_budget". sampling: of all paths."""
+    """Options `train.*`; fields are checked (ConfigError).
+
+    steps: None: the schedule's epochs. paths: "all", or "in_budget". sampling: of all paths, "uniform" or "walk".
+    """
 
     steps: int | None
     paths: str
@@ -17,6 +20,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.paths not in ("all", "in_budget"):
             raise ConfigError(f"train.paths must be all or in_budget, but got {self.paths!r}.")
+        if self.sampling not in ("uniform", "walk"):
+            raise ConfigError(f"train.sampling must be uniform or walk, but got {self.sampling!r}.")
 
 
 @dataclass(frozen=True, kw_only=True)
