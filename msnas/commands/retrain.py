@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from msnas.call import Call
 from msnas.commands.ranks import quiet_unless_writing
-from msnas.config.stored import OWNED
 from msnas.engine.distributed import joined
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
+from msnas.runs.folder import STAGES
 from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, shared
 
 
@@ -46,4 +46,4 @@ def _open(call: Call) -> OpenRun:
         return open_existing(call.words, stage=STAGE)
     setup.check_detector()  # before the data tell the size at which the named architectures are read
     named(setup)
-    return open_new(call.words, stages=tuple(OWNED))
+    return open_new(call.words, stages=tuple(STAGES))

@@ -1,8 +1,9 @@
 """What the stages must know of a family of networks: one class, made of typed values, that answers for its space.
 
-`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `seed` and
+`family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides` and
 `budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the dataclass
-that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait for it.
+that the field is annotated with; `fixed_by` says which stage fixes it. A family imports torch inside its methods only,
+so that costs need not wait for it.
 """
 
 from abc import ABC, abstractmethod
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
+Stage = Literal["supernet", "search", "retrain"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,10 @@ class Family(ABC):
     pretraining: ClassVar[Pretraining]
     """What `msnas train` trains before a search: the supernet whose weights candidates take, a backbone that is then
     frozen, or nothing, so that a search is the first stage."""
+
+    fixed_by: ClassVar[Mapping[str, Stage]] = {}
+    """The stage that reads each of the family's own groups of options first: from then on they may not change any more,
+    and its help shows them. A group that is not named here is the first stage's."""
 
     has_size_groups: ClassVar[bool] = False
     """Whether heads serve groups of object sizes and choose the strides that they read."""

@@ -23,6 +23,7 @@ from msnas.families.family import (
     SearchOutcome,
     SearchProgress,
     Sides,
+    Stage,
     require_detector,
 )
 from msnas.families.nas_fcos import zoo_nas_fcos
@@ -95,16 +96,23 @@ class FcosFamily(Family):
     """heads: None in a space that searches heads alone."""
 
     pretraining: ClassVar[Pretraining] = "backbone"
+    fixed_by: ClassVar[Mapping[str, Stage]] = {
+        "backbone": "supernet",
+        "heads": "search",
+        "decoder": "search",
+        "cache": "search",
+        "network": "retrain",
+    }
 
     space: PyramidSpace | HeadSpace
     detector: Blueprint
     sides: Sides
     backbone: BackboneOptions
-    network: NetworkOptions
-    baseline: FcosBaseline
+    heads: HeadOptions | None = None
     decoder: DecoderRecipe
     cache: CacheOptions
-    heads: HeadOptions | None = None
+    network: NetworkOptions
+    baseline: FcosBaseline
 
     @staticmethod
     def divisor(space: Mapping[str, Any]) -> int:

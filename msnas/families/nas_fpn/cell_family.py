@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.config.blueprint import Blueprint
 from msnas.engine.training_options import ScheduleOptions
-from msnas.families.family import Picture, Pretraining, Sides, require_detector
+from msnas.families.family import Picture, Pretraining, Sides, Stage, require_detector
 from msnas.families.nas_fpn import zoo_nas_fpn
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.families.one_space_family import OneSpaceFamily
@@ -67,12 +67,13 @@ class CellFamily(OneSpaceFamily):
     """A budget counts the network that scores a plan; rows of a table the one that it is retrained as."""
 
     pretraining: ClassVar[Pretraining] = None
+    fixed_by: ClassVar[Mapping[str, Stage]] = {"proxy": "search", "network": "retrain"}
 
     space: CellSpace
     detector: Blueprint
     sides: Sides
-    proxy: ProxyOptions
     schedule: ScheduleOptions
+    proxy: ProxyOptions
     network: NetworkOptions
     baseline: FpnOptions
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.errors import ConfigError
-from msnas.families.family import Baseline, Picture, Published
+from msnas.families.family import Baseline, Picture, Published, Stage
 from msnas.families.strides.stride_family import FpnBaseline, StrideFamily
 from msnas.files import cache_folder, digest
 from msnas.runs.folder import BASELINE
@@ -63,6 +63,7 @@ class PrefixFamily(StrideFamily):
     """The baseline is an FPN on the whole of the same backbone, frozen or not alike, at the same cost."""
 
     has_part_latencies: ClassVar[bool] = False
+    fixed_by: ClassVar[Mapping[str, Stage]] = {"backbone": "supernet"}
 
     space: PrefixSpace
     backbone: PrefixOptions
