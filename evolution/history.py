@@ -236,7 +236,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             flat.update(_flatten(value, f"{prefix}{name}."))
-        elif value is not None:  # nothing said is as good as nothing
+        else:
             flat[f"{prefix}{name}"] = json.dumps(value, sort_keys=True)
     return flat
 
