@@ -6,7 +6,7 @@ from typing import Unpack
 
 from evolution.generational import Generational, Sizes
 from evolution.operators import Offspring, Operator, breed, make_variation, operators_of
-from evolution.strategy import Genome, Space, check_positive
+from evolution.strategy import Genome, Record, Space, check_positive
 
 Attempt = list[tuple[Operator, Sequence[Genome]]]
 
@@ -54,3 +54,7 @@ class Evolving(Generational):
     def _breed(self, taken: set[Genome]) -> Offspring:
         limits = {"wanted": self.children, "max_attempts": self.max_attempts}
         return breed(self._attempt, self.variation, taken, self.rng, **limits)
+
+    def _summary(self) -> Record:
+        """Also who survived."""
+        return {**super()._summary(), "survivors": [list(individual.genome) for individual in self.population]}

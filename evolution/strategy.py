@@ -133,7 +133,11 @@ class Strategy(Protocol):
 
     @property
     def record(self) -> Record:
-        """What happened in the generation told last, or why the search stopped; it has `generation`."""
+        """What happened in the generation told last, or why the search stopped.
+
+        It has `generation`, and `survivors`, the genomes that the next generation is bred from, where it is bred from
+        any.
+        """
 
     def ask(self) -> list[Genome]:
         """The genomes to score next; the same ones until they are told; empty when the search is finished."""

@@ -100,7 +100,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"msnas {__version__}")
         return 0
     if not words or words[0] in ("--help", "-h", "help"):
-        print(overview(COMMANDS))
+        print(overview())
         return 0
     name, *rest = words
     if name not in COMMANDS:
@@ -108,10 +108,10 @@ def _dispatch(words: list[str]) -> int:
         hint = f"Did you mean {close[0]!r}?" if close else f"The stages are: {', '.join(COMMANDS)}."
         raise ConfigError(f"There is no stage {name!r}. {hint}")
     flags, rest = take_flags([word for given in rest for word in _expanded(given)])
-    if "--help" in rest or "-h" in rest:
-        print(stage_help(name, COMMANDS[name], parse(name, [word for word in rest if word not in HELP]).words))
+    call = _trusting(parse(name, [word for word in rest if word not in HELP]))
+    if any(word in HELP for word in rest):
+        print(stage_help(name, call.words))
         return 0
-    call = _trusting(parse(name, rest))
     if flags.show:
         print(_shown(call, flags.show))
         return 0

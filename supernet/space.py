@@ -20,7 +20,8 @@ class SearchSpace(Protocol):
     """A set of networks written as genomes: all that the stages ask of a space.
 
     With a budget bound in (`within`) the same methods know only the networks that fit. Every random draw
-    comes from the generator that is handed in. A space may offer `neighbour` too, for evolution.
+    comes from the generator that is handed in. A space may offer `neighbour` too, for evolution, and `walk`, another
+    draw than `sample`, for `train.sampling=walk`.
     """
 
     @property

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,9 @@ def test_every_public_name_of_supernet_can_be_imported():
 
 def test_an_unknown_name_of_supernet_is_an_attribute_error():
     assert not hasattr(supernet, "NoSuchSpace")
+
+
+def test_every_folder_of_code_travels_in_the_wheel():
+    folders = {path.parent for name in ("evolution", "supernet", "msnas") for path in (ROOT / name).rglob("*.py")}
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert {".".join(folder.relative_to(ROOT).parts) for folder in folders} == {*listed} - {"msnas.conf"}

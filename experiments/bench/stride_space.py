@@ -44,7 +44,7 @@ def measure(name: str) -> dict[str, Any]:
     row["within"] = milliseconds(lambda: space.within(budget))
     bounded = space.within(budget)
     row["draw"] = milliseconds(lambda: bounded.sample(rng), 5000)
-    row["walk in budget"] = milliseconds(lambda: bounded.sample(rng, "walk"), 300)
+    row["walk in budget"] = milliseconds(lambda: bounded.walk(rng), 300)
     parents = [bounded.sample(rng) for _ in range(100)]
     row["is_valid"] = milliseconds(lambda: [bounded.is_valid(parent) for parent in parents]) / len(parents)
     genomes = np.array(parents * 10_000)

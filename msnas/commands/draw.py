@@ -41,7 +41,7 @@ def _drawn(setup: Setup, words: Sequence[str]) -> list[Drawn]:
 
 def _text(setup: Setup, text: str, title: str) -> Drawn:
     """An architecture as text: of the family that recognises it, else one of `space=`."""
-    for family in family_classes():
+    for family in family_classes(setup.config_dir):
         architecture = family.recognised(text)
         if architecture is not None:
             return family, Picture(architecture, title)
@@ -50,8 +50,8 @@ def _text(setup: Setup, text: str, title: str) -> Drawn:
 
 def _published(setup: Setup, name: str) -> Drawn:
     """A published network, and the space that it came from, which need not be the configuration's."""
-    entry = published(name)
-    family = next(family for family in family_classes() if entry in family.zoo())
+    entry = published(name, setup.config_dir)
+    family = next(family for family in family_classes(setup.config_dir) if entry in family.zoo())
     return family, entry.picture(setup.input_size)
 
 

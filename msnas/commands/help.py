@@ -1,28 +1,31 @@
 """What `msnas` and `msnas STAGE --help` print; composed from the same yaml that a run uses."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import ListConfig
 
+from msnas.commands.table import COMMANDS
 from msnas.config.comments import meanings, summary
 from msnas.config.compose import compose, composed, folders, groups
 from msnas.differences import flatten
-from msnas.runs.folder import newest
+from msnas.families.family import Family
+from msnas.runs.folder import STAGES, newest
 from msnas.runs.state import state_lines
+from msnas.setup.families import family_class, own_groups
 from msnas.setup.open_run import state_of
 
 WIDTH = 120  # columns
 NAMES = 34  # columns that are enough for most options; a longer one has its meaning on the lines below
 
 
-def overview(stages: Mapping[str, Any]) -> str:
+def overview() -> str:
     """The stages in the order in which a user needs them, and what to do next in this folder."""
-    width = max(map(len, stages))
+    width = max(map(len, COMMANDS))
     lines = ["usage: msnas STAGE [POSITIONAL...] [key=value...] [--json] [--help] [--version]", ""]
-    lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in stages.items()]
+    lines += [f"  {name:<{width}}  {stage.summary}" for name, stage in COMMANDS.items()]
     lines += ["", "`msnas STAGE --help` shows a stage's options with their defaults and what they mean."]
     lines += [
         "As in hydra: --multirun (-m) for sweeps such as seed=0,1,2, --cfg job, --info defaults, --config-dir DIR."
@@ -43,13 +46,13 @@ def _here(root: Path) -> list[str]:
     return state_lines(state_of(folders[0]))
 
 
-def stage_help(name: str, stage: Any, words: Sequence[str] = ()) -> str:
+def stage_help(name: str, words: Sequence[str] = ()) -> str:
     """One stage: its summary, the choices of its groups, its options with their values under `words` and meanings."""
-    config, chosen = composed(words)
+    stage, (config, chosen) = COMMANDS[name], composed(words)
     places = folders(words)
     known, told, leaves = groups(places), meanings(places, chosen), flatten(config)
     lines = [f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "), "", stage.summary]
-    for option in stage.options:
+    for option in options_of(name, family_class(str(config.family))):
         own = [key for key in leaves if (key == option or key.startswith(f"{option}.")) and "._" not in key]
         if option in known or own != [option]:
             lines.append("")
@@ -60,6 +63,15 @@ def stage_help(name: str, stage: Any, words: Sequence[str] = ()) -> str:
         for key in own:
             lines += _entry(f"{key}={_shown(leaves[key])}", told.get(key, ""), indent=2)
     return "\n".join(lines)
+
+
+def options_of(name: str, family: type[Family]) -> list[str]:
+    """The options of a stage, the family's own behind them; a search that may be the first stage has those of both."""
+    groups_of, options = own_groups(family), list(COMMANDS[name].options)
+    if name == "search" and family.pretraining != "supernet":
+        options = [*options_of("train", family), *options]
+    own = [group for stage, command in STAGES.items() if command == name for group in groups_of[stage]]
+    return list(dict.fromkeys([*options, *own]))
 
 
 def _entry(name: str, text: str, indent: int) -> list[str]:

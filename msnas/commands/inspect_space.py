@@ -25,7 +25,7 @@ def _cost(call: Call) -> Any:
         raise ConfigError(f"Give architectures or zoo=, not both, but got zoo={zoo} and {call.positionals[0]!r}.")
     if zoo is not None:
         asked = any(word.startswith("input=") for word in call.words)
-        return published(zoo).cost_row(setup.input_size if asked else None)
+        return published(zoo, setup.config_dir).cost_row(setup.input_size if asked else None)
     if not call.positionals:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or zoo=NAME.')
     rows = [setup.family.row(text) for text in call.positionals]

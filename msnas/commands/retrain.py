@@ -7,11 +7,11 @@ needs no search, and begins a run of its own.
 from dataclasses import replace
 
 from msnas.call import Call
-from msnas.config.stored import OWNED
 from msnas.engine.distributed import joined
 from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
+from msnas.runs.folder import STAGES
 from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, shared
 
 
@@ -44,5 +44,6 @@ def _open(call: Call) -> OpenRun:
     setup = setup_of(call.words)
     if setup.retrain.architectures is None:
         return open_existing(call.words, stage=STAGE)
+    setup.check_detector()  # before the data tell the size at which the named architectures are read
     named(setup)
-    return open_new(call.words, stages=tuple(OWNED))
+    return open_new(call.words, stages=tuple(STAGES))

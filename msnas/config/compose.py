@@ -229,21 +229,9 @@ def _one_line(error: Exception) -> str:
 
 
 def build(node: DictConfig | Mapping[str, Any], **arguments: Any) -> Any:
-    """The object that `_target_` names, from the node's values and `arguments` (which win).
-
-    Only classes and functions of this library, of `torch.optim` and of packages listed in `plugins=` can be named.
-    """
+    """The object that `_target_` names, from the node's values and `arguments` (which win). Raises ConfigError."""
     values = dict(OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node)  # type: ignore[arg-type]
-    target = str(values.pop("_target_", ""))
-    trusted = (*BUILDABLE, *(f"{name}." for name in os.environ.get(PLUGINS, "").split(",") if name))
-    if not target.startswith(trusted):
-        places = ", ".join(trusted)
-        raise ConfigError(f"_target_ must lie inside {places} or a package of plugins=, but got {target!r}.")
-    module, _, name = target.rpartition(".")
-    try:
-        factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"_target_={target} does not exist: {_one_line(error)}") from error
+    factory = trusted("_target_", str(values.pop("_target_", "")))
     return factory(**{str(key): value for key, value in values.items()}, **arguments)
 
 
@@ -252,3 +240,18 @@ def plain(node: DictConfig) -> dict[str, Any]:
     content = OmegaConf.to_container(node, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def trusted(option: str, name: str, places: tuple[str, ...] = BUILDABLE) -> Any:
+    """The class or function of the full name `name`, which is the value of `option`.
+
+    Raises ConfigError unless it exists, inside of `places` or of a package listed in `plugins=`.
+    """
+    places = (*places, *(f"{package}." for package in os.environ.get(PLUGINS, "").split(",") if package))
+    if not name.startswith(places):
+        raise ConfigError(f"{option} must lie inside {', '.join(places)} or a package of plugins=, but got {name!r}.")
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{option}={name} does not exist: {_one_line(error)}") from error

@@ -1,6 +1,6 @@
-"""A run's configuration: the user's words, all options that follow from them, and which may not change any more."""
+"""A run's configuration: the user's words, and all options that follow from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,8 @@ from msnas.differences import differences as differing
 from msnas.differences import flatten
 from msnas.errors import ConfigError, RunError
 from msnas.files import damaged, read_json, write_json, write_text
-from msnas.runs.folder import CONFIG, ROOT, STAGES, WORDS
+from msnas.runs.folder import CONFIG, ROOT, WORDS
 
-# Which options a stage fixes: once its folder exists they may not change any more.
-OWNED: dict[str, tuple[str, ...]] = {
-    "supernet": ("seed", "input", "space", "data", "detector", "schedule", "train", "backbone"),
-    "search": (
-        "budget",
-        "strategy",
-        "candidate",
-        "fidelity",
-        "proxy",
-        "heads",
-        "decoder",
-        "cache",
-        "baseline",
-    ),
-    "retrain": ("retrain", "network", "top_k"),
-}
 # Where the work is done does not change what is done.
 FREE = (
     "data.root",
@@ -85,14 +69,17 @@ def stored_config(folder: Path) -> DictConfig:
     return config
 
 
-def continued_config(folder: Path, merged: Sequence[str], words: Sequence[str]) -> DictConfig:
-    """The configuration of `merged` words, with what stages that have begun were made with.
+def continued_config(
+    folder: Path, config: DictConfig, words: Sequence[str], fixed: Mapping[str, Sequence[str]]
+) -> DictConfig:
+    """`config`, of the run's words and then `words`, with what stages that have begun were made with.
 
-    Their own values stand even where the library's defaults have changed since. Raises RunError where `words`, the
-    last of `merged`, ask for others.
+    Their own values stand even where the library's defaults have changed since. fixed: the options that each stage
+    fixes. Raises RunError where `words` ask for other values.
     """
-    config, unasked, stored = compose(merged), compose(stored_words(folder)), stored_config(folder)
-    begun = _fixed(folder)
+    unasked, stored = compose(stored_words(folder)), stored_config(folder)
+    last = max((number for number, name in enumerate(fixed, start=1) if (folder / name).exists()), default=0)
+    begun = [key for name in tuple(fixed)[:last] for key in fixed[name]]  # a stage's, and those of the ones before
     if begun and CHOSEN in stored:
         config = with_chosen(config, stored[CHOSEN])
     asked = {*differences(unasked, config, begun), *(word.partition("=")[0] for word in words)}
@@ -112,12 +99,6 @@ def with_chosen(config: DictConfig, chosen: Any) -> DictConfig:
     kept = config.copy()
     OmegaConf.update(kept, CHOSEN, chosen, force_add=True)
     return kept
-
-
-def _fixed(folder: Path) -> list[str]:
-    """The options that may not change any more: those of stages that have begun, and of the ones before."""
-    last = max((number for number, name in enumerate(STAGES, start=1) if (folder / name).exists()), default=0)
-    return [key for name in tuple(STAGES)[:last] for key in OWNED[name]]
 
 
 def _last_of_each(words: Sequence[str]) -> list[str]:

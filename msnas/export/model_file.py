@@ -1,10 +1,10 @@
 """A trained detector on disk: `model.safetensors` and one `model.json` that says how to build it and use it.
 
-Nothing in either file is code: weights are plain numbers, and only networks of this library are ever built.
+Nothing in either file is code: weights are plain numbers, and only networks of this library, and of packages that the
+command line lists in `plugins=`, are ever built.
 """
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from msnas.config.compose import trusted
 from msnas.detectors.detector import Detector
 from msnas.errors import ModelError
 from msnas.files import write_text, written
@@ -89,17 +90,20 @@ def load(path: Path | str) -> Detector:
 
 
 def _spec(module: Any) -> dict[str, Any]:
-    name = f"{type(module).__module__}.{type(module).__qualname__}"
+    name = _name_of(type(module))
     kinds = {known: kind for kind, known in KINDS.items()}
     return {"kind": kinds.get(name, name), "options": module.config}
 
 
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _build(spec: dict[str, Any], **parts: nn.Module) -> Any:
-    module, _, name = KINDS.get(spec["kind"], spec["kind"]).rpartition(".")
-    found = getattr(importlib.import_module(module), name) if module.startswith(PACKAGES) else None
-    if not (isinstance(found, type) and issubclass(found, nn.Module) and found.__module__ == module):
-        known = ", ".join(KINDS)
-        raise ValueError(f"its kind must be one of {known}, or a network of this library, but is {spec['kind']!r}")
+    name = KINDS.get(spec["kind"], spec["kind"])
+    found = trusted("kind", name, PACKAGES)
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and name == _name_of(found)):
+        raise ValueError(f"its kind must be one of {', '.join(KINDS)}, or a network, but is {spec['kind']!r}")
     return found(**parts, **spec["options"])
 
 

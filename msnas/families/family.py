@@ -2,8 +2,8 @@
 
 `family` in conf/space/*.yaml names the class, a frozen dataclass. Its fields `space`, `detector`, `sides`, `schedule`
 and `budget_macs` are filled by `msnas.setup`; every other field is a group of options of the same name, as the
-dataclass that the field is annotated with. A family imports torch inside its methods only, so that costs need not wait
-for it.
+dataclass that the field is annotated with; `fixed_by` says which stage fixes it. A family imports torch inside its
+methods only, so that costs need not wait for it.
 """
 
 from abc import ABC, abstractmethod
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
+Stage = Literal["supernet", "search", "retrain"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ class Family(ABC):
     """What `msnas train` trains before a search: the supernet whose weights candidates take, a backbone that is then
     frozen, or nothing, so that a search is the first stage."""
 
+    fixed_by: ClassVar[Mapping[str, Stage]] = {}
+    """The stage that reads each of the family's own groups of options first: from then on they may not change any more,
+    and its help shows them. A group that is not named here is the first stage's."""
+
     has_size_groups: ClassVar[bool] = False
     """Whether heads serve groups of object sizes and choose the strides that they read."""
 
@@ -165,6 +170,11 @@ class Family(ABC):
     @abstractmethod
     def divisor(space: Mapping[str, Any]) -> int:
         """What the sides of an input must be multiples of, for the options `space.*`."""
+
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        """Raise ConfigError for a detector that the family's networks cannot stand under; none by default."""
+        return
 
     @staticmethod
     @abstractmethod

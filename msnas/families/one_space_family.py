@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from evolution.driver import by_generations
+from evolution.halving import by_halving
 from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import SearchOutcome, SearchProgress
 from msnas.families.front import check_objectives
@@ -22,6 +24,9 @@ class OneSpaceFamily(CandidateFamily):
         settings.strategy(space=settings.space, seed=0)
 
     def search(self, settings: SearchSettings, splits: "Splits", progress: SearchProgress) -> SearchOutcome:
-        from msnas.families.space_search import search_space  # torch
+        from msnas.families.candidates import evaluate_many, rungs_of  # torch
+        from msnas.families.space_search import search_space
 
-        return search_space(self, settings, splits, progress)
+        rungs = rungs_of(self, settings)
+        drive = by_halving(len(rungs)) if rungs else by_generations
+        return search_space(settings, evaluate_many(self, settings, splits), progress, drive=drive)

@@ -1,12 +1,10 @@
 """A search in a single space: a strategy asks, candidates are trained a little and scored, the best scored again."""
 
-from evolution.driver import Drive, Finalist, by_generations, run_search
-from evolution.halving import by_halving
+from contextlib import AbstractContextManager
+
+from evolution.driver import Drive, EvaluateMany, Finalist, by_generations, run_search
 from evolution.history import History
 from evolution.strategy import Strategy
-from msnas.data.opening import Splits
-from msnas.families.candidate_family import CandidateFamily
-from msnas.families.candidates import evaluate_many, rungs_of
 from msnas.families.family import ScoredNetwork, SearchOutcome, SearchProgress
 from msnas.families.front import front_of
 from msnas.families.search_settings import SearchSettings
@@ -15,21 +13,28 @@ from msnas.seeds import derive
 
 
 def search_space(
-    family: CandidateFamily, settings: SearchSettings, splits: Splits, progress: SearchProgress
+    settings: SearchSettings,
+    engine: AbstractContextManager[EvaluateMany],
+    progress: SearchProgress,
+    *,
+    drive: Drive = by_generations,
 ) -> SearchOutcome:
-    """Search `settings.space`, on from where the history in `settings.folder` stands."""
+    """Search `settings.space`, on from where the history in `settings.folder` stands.
+
+    engine: scores candidates while it is entered. drive: how the strategy is taken to its end.
+    """
     space = settings.space
     strategy: Strategy = settings.strategy(space=space, seed=derive(settings.seed, "search", "strategy"))
     with (
         History(settings.folder / HISTORY, fingerprint=settings.fingerprint) as history,
-        evaluate_many(family, settings, splits) as engine,
+        engine as evaluate_many,
     ):
         progress.known(len(history.evaluations()))
         result = run_search(
             strategy,
-            engine,
+            evaluate_many,
             history,
-            drive=_drive(family, settings),
+            drive=drive,
             top_k=settings.top_k,
             finalists=settings.finalists,
             replicates=settings.replicates,
@@ -50,9 +55,3 @@ def search_space(
         seconds=result.seconds,
         front=front_of(strategy, space, result.finalists),
     )
-
-
-def _drive(family: CandidateFamily, settings: SearchSettings) -> Drive:
-    """How the strategy is taken to its end."""
-    rungs = rungs_of(family, settings)
-    return by_halving(len(rungs)) if rungs else by_generations

@@ -79,7 +79,7 @@ def named(setup: Setup) -> list[Choice]:
     choices = []
     for number, word in enumerate(setup.retrain.architectures or (), start=1):
         name = word if word.isidentifier() else f"architecture {number}"
-        choices.append(Choice(name, setup.family.parse(architecture_text(word))))
+        choices.append(Choice(name, setup.family.parse(architecture_text(word, setup.config_dir))))
     return choices
 
 

@@ -13,6 +13,7 @@ from msnas.engine.distributed import ALONE, Group
 from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 from msnas.engine.training_files import TrainingFiles
+from msnas.errors import ConfigError
 from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
 from msnas.pipeline.features import prepared
@@ -94,14 +95,19 @@ def _announce(run: OpenRun, schedule: Schedule, hardware: Hardware) -> None:
 
 
 def paths(setup: Setup) -> Callable[[int], Hashable]:
-    """The architecture of each step: a function of the run's seed and the step alone."""
+    """The architecture of each step: a function of the run's seed and the step alone.
+
+    Raises ConfigError for `train.sampling=walk` in a space that has no walk.
+    """
     in_budget = setup.train.paths == "in_budget"
     space = setup.bounded_space if in_budget else setup.space
-    how = {} if in_budget else {"sampling": setup.train.sampling}
+    draw = space.sample if in_budget or setup.train.sampling == "uniform" else getattr(space, "walk", None)
+    if draw is None:
+        raise ConfigError(f"train.sampling=walk means nothing in a {type(space).__name__}, which has no `walk`.")
 
     def path_of_step(step: int) -> Hashable:
         rng = np.random.default_rng(derive(setup.seed, STAGE, "path", step))
-        architecture: Hashable = space.decode(space.sample(rng, **how))
+        architecture: Hashable = space.decode(draw(rng))
         return architecture
 
     return path_of_step

@@ -34,7 +34,7 @@ def page_data(
             "budget": _budget(run),
             "stages": [vars(stage) for stage in run.stages],
             "evaluations": _evaluations(first, setup.space),
-            "generations": run.generations,
+            "generations": [{**record, "survivors": None} for record in run.generations],  # `choices` counts them
             "best_so_far": best_so_far(run, first),
             "front": run.search.get("front", []),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],

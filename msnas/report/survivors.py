@@ -1,67 +1,54 @@
-"""What each generation of a search left or drew: the best so far, and which choices they made (MSNAS Fig. 3)."""
+"""What each generation of a search left or drew, and which choices these made (MSNAS Fig. 3)."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evolution.strategy import OK, Evaluation
 from msnas.report.run_data import Record, RunData
 from msnas.report.spread import deviation, mean, standard_error
 
-SAMPLING = ("RandomSearch", "PredictorSearch", "Controller")  # strategies that breed from no population
 
+def _survivors(run: RunData, evaluations: Sequence[Evaluation]) -> Iterator[tuple[int, list[Evaluation]]]:
+    """For every generation, those that the strategy's own record says survived it.
 
-def _population_size(run: RunData) -> int:
-    size = run.setup.strategy.options.get("population_size")
-    return int(size) if size else sum(e.generation == 0 for e in run.evaluations) or 1
-
-
-def _is_sampled(run: RunData) -> bool:
-    """Whether the strategy draws every generation anew and breeds from nobody."""
-    target = run.setup.strategy.target
-    return target.rpartition(".")[2] in SAMPLING
-
-
-def _survivors(run: RunData, evaluations: Sequence[Evaluation]) -> Iterable[tuple[int, list[Evaluation]]]:
-    """For every generation, the best P scored so far: what Algorithm 1 goes on with (line 14).
-
-    Of a strategy that keeps none, the generation's own candidates instead.
+    Of a strategy that breeds from nobody, the generation's own candidates instead.
     """
-    if not evaluations:
-        return
-    size, sampled = _population_size(run), _is_sampled(run)
-    for generation in range(1 + max(e.generation for e in evaluations)):
-        if sampled:
-            yield generation, _ranked(e for e in evaluations if e.generation == generation)
-        else:
-            yield generation, _ranked(e for e in evaluations if e.generation <= generation)[:size]
+    last = max((e.generation for e in evaluations), default=-1)
+    if _breeds(run):
+        known = {e.genome: e for e in evaluations}
+        for record in run.generations:
+            if record["generation"] <= last:  # a later one found nothing new
+                yield record["generation"], [known[tuple(genome)] for genome in record.get("survivors", ())]
+    else:
+        for generation in range(1 + last):
+            yield generation, [e for e in evaluations if e.generation == generation and e.ok]
 
 
-def _ranked(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Those that did not fail, best first."""
-    return sorted((e for e in evaluations if e.ok), key=lambda e: (e.rung, e.score), reverse=True)
+def _breeds(run: RunData) -> bool:
+    return any("survivors" in record for record in run.generations)
 
 
 def best_so_far(run: RunData, evaluations: Sequence[Evaluation]) -> list[Record]:
     """Best so far, mean and standard deviation of the survivors, as MSNAS Fig. 3, and the children beside them.
 
-    sampled: the strategy keeps no survivors; `mean`, `spread`, `se` and `survivors` are of the generation alone.
+    sampled: the strategy breeds from nobody; `mean`, `spread`, `se` and `survivors` are of the generation alone.
     """
     rows: list[Record] = []
-    best: list[Evaluation] = []
     for generation, survivors in _survivors(run, evaluations):
-        best = _ranked([*best, *survivors])[:1]
-        aps = [e.score[0] for e in survivors if e.rung == survivors[0].rung]  # others' scores are of another kind
+        rung = max((e.rung for e in survivors), default=0)
+        aps = [e.score[0] for e in survivors if e.rung == rung]  # others' scores are of another kind
         born = [e for e in evaluations if e.generation == generation]
+        told = [e for e in evaluations if e.generation <= generation and e.ok]
         rows.append(
             {
                 "generation": generation,
-                "best": best[0].score[0] if best else math.nan,
+                "best": max(told, key=lambda e: (e.rung, e.score)).score[0] if told else math.nan,
                 "mean": mean(aps),
                 "spread": deviation(aps),
                 "se": standard_error(aps),
                 "survivors": len(aps),
-                "sampled": _is_sampled(run),
+                "sampled": not _breeds(run),
                 "children": len(born),
                 "failed": sum(e.status != OK for e in born),
             }

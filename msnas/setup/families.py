@@ -1,6 +1,5 @@
 """The family of a configuration's space: the class that `family` names, filled with typed values."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
@@ -9,44 +8,60 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from msnas.config.compose import conf_folder
+from msnas.config.compose import OWN_FOLDER, folders, trusted
 from msnas.errors import ConfigError
 from msnas.families.family import Family
 from supernet.weight_sources import SOURCES
 
 T = TypeVar("T")
-SHARED = (
-    "space",
-    "detector",
-    "schedule",
-)  # fields of a family that `msnas.setup` makes of groups which others read too
+FILLED = ("space", "detector", "sides", "budget_macs", "schedule")  # fields of a family that are no groups of its own
+FIXED: dict[str, tuple[str, ...]] = {  # the options of every family that a stage fixes
+    "supernet": ("seed", "input", "family", "space", "data", "detector", "schedule", "train"),
+    "search": ("budget", "strategy", "candidate", "fidelity", "baseline"),
+    "retrain": ("retrain", "top_k"),
+}
 WEIGHTS = ("weights", "pretrained")  # options that name weights, whatever their group
 
 
 def family_class(name: str) -> type[Family]:
-    """The class of that full name. Raises ConfigError where it is none of this library's families."""
-    module, _, attribute = name.rpartition(".")
-    if not module.startswith("msnas."):
-        raise ConfigError(f"family must be a class of this library, but got {name!r}.")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"family={name} does not exist: {error}") from error
+    """The class of that full name. Raises ConfigError where it is no family, or lies where nothing is trusted."""
+    found = trusted("family", name)
     if not (isinstance(found, type) and issubclass(found, Family)):
         raise ConfigError(f"family must be a subclass of {Family.__name__}, but got {name!r}.")
     return found
 
 
-def family_classes() -> tuple[type[Family], ...]:
-    """The families that the spaces of conf/space name, each once."""
-    return _families_of(conf_folder())
+def family_classes(config_dir: str | None = None) -> tuple[type[Family], ...]:
+    """The families that the spaces of conf/space and of the user's own folder name, each once. Raises ConfigError."""
+    return _families_of(folders([f"{OWN_FOLDER}={config_dir or ''}"]))
 
 
 @cache
-def _families_of(conf: Path) -> tuple[type[Family], ...]:
-    files = sorted((conf / "space").glob("*.yaml"))
+def _families_of(places: tuple[Path, ...]) -> tuple[type[Family], ...]:
+    files = [file for place in places for file in sorted((place / "space").glob("*.yaml"))]
     named = (OmegaConf.select(OmegaConf.load(file), "family") for file in files)
     return tuple(map(family_class, dict.fromkeys(str(name) for name in named if name)))
+
+
+def fixed_options(family: type[Family]) -> dict[str, tuple[str, ...]]:
+    """Which options each stage fixes: once its folder exists they may not change any more.
+
+    Those of every family, then the family's own; what a family does not say of a group, the first stage fixes.
+    """
+    found = {stage: list(names) for stage, names in FIXED.items()}
+    for stage, names in own_groups(family).items():
+        found[stage] += names
+    return {stage: tuple(names) for stage, names in found.items()}
+
+
+def own_groups(family: type[Family]) -> dict[str, list[str]]:
+    """The groups of options that the family has of its own, by the stage that fixes them."""
+    every = {*FILLED, *(name for names in FIXED.values() for name in names)}
+    found: dict[str, list[str]] = {stage: [] for stage in FIXED}
+    for field in fields(family):  # type: ignore[arg-type]  # every family is a frozen dataclass
+        if field.name not in every:
+            found[family.fixed_by.get(field.name, "supernet")].append(field.name)
+    return found
 
 
 def make_family(config: DictConfig, **known: Any) -> Family:
@@ -62,7 +77,7 @@ def option_groups(config: DictConfig) -> dict[str, Any]:
     family = family_class(str(config.family))
     hints, groups = get_type_hints(family), {}
     for field in fields(family):  # type: ignore[arg-type]  # every family is a frozen dataclass
-        if field.name in config and field.name not in SHARED:
+        if field.name in config and field.name not in FILLED:
             group: Any = OmegaConf.to_container(config[field.name], resolve=True)
             groups[field.name] = from_group(_class_of(hints[field.name]), group, name=field.name)
     return groups

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from msnas.config.compose import compose, continued
 from msnas.config.stored import (
-    OWNED,
     continued_config,
     differences,
     named,
@@ -20,7 +19,7 @@ from msnas.config.stored import (
     stored_words,
 )
 from msnas.data.digest import digest_change
-from msnas.errors import RunError
+from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, write_json
 from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
@@ -72,12 +71,12 @@ def stored_setup(folder: Path) -> Setup:
 
 
 def state_of(folder: Path, now: float | None = None) -> State:
-    """What a run is doing, by its stored configuration; of a run made before families were stored, a supernet's."""
+    """What a run is doing, by its stored configuration."""
     setup = stored_setup(folder)
-    retrain, known = setup.config.retrain, setup.config.get("family")
+    retrain = setup.config.retrain
     named = retrain.get("architectures")
     plan = Plan(
-        pretrains=(setup.family_class.pretraining or "") if known else "supernet",
+        pretrains=_pretrains(setup),
         named=named is not None,
         networks=setup.top_k if named is None else len(named),
         others=retrain.fpn + retrain.point,
@@ -86,10 +85,19 @@ def state_of(folder: Path, now: float | None = None) -> State:
     return run_state(folder, plan, now)
 
 
+def _pretrains(setup: Setup) -> str:
+    """What the first stage trains; a supernet where the family is not known, or is of a package that is not trusted."""
+    try:
+        return setup.family_class.pretraining or ""
+    except ConfigError:
+        return "supernet"
+
+
 def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> OpenRun:
     """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
 
-    stages: those whose options must be the same for a run to be taken up again.
+    stages: those whose options must be the same for a run to be taken up again. Raises ConfigError for a detector that
+    the family's networks cannot stand under, before there is a run.
     """
     config = compose(words)
     root, name = named(words)
@@ -98,8 +106,9 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Ope
         if (folder / CONFIG).exists():
             return open_existing(words, stage="supernet")
         return _create(folder, config, words)
+    fixed = Setup(config).fixed_options
     for folder in newest(root):
-        if not differences(stored_config(folder), config, [key for stage in stages for key in OWNED[stage]]):
+        if not differences(stored_config(folder), config, [key for stage in stages for key in fixed[stage]]):
             return open_existing([*words, f"run={folder.name}"], stage="supernet")
     return _create(next_folder(root, f"{config.data.name}-{config.space_name}".lower()), config, words)
 
@@ -108,15 +117,19 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     """The run that a later stage works on: `run=NAME`, default the newest.
 
     The run's own words stand unless `words` say otherwise; with a `stage` that is about to work on it they are kept.
-    Raises RunError where there is no such run, and where `words` change what a stage that has begun was made with.
+    Raises RunError where there is no such run, and where `words` change what a stage that has begun was made with;
+    ConfigError for a detector that the family's networks cannot stand under.
     """
     folder = _existing(words)
     merged = continued(stored_words(folder), words)
-    config = continued_config(folder, merged, words)
+    config = compose(merged)
+    config = continued_config(folder, config, words, Setup(config).fixed_options)
     if stage is None:
         return OpenRun(folder, setup=Setup(config))
+    setup = Setup(config)
+    setup.check_detector()
     if not (folder / stage / DONE).exists():
-        Setup(config).check()
+        setup.check()
     before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
     config = with_choices(config)
     save(folder, config, merged)
@@ -138,7 +151,9 @@ def _existing(words: Sequence[str]) -> Path:
 
 
 def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
-    Setup(config).check()
+    setup = Setup(config)
+    setup.check_detector()
+    setup.check()
     config = with_choices(config)
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from msnas.errors import ConfigError
-from supernet.strides.stride_space import SAMPLINGS
+
+SAMPLINGS = ("uniform", "walk")  # how a supernet draws the paths of its steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Options `train.*`. steps: None: the schedule's epochs. paths: "all", or "in_budget". sampling: of all paths."""
+    """Options `train.*`; fields are checked (ConfigError).
+
+    steps: None: the schedule's epochs. paths: "all", or "in_budget". sampling: of all paths, "uniform" or "walk".
+    """
 
     steps: int | None
     paths: str

@@ -18,7 +18,15 @@ from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.box_choices import fit_of, listed
-from msnas.setup.families import check_weights, family_class, from_group, make_family, option_groups
+from msnas.setup.families import (
+    check_weights,
+    family_class,
+    fixed_options,
+    from_group,
+    make_family,
+    option_groups,
+    own_groups,
+)
 from msnas.setup.fitting import fit_options
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
@@ -63,6 +71,12 @@ class Setup:
     def scale_name(self) -> str:
         """The scale."""
         return str(self.config.scale_name)
+
+    @property
+    def config_dir(self) -> str | None:
+        """The folder of the user's own yaml files."""
+        folder = self.config.get("config_dir")
+        return None if folder is None else str(folder)
 
     @property
     def tensorboard(self) -> bool:
@@ -120,6 +134,15 @@ class Setup:
         check_weights(groups)
         if self.family_class.learns_on_features(groups):
             check_still(self.config.data.jitter, self.config.data.crop)
+
+    def check_detector(self) -> None:
+        """Raise ConfigError for a detector that the family's networks cannot stand under; costs ask for none."""
+        self.family_class.check_detector(Blueprint.of(plain(self.config.detector)))
+
+    @property
+    def fixed_options(self) -> dict[str, tuple[str, ...]]:
+        """Which options each stage fixes."""
+        return fixed_options(self.family_class)
 
     @cached_property
     def family(self) -> Family:
@@ -256,16 +279,18 @@ class Setup:
     def _fingerprint(self, weights: Path) -> dict[str, Any]:
         """What a history's scores depend on: another of these is another search."""
         options = plain(self.config)
+        groups, trained = own_groups(self.family_class), self.family.pretraining == "supernet"
+        own = groups["search"] if trained else [*groups["supernet"], *groups["search"]]  # else the weights tell
         return {
             "seed": self.seed,
             "space": {**options["space"], "input_size": list(self.input_size)},
             "budget": None if self.budget is None else str(self.budget),
             "candidate": options["candidate"],
-            "proxy": options.get("proxy"),
+            **{name: options.get(name) for name in own},
             "strategy": options["strategy"],
             "threads": self.hardware.threads,
             **self._kind_of_device,
-            "supernet": digest(weights) if self.family.pretraining == "supernet" else None,
+            "supernet": digest(weights) if trained else None,
             **({"fidelity": HALVING} if self.rungs else {}),
             **({"latency": latency_of(self.config, self.input_size)} if wants_latency(self.config) else {}),
         }

@@ -1,4 +1,4 @@
-"""Published networks by name, of every family that a space in conf/space names."""
+"""Published networks by name, of every family that a space names."""
 
 import difflib
 
@@ -7,14 +7,14 @@ from msnas.families.family import Published, nothing_searched
 from msnas.setup.families import family_classes
 
 
-def zoo() -> dict[str, Published]:
-    """Every published network by its name."""
-    return {entry.name: entry for family in family_classes() for entry in family.zoo()}
+def zoo(config_dir: str | None = None) -> dict[str, Published]:
+    """Every published network by its name, those of families in the user's own folder too."""
+    return {entry.name: entry for family in family_classes(config_dir) for entry in family.zoo()}
 
 
-def published(name: str) -> Published:
+def published(name: str, config_dir: str | None = None) -> Published:
     """The entry of this name. Raises ConfigError with the nearest names where there is none."""
-    known = zoo()
+    known = zoo(config_dir)
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name, known, n=3)
@@ -22,14 +22,14 @@ def published(name: str) -> Published:
     raise ConfigError(f"zoo has no network {name!r}. {hint}")
 
 
-def architecture_text(word: str) -> str:
+def architecture_text(word: str, config_dir: str | None = None) -> str:
     """The text of an architecture: `word` itself, or what the published network of that name is made of.
 
     Raises ConfigError for a name that is not known, and for a baseline.
     """
     if not word.isidentifier():
         return word
-    architecture = published(word).architecture
+    architecture = published(word, config_dir).architecture
     if architecture is None:
         raise nothing_searched(word)
     return str(architecture)

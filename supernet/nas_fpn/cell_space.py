@@ -163,17 +163,13 @@ class CellSpace:
         """How large the space is, in the words of `msnas space`."""
         return {"architectures": self.count(), "unordered": self.count(ordered=False)}
 
-    def sample(self, rng: np.random.Generator, sampling: str = "uniform") -> Genome:
-        """A genome, exactly uniform over those that are valid (inside the budget, where there is one).
-
-        sampling "walk" draws each gene uniformly from `allowed`: the same without a budget, biased inside
-        one.
-        """
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """A genome, exactly uniform over those that are valid (inside the budget, where there is one)."""
         genome: list[int] = []
         while len(genome) < GENES_PER_CELL * self.num_cells:
             choices = self.allowed(genome)
             cell, place = divmod(len(genome), GENES_PER_CELL)
-            if sampling == "uniform" and place == 2 and cell < self.num_intermediate:
+            if place == 2 and cell < self.num_intermediate:
                 made = tuple(genome[2::GENES_PER_CELL])
                 weights = np.array([self._completions((*made, level)) for level in choices], dtype=float)
                 genome.append(int(rng.choice(choices, p=weights / weights.sum())))

@@ -28,8 +28,6 @@ from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
 from supernet.strides.stride_rules import check_architecture, check_channels, check_depth, check_heads, check_settings
 
-SAMPLINGS = ("uniform", "walk")
-
 
 class StrideSpace:
     """Architectures of a stem, `depth` mixed blocks of `channels` channels and five heads.
@@ -250,18 +248,17 @@ class StrideSpace:
         """How `count()` came about: exactly, or estimated from so many draws."""
         return self._joint.counted if self._rest else "exactly"
 
-    def sample(self, rng: np.random.Generator, sampling: str = "uniform") -> Genome:
-        """One architecture; "uniform": each with exactly the same probability, nothing is rejected.
+    def sample(self, rng: np.random.Generator) -> Genome:
+        """One architecture, each with exactly the same probability; nothing is rejected."""
+        return self._joint.draw(rng) if self._rest else self._interval.draw(rng)
 
-        "walk": each block's stride uniform among those that can still lead to an architecture, then uniform
-        heads; a naive walk, biased to high resolution.
+    def walk(self, rng: np.random.Generator) -> Genome:
+        """One architecture by a naive walk, biased to high resolution.
+
+        Each block's stride is uniform among those that can still lead to an architecture, then the heads are uniform.
         """
-        if sampling not in SAMPLINGS:
-            raise SpaceError(f"sampling must be one of {', '.join(SAMPLINGS)}, but got {sampling!r}.")
-        draw = self._interval.draw if sampling == "uniform" else self._interval.walk
-        if not self._rest:
-            return draw(rng)
-        return self._joint.draw(rng) if sampling == "uniform" else self._joint.until_kept(lambda: draw(rng))
+        draw = self._interval.walk
+        return self._joint.until_kept(lambda: draw(rng)) if self._rest else draw(rng)
 
     def allowed(self, prefix: Sequence[int]) -> tuple[int, ...]:
         """Values of the next gene that can still lead to an architecture in here; () where there is none.

@@ -7,10 +7,12 @@ import shlex
 import tomllib
 
 from doc_blocks import ROOT, Block
+from tiny_words import fitting
 
 from msnas.cli import _expanded, main, parse
 from msnas.commands.table import COMMANDS
 from msnas.config.compose import split
+from msnas.config.stored import named, stored_words
 from msnas.setup.open_run import setup_of
 
 SMALL = (
@@ -18,7 +20,7 @@ SMALL = (
     *("train.steps=4", "hardware.device=cpu", "hardware.train_threads=1", "space.channels=8", "space.base_stride=4"),
     *("baseline.channels=8", "budget.macs=13e6", "budget.tolerance=0.1", "candidate.batch=4"),
     *("candidate.iterations=1", "strategy.population_size=3", "strategy.children=2", "strategy.iterations=1"),
-    *("search.finalists=2", "search.replicates=2", "top_k=1", "retrain.steps=4", "retrain.point=false"),
+    *("strategy.n_random=1", "search.finalists=2", "search.replicates=2", "top_k=1", "retrain.steps=4"),
 )
 TRAINING = ("train", "search", "retrain")
 PRINTING = ("sh", "console")
@@ -98,9 +100,10 @@ def printed(words: list[str]) -> str:
 
 
 def small(words: list[str]) -> list[str]:
-    """What makes a training small, but for what the command itself says."""
-    said = {split(word)[0] for given in words[1:] for word in _expanded(given) if "=" in word and given == word}
-    strategy = ["strategy.n_random=1"] if words[0] == "search" and "strategy" not in said else []
-    named = {"budget."} if "budget" in said else set()
-    wanted = [word for word in (*SMALL, *strategy) if split(word)[0] not in said]
-    return [word for word in wanted if not word.startswith(tuple(named))]
+    """What makes a training small, but for what the command itself says, or has said where it began the run."""
+    root, run = named(words[1:])
+    before = stored_words(root / run) if run else []
+    said = {split(word)[0] for word in [*before, *words[1:]] if "=" in word}
+    given = [word for one in words[1:] for word in _expanded(one) if "=" in word]
+    wanted = [word for word in fitting(SMALL, given) if split(word)[0] not in said]
+    return [word for word in wanted if not ("budget" in said and word.startswith("budget."))]

@@ -6,12 +6,21 @@ import pytest
 from added_files import added
 from doc_blocks import LINKED, PAGES, ROOT, Block, anchors, blocks, links
 from doc_commands import PRINTING, Shell
+from yaml_comments import without_meaning
+
+from msnas.config.comments import summary
+from msnas.config.compose import folders
 
 WITH_BLOCKS = [page for page in PAGES[1:] if blocks(page)]
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+def files_of(page: Path) -> list[Block]:
+    """The files that a page adds to the library."""
+    return [block for block in blocks(page) if block.option("file")]
 
 
 def test_every_command_of_the_readme_runs(workplace):
@@ -21,13 +30,22 @@ def test_every_command_of_the_readme_runs(workplace):
 @pytest.mark.filterwarnings("ignore:.*DEBUG_:pytest.PytestUnraisableExceptionWarning")  # submitit's logs, left open
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=name)
 def test_every_command_and_example_runs(page, here, tmp_path, monkeypatch):
-    added([block for block in blocks(page) if block.option("file")], tmp_path, monkeypatch)
+    added(files_of(page), tmp_path, monkeypatch)
     shell = Shell()
     for block in blocks(page):
         shell.run(block)
     assert shell.given == [
         command for block in blocks(page) if block.language in PRINTING for command, _ in block.commands
     ]
+
+
+@pytest.mark.parametrize("page", [page for page in WITH_BLOCKS if files_of(page)], ids=name)
+def test_every_option_of_a_file_that_a_page_adds_has_a_meaning(page, tmp_path, monkeypatch):
+    added(files_of(page), tmp_path, monkeypatch)
+    for path in (Path(block.option("file")) for block in files_of(page)):
+        if path.suffix == ".yaml":
+            assert without_meaning(f"{path.parent.name}={path.stem}") == []
+            assert summary(folders(), path.parent.name, path.stem).endswith(".")
 
 
 @pytest.mark.parametrize("page", LINKED, ids=name)

@@ -8,6 +8,7 @@ from strategy_configs import CONFIGS, factory
 from toy_space import PlainSpace, ToySpace, toy_evaluation, toy_score
 
 from evolution.errors import StrategyError
+from evolution.evolving import Evolving
 from evolution.strategy import Evaluation
 
 
@@ -113,6 +114,13 @@ class TestStrategy:
             assert record["generation"] == generation
             assert len(genomes) == record["children"] == sum(record["accepted"].values())
             assert record["best"] >= record["mean"]
+
+    def test_record_names_who_survived_where_the_next_generation_is_bred(self, make):
+        strategy = make()
+        run(strategy)
+        named = strategy.record.get("survivors")
+        assert (named is not None) == isinstance(strategy, Evolving)
+        assert named is None or named == [list(individual.genome) for individual in strategy.population]
 
     def test_every_genome_has_an_origin(self, make):
         strategy = make()

@@ -23,6 +23,7 @@ from msnas.families.family import (
     SearchOutcome,
     SearchProgress,
     Sides,
+    Stage,
     require_detector,
     require_matplotlib,
 )
@@ -97,21 +98,32 @@ class FcosFamily(Family):
     """heads: None in a space that searches heads alone."""
 
     pretraining: ClassVar[Pretraining] = "backbone"
+    fixed_by: ClassVar[Mapping[str, Stage]] = {
+        "backbone": "supernet",
+        "heads": "search",
+        "decoder": "search",
+        "cache": "search",
+        "network": "retrain",
+    }
 
     space: PyramidSpace | HeadSpace
     detector: Blueprint
     sides: Sides
     backbone: BackboneOptions
-    network: NetworkOptions
-    baseline: FcosBaseline
+    heads: HeadOptions | None = None
     decoder: DecoderRecipe
     cache: CacheOptions
-    heads: HeadOptions | None = None
+    network: NetworkOptions
+    baseline: FcosBaseline
 
     @staticmethod
     def divisor(space: Mapping[str, Any]) -> int:
         """The backbone's coarsest stride; P6 and P7 round up."""
         return 32
+
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        require_detector("NAS-FCOS", detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
 
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fcos.PublishedDecoder]:
@@ -166,7 +178,6 @@ class FcosFamily(Family):
     def _fcos(self, decoder: Decoder, classes: Sequence[str], **options: Any) -> "nn.Module":
         from supernet.nas_fcos.fcos_encoder import FcosEncoder  # torch
 
-        require_detector("NAS-FCOS", self.detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
         encoder = FcosEncoder(decoder.pyramid, backbone=self.space.backbone, width=self.space.width, **options)
         sides = {"short_side": self.sides.short, "long_side": self.sides.long}
         head = str(decoder.head or ORIGINAL)

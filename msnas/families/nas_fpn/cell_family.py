@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.config.blueprint import Blueprint
 from msnas.engine.training_options import ScheduleOptions
-from msnas.families.family import Picture, Pretraining, Sides, require_detector, require_matplotlib
+from msnas.families.family import Picture, Pretraining, Sides, Stage, require_detector, require_matplotlib
 from msnas.families.nas_fpn import zoo_nas_fpn
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.families.one_space_family import OneSpaceFamily
@@ -67,12 +67,13 @@ class CellFamily(OneSpaceFamily):
     """A budget counts the network that scores a plan; rows of a table the one that it is retrained as."""
 
     pretraining: ClassVar[Pretraining] = None
+    fixed_by: ClassVar[Mapping[str, Stage]] = {"proxy": "search", "network": "retrain"}
 
     space: CellSpace
     detector: Blueprint
     sides: Sides
-    proxy: ProxyOptions
     schedule: ScheduleOptions
+    proxy: ProxyOptions
     network: NetworkOptions
     baseline: FpnOptions
 
@@ -80,6 +81,10 @@ class CellFamily(OneSpaceFamily):
     def divisor(space: Mapping[str, Any]) -> int:
         """The coarsest level's stride."""
         return 1 << int(space["top_level"])
+
+    @classmethod
+    def check_detector(cls, detector: Blueprint) -> None:
+        require_detector("NAS-FPN", detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
 
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fpn.PublishedRetinaNet]:
@@ -147,7 +152,6 @@ class CellFamily(OneSpaceFamily):
         return self._retinanet(encoder, classes, anytime=False)
 
     def _retinanet(self, encoder: "nn.Module", classes: Sequence[str], **changes: Any) -> "nn.Module":
-        require_detector("NAS-FPN", self.detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
         sides = {"short_side": self.sides.short, "long_side": self.sides.long}
         detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), **{**sides, **changes})
         return detector

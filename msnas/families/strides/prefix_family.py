@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.errors import ConfigError
-from msnas.families.family import Baseline, Picture, Published
+from msnas.families.family import Baseline, Picture, Published, Stage
 from msnas.families.strides.stride_family import FpnBaseline, StrideFamily
 from msnas.files import cache_folder, digest
 from msnas.runs.folder import BASELINE
@@ -62,6 +62,8 @@ class BackboneFpnBaseline(FpnBaseline):
 @dataclass(frozen=True, kw_only=True)
 class PrefixFamily(StrideFamily):
     """The baseline is an FPN on the whole of the same backbone, frozen or not alike, at the same cost."""
+
+    fixed_by: ClassVar[Mapping[str, Stage]] = {"backbone": "supernet"}
 
     space: PrefixSpace
     backbone: PrefixOptions

@@ -38,7 +38,7 @@ CHARTS.evolution = (host, run) => {
     fact("children", `${row.children}, failed ${row.failed}`),
   ]);
   const { sampled, survivors } = rows.at(-1);
-  const mean = sampled ? "mean of each generation's candidates" : `mean of the best ${survivors} so far`;
+  const mean = sampled ? "mean of each generation's candidates" : `mean of the ${survivors} survivors`;
   legend(host, [[COLOURS.down, "best so far", "line"], [COLOURS.stem, mean, "line"],
     [COLOURS.band, "± one standard deviation"], [COLOURS.keep, "each child", "dot"]]);
 };

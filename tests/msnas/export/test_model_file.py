@@ -1,5 +1,6 @@
 """A model comes back as it was saved; what is missing, damaged or not ours is one line."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import torch
 from tiny_detectors import PATH, make_detector, scene
 
 import msnas
+from msnas.config.compose import PLUGINS
 from msnas.errors import ModelError
 from msnas.export import model_file
 
@@ -105,7 +107,7 @@ FAULTS = {
     "not utf-8": (lambda f: (f / "model.json").write_bytes(b"\xff\xfe\x00"), "must be a JSON file"),
     "another json": (lambda f: (f / "model.json").write_text("[1]"), "must be a model of this library"),
     "a newer version": (lambda f: edit(f, version=2), "format version 2"),
-    "code by name": (lambda f: edit(f, encoder={"kind": "os.system", "options": {}}), "kind must be one of"),
+    "code by name": (lambda f: edit(f, encoder={"kind": "os.system", "options": {}}), "kind must lie inside"),
     "code of ours by name": (
         lambda f: edit(f, encoder={"kind": "supernet.strides.first_stage_cost.fpn_cost", "options": {}}),
         "kind must be one of",
@@ -128,6 +130,20 @@ def test_what_cannot_be_loaded_is_one_line(saved, fault):
     with pytest.raises(ModelError, match=words) as raised:
         msnas.load(saved)
     assert "\n" not in str(raised.value)
+
+
+def test_a_network_of_a_package_in_plugins_is_built(tmp_path, monkeypatch):
+    (tmp_path / "my_nets.py").write_text(
+        "from supernet.strides.stride_encoder import PathEncoder\n\n\nclass Mine(PathEncoder):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    detector = make_detector()
+    detector.encoder.__class__ = importlib.import_module("my_nets").Mine
+    model_file.save(tmp_path, detector, META)
+    with pytest.raises(ModelError, match="package of plugins="):
+        msnas.load(tmp_path)
+    monkeypatch.setenv(PLUGINS, "my_nets")
+    assert type(msnas.load(tmp_path).encoder).__name__ == "Mine"
 
 
 def test_class_names_must_fit_the_detector(tmp_path):

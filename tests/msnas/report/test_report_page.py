@@ -49,7 +49,7 @@ def test_generations_show_what_the_strategy_recorded(run: Path, page: Path, embe
     with History.read(run / "search" / "history.sqlite") as history:
         stored = history.generations()
     shown = embedded(page)["runs"][0]
-    assert shown["generations"] == stored
+    assert shown["generations"] == [{**record, "survivors": None} for record in stored]
     assert [row["best"] for row in shown["best_so_far"]] == [row["best"] for row in stored]
     assert [row["mean"] for row in shown["best_so_far"]] == pytest.approx([row["mean"] for row in stored])
     assert [row["failed"] for row in shown["best_so_far"]] == [row["failed"] for row in stored]
@@ -77,6 +77,15 @@ def test_where_nobody_survives_the_mean_is_of_each_generation(drawn: Path, embed
         assert (row["mean"], row["survivors"]) == (pytest.approx(sum(aps) / len(aps)), len(aps))
     assert [row["best"] for row in rows] == sorted(row["best"] for row in rows)
     assert rows[-1]["best"] == max(e["ap"] for e in shown["evaluations"] if e["ap"] is not None)
+
+
+@pytest.mark.parametrize("strategy", ["regularized", "nsga2", "algorithm1"])
+def test_who_survives_is_what_the_strategy_says(strategy: str, tmp_path: Path, embedded: Embedded) -> None:
+    folder = make_run(tmp_path, upto="search", words=[f"strategy={strategy}"])
+    with History.read(folder / "search" / "history.sqlite") as history:
+        aps = [one["score"][0] for one in history.state()["population"]]
+    row = embedded(report([folder]))["runs"][0]["best_so_far"][-1]
+    assert (row["mean"], row["survivors"], row["sampled"]) == (pytest.approx(sum(aps) / len(aps)), len(aps), False)
 
 
 def test_where_nobody_survives_the_page_says_so(drawn: Path, page: Path) -> None:

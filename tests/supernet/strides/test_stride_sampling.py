@@ -84,7 +84,7 @@ def test_uniform_draws_have_the_enumerated_mean_cost(space):
 
 def test_a_walk_chooses_each_stride_uniformly_among_the_valid():
     rng = np.random.default_rng(0)
-    walks = [R18.sample(rng, "walk") for _ in range(3000)]
+    walks = [R18.walk(rng) for _ in range(3000)]
     firsts = np.bincount([walk[0] for walk in walks], minlength=3) / 3000
     after_two = np.bincount([walk[1] for walk in walks if walk[0] == 2], minlength=3)
     assert abs(firsts - [0, 0.5, 0.5]).max() < 0.05
@@ -94,7 +94,7 @@ def test_a_walk_chooses_each_stride_uniformly_among_the_valid():
 
 def test_a_walk_is_biased_to_high_resolution_as_the_paper_s_space_is():
     rng = np.random.default_rng(0)
-    walk, _ = R18.costs([R18.sample(rng, "walk") for _ in range(4000)])
+    walk, _ = R18.costs([R18.walk(rng) for _ in range(4000)])
     uniform, _ = R18.costs([R18.sample(rng) for _ in range(4000)])
     assert walk.mean() == pytest.approx(245e9, rel=0.03)
     assert uniform.mean() < 200e9
@@ -102,12 +102,7 @@ def test_a_walk_is_biased_to_high_resolution_as_the_paper_s_space_is():
 
 def test_a_walk_inside_a_budget_ends_inside():
     bounded, rng = R18.within(TARGET), np.random.default_rng(0)
-    assert all(bounded.is_valid(bounded.sample(rng, "walk")) for _ in range(200))
-
-
-def test_another_kind_of_sampling_is_refused():
-    with pytest.raises(SpaceError, match="uniform, walk"):
-        R18.sample(np.random.default_rng(0), "greedy")
+    assert all(bounded.is_valid(bounded.walk(rng)) for _ in range(200))
 
 
 def test_allowed_inside_a_budget_walks_through_exactly_what_is_inside(space):

@@ -22,7 +22,8 @@ def added(files: Sequence[Block], place: Path, monkeypatch: pytest.MonkeyPatch) 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
         if path.suffix == ".py":
-            package = importlib.import_module(".".join(path.parent.relative_to(place).parts))
-            monkeypatch.setattr(package, "__path__", [*package.__path__, str(path.parent)])
+            folder = next(f for f in path.parents if (ROOT / f.relative_to(place)).exists())  # below it all is new
+            package = importlib.import_module(".".join(folder.relative_to(place).parts))
+            monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
             importlib.invalidate_caches()
     monkeypatch.setattr(config, "conf_folder", lambda: place / "conf")
