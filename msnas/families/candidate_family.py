@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from msnas.engine.recipe import Recipe
 from msnas.families.family import Family
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 class CandidateFamily(Family):
     """What `CandidateEvaluator` is made of."""
-
-    @property
-    def weight_sharing(self) -> Self | None:
-        return self if self.pretraining == "supernet" else None
 
     @property
     @abstractmethod
@@ -37,3 +33,8 @@ class CandidateFamily(Family):
 
         weights: of the supernet, a file or tensors; None: fresh ones.
         """
+
+
+def weight_sharing(family: Family) -> CandidateFamily | None:
+    """The family, where its candidates take a supernet's weights; else None."""
+    return family if isinstance(family, CandidateFamily) and family.pretraining == "supernet" else None

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
-    from msnas.families.candidate_family import CandidateFamily
     from msnas.families.search_settings import SearchSettings
 
 Pretraining = Literal["supernet", "backbone"] | None
@@ -297,11 +296,6 @@ class Family(ABC):
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The options of every strategy that a search runs one after the other; one by default."""
         return [strategy]
-
-    @property
-    def weight_sharing(self) -> "CandidateFamily | None":
-        """This family, where candidates take a supernet's weights; else None."""
-        return None
 
     @property
     def histories(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from msnas.differences import differences
 from msnas.engine.devices import Hardware, computing_with, describe
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
-from msnas.families.candidate_family import CandidateFamily
+from msnas.families.candidate_family import CandidateFamily, weight_sharing
 from msnas.families.candidates import evaluator
 from msnas.families.initial_weights import network
 from msnas.files import read_json, write_json
@@ -61,7 +61,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
 
     command: its words, for the run's record. Returns the table.
     """
-    setup, family = run.setup, run.setup.family.weight_sharing
+    setup, family = run.setup, weight_sharing(run.setup.family)
     if family is None:
         raise RunError(
             f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "

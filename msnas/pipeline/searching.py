@@ -14,6 +14,7 @@ from evolution.strategy import Evaluation, Record
 from msnas.data.dataset import DetectionDataset
 from msnas.engine.devices import describe
 from msnas.errors import ConfigError, DataError
+from msnas.families.candidate_family import weight_sharing
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
@@ -123,7 +124,7 @@ def _estimate(run: OpenRun, images: int) -> str:
     A detection counts as a third of a training image, since it has no backward pass.
     """
     setup = run.setup
-    family, expected = setup.family.weight_sharing, setup.evaluations
+    family, expected = weight_sharing(setup.family), setup.evaluations
     lines = read_lines(run.folder / "supernet" / METRICS)
     if family is None or not lines:
         return f"About {expected} evaluations."
