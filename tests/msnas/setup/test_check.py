@@ -8,6 +8,7 @@ from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import write_json
 from msnas.setup.open_run import open_existing, open_new, setup_of
+from msnas.setup.families import option_groups
 from msnas.setup.setup import Setup
 
 FROZEN = ("space=msnas_timm", "backbone.train=frozen", "backbone.weights=timm")
@@ -39,7 +40,7 @@ def test_a_frozen_backbone_refuses_what_moves_pixels_before_there_is_a_run(folde
 def test_a_trained_backbone_takes_jitter_and_crops(how):
     setup = Setup(compose(["space=msnas_timm", f"backbone.train={how}", "data.jitter=[0.5,1.5]", "data.crop=true"]))
     setup.check()  # raises nothing
-    assert (setup.data.jitter, setup.data.crop) == ((0.5, 1.5), True)
+    assert not setup.family_class.learns_on_features(option_groups(setup.config))
 
 
 def test_an_unknown_sampling_of_paths_is_refused_before_there_is_a_run(folder, capsys):
