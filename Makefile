@@ -20,9 +20,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# One thread: the tests' tensors are tiny, and two threads of them wait for each other.
+# Two processes of one thread: the tests' tensors are tiny, and two threads of them wait for each other.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
