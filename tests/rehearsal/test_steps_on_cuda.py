@@ -7,12 +7,14 @@ import tiny_detectors
 import torch
 from pretended_cuda import CUDA, place_of, pretended_cuda
 
-from msnas.config.compose import build, compose, conf_folder
+from msnas.config.compose import compose, conf_folder
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
+from msnas.setup.setup import Setup
 
 GPU = Hardware(device=torch.device("cuda", 0))
+
 DETECTORS = sorted(path.stem for path in (conf_folder() / "detector").glob("*.yaml"))
 CEILINGS = {"faster_rcnn": 45, "faster_rcnn_heavy": 45, "fcos": 8, "mask_rcnn": 52, "retinanet": 12}
 """Waits of a training step, torchvision's within ours; they may only fall."""
@@ -30,9 +32,8 @@ class Scene:
 
 def detector(name):
     torch.manual_seed(0)
-    config = compose([f"detector={name}", "scale=tiny"]).detector
-    encoder = tiny_detectors.make_encoder("supernet")
-    return build(config, encoder=encoder, num_classes=3, short_side=128, long_side=192)
+    made = Setup(compose([f"detector={name}", "scale=tiny"])).detector
+    return made(encoder=tiny_detectors.make_encoder("supernet"), num_classes=3, short_side=128, long_side=192)
 
 
 def trained(name, hardware, optimizer="sgd"):

@@ -42,5 +42,5 @@ def test_paths_of_msnas_can_be_walked():
 
 
 def test_another_kind_of_sampling_is_refused():
-    with pytest.raises(ConfigError, match="uniform or walk, but got 'greedy'"):
+    with pytest.raises(ConfigError, match="one of uniform, walk, but got 'greedy'"):
         paths(Setup(compose(["input=128x128", "train.sampling=greedy"])))
