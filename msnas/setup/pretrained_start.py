@@ -118,7 +118,10 @@ def finest_option(report: CheckReport) -> Option:
 def training_options(setup: Setup, images: int) -> list[Option]:
     """How long networks learn, and how candidates are scored."""
     options = [
-        ("candidate.recipe=bn", "Statistics re-estimated, nothing finetuned: ranked as well in half the time."),
+        (
+            "candidate.recipe=bn",
+            "Statistics re-estimated, nothing finetuned: the cheaper score; `msnas rank` tells whether it ranks.",
+        ),
         ("retrain.fpn_heads=true", "Also an FPN with the winner's heads, which tells how much of the gain they are."),
     ]
     if setup.scale_name == "paper":
