@@ -164,6 +164,7 @@ def _on_path(name):
     return {0.5: "up", 1: "keep", 2: "down"}[PATH.strides[int(block)]] == branch
 
 
+@pytest.mark.usefixtures("without_onednn")
 def test_bf16_autocast_keeps_anchors_and_boxes_in_float32():
     detector, (images, targets) = make_detector(mask=True, score_threshold=0.0), scene(masks=True)
     with torch.autocast("cpu", torch.bfloat16):

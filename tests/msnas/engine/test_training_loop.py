@@ -214,6 +214,7 @@ def test_restarted_statistics_begin_as_those_of_the_first_batch_alone():
     assert norm.momentum == 1
 
 
+@pytest.mark.usefixtures("without_onednn")
 def test_bfloat16_trains_on_the_cpu_with_weights_kept_in_full_precision():
     model, trained = run(hardware=Hardware(precision="bf16"), steps=40)
     exact, _ = run(steps=40)
@@ -222,6 +223,7 @@ def test_bfloat16_trains_on_the_cpu_with_weights_kept_in_full_precision():
     assert state_bits(model) != state_bits(exact)
 
 
+@pytest.mark.usefixtures("without_onednn")
 def test_fp16_leaves_out_steps_that_overflow_and_resumes_with_its_loss_scale(tmp_path):
     half = {"hardware": Hardware(precision="fp16"), "steps": 12}  # the device check is in `choose`
     (tmp_path / "whole").mkdir()
@@ -286,6 +288,7 @@ def test_the_real_detector_killed_and_resumed_equals_the_uninterrupted_one_bit_f
     assert momentum(tmp_path / "killed") == momentum(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("without_onednn")
 def test_the_real_detector_trains_in_bfloat16(tiny):
     data = tiny_pipeline.splits(tiny.folder)
     model = tiny_pipeline.supernet(len(data.train.classes))

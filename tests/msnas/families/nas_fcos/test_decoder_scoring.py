@@ -200,6 +200,7 @@ def test_the_reward_may_be_the_ap(make_evaluator):
     assert 0 <= evaluation.metrics["ap50"] <= 1
 
 
+@pytest.mark.usefixtures("without_onednn")
 def test_a_decoder_of_every_operation_is_scored_in_half_precision(data, make_decoder):
     half = Hardware(threads=1, precision="bf16")
     evaluator = DecoderEvaluator(data, make_decoder, space=SPACE, recipe=RECIPE, seed=7, hardware=half)
