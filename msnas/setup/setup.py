@@ -245,10 +245,13 @@ class Setup:
 
     @cached_property
     def rungs(self) -> tuple[float, ...]:
-        """With `fidelity=halving` the share of a candidate's iterations in each rung, else ()."""
+        """With `fidelity=halving` the share of a candidate's iterations in each rung, else ().
+
+        Candidates that have no rungs get one, the whole: their family refuses it.
+        """
         if self.config.fidelity not in ("full", HALVING):
             raise ConfigError(f"fidelity is full or halving, but got {self.config.fidelity!r}.")
-        return tuple(self.config.candidate.rungs) if self.config.fidelity == HALVING else ()
+        return tuple(self.config.candidate.get("rungs", (1,))) if self.config.fidelity == HALVING else ()
 
     def search(self, *, weights: Path, folder: Path) -> SearchSettings:
         """What a search is made with. weights: what `msnas train` left; folder: where it keeps its history."""

@@ -9,7 +9,7 @@ from msnas.differences import flatten
 from msnas.setup.setup import Setup
 
 # What a space and a scale say of themselves, and what they say for others to read: nobody types these.
-NO_OPTIONS = ("family", "space_name", "scale_name", "sizes", "two_stage")
+NO_OPTIONS = ("family", "space_name", "scale_name", "sizes", "two_stage", "finetuning")
 
 
 def lines(stage, *words):
@@ -50,10 +50,10 @@ def test_every_option_of_a_space_is_shown_by_a_stage_that_the_space_has(space):
     ("stage", "space", "option"),
     [
         ("train", "nas_fcos_fpn", "backbone.caffe=true"),
-        ("search", "nas_fcos_fpn", "decoder.polyak=0.9"),
+        ("search", "nas_fcos_fpn", "candidate.polyak=0.9"),
         ("search", "nas_fcos_fpn", "cache.views=1"),
         ("retrain", "nas_fcos_fpn", "network.out_channels=null"),
-        ("search", "nas_fpn", "proxy.batch=64"),
+        ("search", "nas_fpn", "candidate.batch=64"),
         ("search", "nas_fpn", "space.num_cells=7"),
         ("train", "msnas_timm", "backbone.train=frozen"),
     ],

@@ -60,13 +60,13 @@ def test_every_command_refuses_weights_that_are_no_file(command, capsys):
 @pytest.mark.parametrize(
     ("space", "option"),
     [
-        ("msnas_r18", "baseline.pretrained"),
+        ("msnas_r18", "baseline.weights"),
         ("msnas_timm", "backbone.weights"),
         ("nas_fcos_fpn", "backbone.weights"),
         ("nas_fcos_fpn", "network.weights"),
-        ("nas_fcos_head", "baseline.pretrained"),
+        ("nas_fcos_head", "baseline.weights"),
         ("nas_fpn", "network.weights"),
-        ("nas_fpn_lite", "baseline.pretrained"),
+        ("nas_fpn_lite", "baseline.weights"),
     ],
 )
 def test_every_option_that_names_weights_must_name_a_file(space, option):
