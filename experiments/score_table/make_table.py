@@ -20,7 +20,7 @@ from evolution.driver import Job
 from evolution.history import History
 from evolution.strategy import Genome
 from msnas import cli
-from msnas.families.candidates import evaluate_many
+from msnas.families.search_processes import evaluate_many
 from msnas.setup.open_run import OpenRun, open_existing
 
 WORDS = ("experiment=score_table", "run=score_table")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from msnas.call import Call
 from msnas.data.check.report_text import report_text
-from msnas.pipeline.checking import checked
+from msnas.pipeline.data_checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
 from msnas.pipeline.supernet_training import pretrain

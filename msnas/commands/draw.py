@@ -9,7 +9,7 @@ from pathlib import Path
 from msnas.call import Call
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Picture
-from msnas.setup.families import family_classes
+from msnas.setup.make_family import family_classes
 from msnas.setup.open_run import setup_of
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import published

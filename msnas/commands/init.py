@@ -17,7 +17,7 @@ from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import report_text
 from msnas.errors import ConfigError
 from msnas.files import write_text
-from msnas.pipeline.checking import checked
+from msnas.pipeline.data_checking import checked
 from msnas.setup.open_run import setup_of
 from msnas.setup.pretrained_start import (
     baseline_option,

@@ -7,8 +7,7 @@ needs no search, and begins a run of its own.
 from dataclasses import replace
 
 from msnas.call import Call
-from msnas.engine.distributed import joined
-from msnas.pipeline.ranks import quiet_unless_writing
+from msnas.engine.distributed import joined, quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
 from msnas.runs.folder import STAGES

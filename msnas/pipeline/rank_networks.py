@@ -22,10 +22,10 @@ from msnas.engine.devices import Hardware, computing_with, describe
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.candidate_family import CandidateFamily, weight_sharing
-from msnas.families.candidates import evaluator
 from msnas.families.initial_weights import network
+from msnas.families.search_processes import evaluator
 from msnas.files import read_json, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity, train_entry
 from msnas.runs.folder import DONE, RESULT, SCORES, SETTING, TABLE, record_environment

@@ -13,7 +13,7 @@ from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
 from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
 from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
 from msnas.runs.tables import render

@@ -18,7 +18,7 @@ from msnas.families.candidate_family import weight_sharing
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from omegaconf import DictConfig
 
 from msnas.config.compose import compose, continued
-from msnas.config.stored import (
+from msnas.config.run_config import (
     continued_config,
     differences,
     named,

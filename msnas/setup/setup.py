@@ -18,7 +18,9 @@ from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.box_choices import fit_of, listed
-from msnas.setup.families import (
+from msnas.setup.fitting import fit_options
+from msnas.setup.latency_table import latency_of, wants_latency
+from msnas.setup.make_family import (
     check_weights,
     family_class,
     fixed_options,
@@ -27,8 +29,6 @@ from msnas.setup.families import (
     option_groups,
     own_groups,
 )
-from msnas.setup.fitting import fit_options
-from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost

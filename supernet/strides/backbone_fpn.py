@@ -14,8 +14,8 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS
 from supernet.strides.backbone_fpn_cost import BASE_STRIDE, TOP, group_strides, output_strides, shares_head
-from supernet.strides.prefix import prefix_strides
 from supernet.strides.prefix_backbone import PrefixBackbone
+from supernet.strides.prefix_start import prefix_strides
 
 
 class BackboneFpnEncoder(nn.Module):

@@ -15,8 +15,8 @@ from supernet.errors import SpaceError
 from supernet.strides.architecture import BLOCK_STRIDES, Architecture, stride_levels
 from supernet.strides.blocks import BLOCKS, MixedBlock
 from supernet.strides.path_network import PathNetwork, PathParts, input_widths, lateral_keys, new_parts
-from supernet.strides.prefix import prefix_strides
 from supernet.strides.prefix_backbone import PrefixBackbone
+from supernet.strides.prefix_start import prefix_strides
 from supernet.strides.residuals import init_residuals
 from supernet.strides.stride_encoder import branches_of, parts_of
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supernet.strides.latency_parts import check_parts
-from supernet.strides.prefix import prefix_start
+from supernet.strides.prefix_start import prefix_start
 from supernet.strides.stride_rules import check_settings
 from supernet.strides.stride_space import StrideSpace
 

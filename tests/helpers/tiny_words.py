@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from msnas.config.compose import split
-from msnas.config.stored import run_config
+from msnas.config.run_config import run_config
 from msnas.differences import flatten
 
 TINY = (

@@ -136,7 +136,7 @@ class FcosFamily(Family):
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
-        from msnas.drawings.decoders import draw_decoder  # an extra
+        from msnas.drawings.decoder_picture import draw_decoder  # an extra
 
         if len(pictures) > 1:
             raise ConfigError("A picture holds one decoder; draw these apart.")

@@ -98,7 +98,7 @@ class CellFamily(OneSpaceFamily):
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
-        from msnas.drawings.cells import TitledPlan, draw_plans  # an extra
+        from msnas.drawings.cell_picture import TitledPlan, draw_plans  # an extra
 
         draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
 
@@ -166,7 +166,7 @@ class CellFamily(OneSpaceFamily):
         self, weights: "Path | Mapping[str, Tensor] | None", classes: Sequence[str], *, seed: int
     ) -> "nn.Module":
         """Fresh networks: all plans start from the same weights, since their shapes are the same."""
-        from msnas.families.nas_fpn.scratch import FreshNetworks  # torch
+        from msnas.families.nas_fpn.fresh_networks import FreshNetworks  # torch
 
         fresh = derive(seed, "initial weights", "candidate")
         return FreshNetworks(lambda plan: self.scored_detector(plan, classes), seed=fresh)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import WIDTH, options_of, stage_help
-from msnas.commands.table import COMMANDS
 from msnas.config.compose import compose, groups
 from msnas.differences import flatten
 from msnas.setup.setup import Setup

@@ -7,7 +7,7 @@ from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import write_json
-from msnas.setup.families import option_groups
+from msnas.setup.make_family import option_groups
 from msnas.setup.open_run import open_existing, open_new, setup_of
 from msnas.setup.setup import Setup
 

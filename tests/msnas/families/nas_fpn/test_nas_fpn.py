@@ -17,8 +17,8 @@ from msnas.data.settings import DataSettings
 from msnas.engine.evaluation import evaluate
 from msnas.engine.exits import evaluate_exits
 from msnas.export import model_file
-from msnas.families.candidates import evaluator as make_evaluator
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
+from msnas.families.search_processes import evaluator as make_evaluator
 from msnas.setup.setup import Setup
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn.plan_cost import exit_macs, nas_fpn_cost
