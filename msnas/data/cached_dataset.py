@@ -10,7 +10,7 @@ from msnas.data.settings import check_still
 
 
 class Features(Protocol):
-    """Where the features of images lie; `msnas.engine.feature_cache` has the real one."""
+    """Where the features of images lie; `msnas.families.strides.prefix_features` has the real one."""
 
     @property
     def memory(self) -> int:
