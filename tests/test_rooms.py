@@ -97,10 +97,12 @@ def test_the_configuration_stops_at_setup():
     assert [f"{m}.{f.name}" for m in outside for f in functions(m) if takes_configuration(f)] == []
 
 
-def test_only_commands_read_the_configuration_of_a_setup():
-    texts = {module: path.read_text(encoding="utf-8") for module, path in MODULES.items()}
-    reading = {module for module, text in texts.items() if re.search(r"setup(_of\(.*\))?\.config\b", text)}
-    assert [m for m in reading if not any(_inside(m, room) for room in ("msnas.commands", "msnas.setup"))] == []
+def test_a_setup_hands_its_configuration_to_nobody():
+    [setup] = [n for n in ast.walk(TREES["msnas.setup.setup"]) if isinstance(n, ast.ClassDef) and n.name == "Setup"]
+    fields = {node.target.id: node.annotation for node in setup.body if isinstance(node, ast.AnnAssign)}
+    methods = {node.name: node.returns for node in setup.body if isinstance(node, ast.FunctionDef)}
+    given = {name for name, kind in (fields | methods).items() if "DictConfig" in ast.unparse(kind)}
+    assert given == {"_config"}
 
 
 def test_at_most_forty_functions_take_the_configuration():

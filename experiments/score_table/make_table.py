@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from evolution.driver import Job
 from evolution.history import History
@@ -53,8 +52,7 @@ def enumerated(space: Any) -> Iterator[Genome]:
 
 
 def opened_history(run: OpenRun) -> History:
-    candidate: Any = OmegaConf.to_container(run.setup.config.candidate)
-    return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
+    return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": run.setup.candidate_options})
 
 
 def score_all(run: OpenRun, jobs: list[Job], history: History) -> None:

@@ -18,7 +18,7 @@ def main(call: Call) -> int:
     if len(call.positionals) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
     words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
-    config = setup_of(words).config
+    config = setup_of(words).arguments
     if config.onnx:
         require_extra()
     run = open_existing(words)
@@ -26,7 +26,7 @@ def main(call: Call) -> int:
     found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
     if not found:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
-    out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
+    out = config.out or Path(f"{run.name}-rank{config.rank}")
     out.mkdir(parents=True, exist_ok=True)
     _copy(found[0].parent, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
@@ -37,7 +37,7 @@ def main(call: Call) -> int:
 
 def _named(call: Call, name: str) -> list[str]:
     """The words that open the run of that name or path, wherever it lies."""
-    folder = find_run(Path(setup_of(call.words).config.runs_root), name)
+    folder = find_run(setup_of(call.words).arguments.runs_root, name)
     return [f"run={folder.name}", f"runs_root={folder.parent}"]
 
 

@@ -5,16 +5,15 @@ from typing import Any
 
 from msnas.call import Call
 from msnas.pipeline.latency_measurement import measured
-from msnas.setup.latency_table import check_measurable, write_table
 from msnas.setup.open_run import setup_of
 
 
 def main(call: Call) -> int:
     """Measure, write the table, print how well it predicts whole networks."""
     setup = setup_of(call.words)
-    check_measurable(setup.config)
+    setup.check_latency()
     table = measured(setup)
-    path = write_table(setup.config, setup.input_size, table)
+    path = setup.write_latencies(table)
     print(json.dumps({"table": str(path), **table}) if call.json else _text(str(path), table))
     return 0
 

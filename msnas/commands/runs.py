@@ -19,8 +19,8 @@ SHOWN = {StageState.COMPLETE: "complete", StageState.STOPPED: "begun", StageStat
 
 def main(call: Call) -> int:
     """Print the runs, newest first; prune first where `keep=` says so."""
-    config = setup_of(call.words).config
-    root, keep = Path(config.runs_root), config.keep
+    told = setup_of(call.words).arguments
+    root, keep = told.runs_root, told.keep
     folders = newest(root)
     if keep is not None:
         if not isinstance(keep, int) or keep < 0:

@@ -72,8 +72,8 @@ def stored_setup(folder: Path) -> Setup:
 
 def state_of(folder: Path, now: float | None = None) -> State:
     """What a run is doing, by its stored configuration."""
-    setup = stored_setup(folder)
-    retrain = setup.config.retrain
+    config = stored_config(folder)
+    setup, retrain = Setup(config), config.retrain
     named = retrain.get("architectures")
     plan = Plan(
         pretrains=_pretrains(setup),

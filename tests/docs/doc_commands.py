@@ -67,7 +67,7 @@ class Shell:
         plain = [word for word in rest if not word.startswith("@")]
         name = next((word for word in plain if word.startswith("run=")), "")
         call = parse(stage, [*self._made.get(name, []), *plain])
-        assert setup_of(call.words).config is not None
+        assert setup_of(call.words).space_name
         self._made.setdefault(name, [word for word in call.words if name])
 
 

@@ -39,10 +39,11 @@ def test_options_given_beside_help_choose_what_is_shown():
 
 @pytest.mark.parametrize("space", groups()["space"])
 def test_every_option_of_a_space_is_shown_by_a_stage_that_the_space_has(space):
-    setup = Setup(compose([f"space={space}"]))
+    config = compose([f"space={space}"])
+    setup = Setup(config)
     stages = [name for name in COMMANDS if name != "train" or setup.family_class.pretraining is not None]
     shown = {option for stage in stages for option in options_of(stage, setup.family_class)}
-    keys = [key for key in flatten(setup.config) if "._" not in key and key.split(".")[0] not in NO_OPTIONS]
+    keys = [key for key in flatten(config) if "._" not in key and key.split(".")[0] not in NO_OPTIONS]
     assert [key for key in keys if key not in shown and key.split(".")[0] not in shown] == []
 
 

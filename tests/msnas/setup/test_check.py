@@ -38,9 +38,10 @@ def test_a_frozen_backbone_refuses_what_moves_pixels_before_there_is_a_run(folde
 
 @pytest.mark.parametrize("how", ["slow", "full"])
 def test_a_trained_backbone_takes_jitter_and_crops(how):
-    setup = Setup(compose(["space=msnas_timm", f"backbone.train={how}", "data.jitter=[0.5,1.5]", "data.crop=true"]))
+    config = compose(["space=msnas_timm", f"backbone.train={how}", "data.jitter=[0.5,1.5]", "data.crop=true"])
+    setup = Setup(config)
     setup.check()  # raises nothing
-    assert not setup.family_class.learns_on_features(option_groups(setup.config))
+    assert not setup.family_class.learns_on_features(option_groups(config))
 
 
 def test_an_unknown_sampling_of_paths_is_refused_before_there_is_a_run(folder, capsys):
