@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from msnas.runs import folder
+from msnas.runs.state import StageState
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("evolution", "supernet", "msnas")
@@ -135,6 +136,27 @@ def test_only_the_run_folder_names_the_files_of_a_run():
     names.remove(folder.CONFIG)  # conf/ has a file of that name too
     others = TREES.keys() - {folder.__name__, "msnas.data.layouts"}  # those are names in users' data
     assert [(module, text) for module in others for text in strings(module) if Path(text).name in names] == []
+
+
+def stage_folders(module: str) -> Iterator[str]:
+    """The folders of stages that stand as texts where a path is made, or a run is asked for its stage."""
+    asked = ("stage", "done", "require", "forget_unless_begun")
+    for node in ast.walk(TREES[module]):
+        said: list[ast.expr] = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else []
+        if isinstance(node, ast.Call):
+            said += node.args if ast.unparse(node.func).rpartition(".")[2] in asked else []
+            said += [word.value for word in node.keywords if word.arg == "stage"]
+        yield from (n.value for n in said if isinstance(n, ast.Constant) and n.value in (*folder.STAGES, folder.RANK))
+
+
+def test_only_the_run_folder_names_the_folders_of_the_stages():
+    assert [(module, text) for module in TREES for text in stage_folders(module)] == []
+
+
+def test_only_the_run_s_state_names_the_states_of_a_stage():
+    others = {m for m in TREES if _inside(m, "msnas")} - {StageState.__module__}
+    named = {(module, text) for module in others for text in strings(module) if text in {*StageState}}
+    assert named == {("msnas.report.sentences", "stopped")}  # why a strategy had no more generations
 
 
 def test_the_engine_knows_no_family():

@@ -15,6 +15,7 @@ from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
 from msnas.pipeline.supernet_training import pretrain
 from msnas.report.page import report
+from msnas.runs.folder import SUPERNET
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
 from msnas.setup.pretrained_start import weights_at_hand
@@ -39,7 +40,7 @@ def main(call: Call) -> int:
                 print(stage(run, ("demo", *words)))
             page = report([run.folder])
     finally:
-        run.forget_unless_begun("supernet")
+        run.forget_unless_begun(SUPERNET)
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")
     return 0
 

@@ -8,7 +8,7 @@ from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
 from msnas.export.onnx_export import FILE, export_onnx, require_extra
 from msnas.files import written
-from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS, RETRAIN, find_run
 from msnas.setup.open_run import open_existing, setup_of
 from msnas.setup.setup import Setup
 
@@ -22,8 +22,8 @@ def main(call: Call) -> int:
     if config.onnx:
         require_extra()
     run = open_existing(words)
-    run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
+    run.require(RETRAIN)
+    found = sorted((run.folder / RETRAIN).glob(f"{config.rank:02d}-*/{MODEL}"))
     if not found:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
     out = config.out or Path(f"{run.name}-rank{config.rank}")

@@ -14,7 +14,7 @@ from msnas.runs.folder import CHECKPOINT, STAGES, newest
 from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import setup_of
 
-SHOWN = {StageState.COMPLETE: "complete", StageState.STOPPED: "begun", StageState.WAITING: "-"}
+SHOWN = {StageState.COMPLETE: str(StageState.COMPLETE), StageState.STOPPED: "begun", StageState.WAITING: "-"}
 
 
 def main(call: Call) -> int:

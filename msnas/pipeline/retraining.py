@@ -15,7 +15,7 @@ from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
-from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
+from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
@@ -41,7 +41,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """
     setup = run.setup
     if setup.retrain.architectures is None:
-        run.require("search")
+        run.require(SEARCH)
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     hardware = setup.hardware.for_training()
@@ -69,7 +69,7 @@ def chosen(run: OpenRun) -> list[Choice]:
     setup = run.setup
     if setup.retrain.architectures is not None:
         return named(setup)
-    winners = read_json(run.folder / "search" / RESULT)["finalists"][: setup.top_k]
+    winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
     return [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
 
