@@ -73,10 +73,6 @@ class BackboneFpnEncoder(nn.Module):
         features: dict[int, Tensor] = self.backbone(images)
         return features
 
-    def prefix_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters."""
-        return list(self.backbone.parameters())
-
     def from_features(self, features: Mapping[int, Tensor]) -> list[Tensor]:
         """The same as `forward`, from what `prefix` gave."""
         coarsest = features[TOP]

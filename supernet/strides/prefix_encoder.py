@@ -47,10 +47,6 @@ class _PrefixEncoder(PathNetwork):
         features: dict[int, Tensor] = self.backbone(images)
         return features
 
-    def prefix_parameters(self) -> list[nn.Parameter]:
-        """The prefix's parameters, which an optimizer may move slower than the rest, or not at all."""
-        return list(self.backbone.parameters())
-
     def _encode(
         self, features: Mapping[int, Tensor], architecture: Architecture, blocks: Sequence[nn.Module]
     ) -> list[Tensor]:
