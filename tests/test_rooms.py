@@ -159,6 +159,42 @@ def test_only_the_run_s_state_names_the_states_of_a_stage():
     assert named == {("msnas.report.sentences", "stopped")}  # why a strategy had no more generations
 
 
+FAMILIES = ("msnas.families", "supernet.strides", "supernet.nas_fpn", "supernet.nas_fcos")
+
+
+def classes_of_families(module: str) -> set[str]:
+    """What a module imports from the folders of the families, but for what every family is."""
+    nodes = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.ImportFrom) and node.module]
+    own = [node for node in nodes if any(_inside(str(node.module), room) for room in FAMILIES)]
+    return {alias.asname or alias.name for node in own for alias in node.names} - {"Family"}
+
+
+def questions(module: str) -> Iterator[str]:
+    """Where a module asks for one of those classes, or compares something with a text that names a family."""
+    asserted = {id(part) for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert) for part in ast.walk(node)}
+    known = classes_of_families(module)
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            if asked & known and id(node) not in asserted:
+                yield ast.unparse(node)
+        texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+        if isinstance(node, ast.Compare) and any(re.search(r"nas_f|msnas_|Family$", str(text)) for text in texts):
+            yield ast.unparse(node)
+
+
+def test_outside_of_the_families_nobody_asks_which_one_it_is():
+    outside = [m for m in MODULES if _inside(m, "msnas") and not _inside(m, "msnas.families")]
+    assert [(m, question) for m in outside for question in questions(m)] == []
+
+
+def test_few_functions_below_setup_return_anything_at_all():
+    below = [m for m in MODULES if floor(m) > floor("msnas.setup.setup")]
+    untyped = [f"{m}.{f.name}" for m in below for f in functions(m) if f.returns and ast.unparse(f.returns) == "Any"]
+    # JSON, what a name stands for, what torchvision's models return, and libraries without types
+    assert len([name for name in untyped if not name.endswith("__getattr__")]) <= 25, untyped
+
+
 def test_the_engine_knows_no_family():
     words = ("msnas.families", "supernet.strides", "supernet.nas_fpn", "supernet.nas_fcos")
     uses = {(m, used) for m in MODULES if _inside(m, "msnas.engine") for used in imports(m)}
