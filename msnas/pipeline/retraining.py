@@ -86,12 +86,12 @@ def named(setup: Setup) -> list[Choice]:
 def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
     """What was chosen, in its order, then what it is compared with; each of them `retrain.seeds` times."""
     choices, setup = chosen(run), run.setup
-    beside = list(_baselines(setup, choices[0].architecture))
+    beside = list(baselines(setup, choices[0].architecture))
     for seed in range(setup.retrain.seeds):
         yield from _entries_of_seed(choices, beside, setup, classes, seed)
 
 
-def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
+def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
     """What the winner is compared with, each with its role in the split of the gain."""
     family, options = setup.family, setup.retrain
     if options.fpn:
