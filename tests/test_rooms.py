@@ -159,14 +159,16 @@ def test_only_the_run_s_state_names_the_states_of_a_stage():
     assert named == {("msnas.report.sentences", "stopped")}  # why a strategy had no more generations
 
 
-FAMILIES = ("msnas.families", "supernet.strides", "supernet.nas_fpn", "supernet.nas_fcos")
+FAMILIES = [
+    f"{place}.{name}" for place in ("supernet", "msnas.families") for name in ("strides", "nas_fpn", "nas_fcos")
+]
 
 
 def classes_of_families(module: str) -> set[str]:
-    """What a module imports from the folders of the families, but for what every family is."""
+    """What a module imports from the folders of the families."""
     nodes = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.ImportFrom) and node.module]
     own = [node for node in nodes if any(_inside(str(node.module), room) for room in FAMILIES)]
-    return {alias.asname or alias.name for node in own for alias in node.names} - {"Family"}
+    return {alias.asname or alias.name for node in own for alias in node.names}
 
 
 def questions(module: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from msnas.call import Call
 from msnas.pipeline.forecast import Forecast, forecast
+from msnas.runs.folder import SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
 from msnas.setup.open_run import open_existing, setup_to_be
@@ -21,7 +22,7 @@ def main(call: Call) -> int:
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":
         run = open_existing(call.words)
-        setup, weights = run.setup, run.weights if run.done("supernet") else None
+        setup, weights = run.setup, run.weights if run.done(SUPERNET) else None
     elif call.command == "retrain" and not setup.names_architectures:
         setup = open_existing(call.words).setup
     stages = STAGES[STAGES.index(call.command) :]
