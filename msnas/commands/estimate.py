@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.table import Table
 
@@ -12,13 +12,14 @@ from msnas.runs.folder import SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
 from msnas.setup.open_run import open_existing, setup_to_be
+from msnas.setup.zoo import with_published_shape
 
 STAGES = ("train", "search", "retrain")
 
 
 def main(call: Call) -> int:
     """Measure a few steps and print the table."""
-    call = call.with_architectures()
+    call = replace(call, words=with_published_shape(call.with_architectures().words))
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":
         run = open_existing(call.words)

@@ -4,17 +4,20 @@
 needs no search, and begins a run of its own.
 """
 
+from dataclasses import replace
+
 from msnas.call import Call
 from msnas.engine.distributed import joined, quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
 from msnas.runs.folder import STAGES
 from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, shared
+from msnas.setup.zoo import with_published_shape
 
 
 def main(call: Call) -> int:
     """Retrain, or go on retraining, the winners of the run that the call's words name, or the named architectures."""
-    call = call.with_architectures()
+    call = replace(call, words=with_published_shape(call.with_architectures().words))
     hardware = setup_of(call.words).hardware.for_training()
     with joined(hardware.device) as group, shared(lambda: _open(call), group) as run:
         quiet_unless_writing(group)

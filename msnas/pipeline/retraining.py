@@ -20,7 +20,7 @@ from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
-from msnas.setup.zoo import architecture_text
+from msnas.setup.zoo import architecture_text, published
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,15 @@ def named(setup: Setup) -> list[Choice]:
     """`retrain.architectures` as values. Raises ConfigError and SpaceError."""
     choices = []
     for number, word in enumerate(setup.retrain.architectures or (), start=1):
-        name = word if word.isidentifier() else f"architecture {number}"
+        name = _published_name(setup, word) if word.isidentifier() else f"architecture {number}"
         choices.append(Choice(name, setup.family.parse(architecture_text(word, setup.config_dir))))
     return choices
+
+
+def _published_name(setup: Setup, name: str) -> str:
+    """The network's name, or what has its architecture and another shape."""
+    other = setup.departures(published(name, setup.config_dir).options)
+    return f"architecture of {name}, {', '.join(other)}" if other else name
 
 
 def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 """Everything that a configuration means, as frozen, typed values. Below this package nobody reads a configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -187,6 +188,12 @@ class Setup:
             options["groups"] = None if placed is None else listed(placed)
         return Blueprint.of(options)
 
+    def departures(self, words: Sequence[str]) -> list[str]:
+        """What the options of these `key=value` words are, where they are other than there; the space, where it is."""
+        now = {key: OmegaConf.select(self._config, "space_name" if key == "space" else key) for key in map(_key, words)}
+        told = {key: str(value).lower() for key, value in now.items() if key != "experiment"}
+        return [f"{key}={text}" for key, text in told.items() if f"{key}={text}" not in words]
+
     # Data, and where the work is done
 
     @cached_property
@@ -331,6 +338,10 @@ class Setup:
     def network_fingerprint(self) -> dict[str, str]:
         """What a checkpoint of a network must have been made with, beside its schedule and seed."""
         return {"space": str(self._config.space), "detector": str(self._config.detector)}
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def _asked(strategy: dict[str, Any], rungs: int) -> int:
