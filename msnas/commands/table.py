@@ -58,7 +58,9 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "msnas.commands.report", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
     ),
-    "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
+    "export": Command(
+        "msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx", "export")
+    ),
     "predict": Command(
         "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
     ),

@@ -14,6 +14,7 @@ from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
+from msnas.export.onnx_options import OnnxOptions
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
@@ -232,6 +233,11 @@ class Setup:
     def latency(self) -> LatencyOptions:
         """Of `msnas latency`."""
         return from_group(LatencyOptions, plain(self.config.latency), name="latency")
+
+    @cached_property
+    def export(self) -> OnnxOptions:
+        """Of `msnas export onnx=true`."""
+        return from_group(OnnxOptions, plain(self.config.export), name="export")
 
     @cached_property
     def strategy(self) -> Blueprint:
