@@ -62,7 +62,10 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx", "export")
     ),
     "predict": Command(
-        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
+        "msnas.commands.predict",
+        "a model over your images and videos, boxes drawn",
+        "MODEL IMAGES... OUT",
+        ("score", "every", "hardware"),
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Command(
