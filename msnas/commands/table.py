@@ -76,9 +76,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "latency": Command(
         "msnas.commands.latency",
-        "times every part of a space's networks on this device",
-        "",
-        (*_SPACE, "latency", "hardware"),
+        "times every part of a space's networks on this device, or a whole exported detector",
+        "[MODEL]",
+        (*_SPACE, "latency", "data", "hardware"),
     ),
     "sample": Command(
         "msnas.commands.inspect_space",

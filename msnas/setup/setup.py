@@ -30,7 +30,7 @@ from msnas.setup.families import (
 )
 from msnas.setup.fitting import fit_options
 from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
+from msnas.setup.make_space import budget_advice, exported_ceiling, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.errors import BudgetError
@@ -112,6 +112,11 @@ class Setup:
     def budget(self) -> Budget | None:
         """The budget; None where there is none."""
         return make_budget(self.config, lambda: self.baseline_cost)
+
+    @property
+    def exported_ms(self) -> float | None:
+        """The ceiling on what a finalist's exported detector takes, milliseconds; None where there is none."""
+        return exported_ceiling(self.config)
 
     @cached_property
     def bounded_space(self) -> SearchSpace:

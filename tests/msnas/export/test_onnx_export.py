@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from onnx_graphs import find_first_values
 from tiny_detectors import make_detector
 
 from msnas.cli import main
@@ -101,35 +102,8 @@ def test_half_precision_finds_what_torch_finds_in_float32(settings, tmp_path):
     assert OnnxSession(made.path, threads=1).precision == "fp16"
 
 
-def batch_of_two(path):
-    """A graph that finds one object of class 1 in each of two images, its score the image's first value."""
-    from onnx import TensorProto, helper, save
-
-    def constant(name, values, kind):
-        return helper.make_tensor(name, kind, [len(values)], values)
-
-    shapes = [("boxes", [2, 2, 4], TensorProto.FLOAT), ("scores", [2, 2], TensorProto.FLOAT)]
-    outputs = [
-        helper.make_tensor_value_info(n, kind, s) for n, s, kind in [*shapes, ("labels", [2, 2], TensorProto.INT64)]
-    ]
-    nodes = [
-        helper.make_node("Slice", ["images", "start", "end", "axes"], ["first"]),
-        helper.make_node("Reshape", ["first", "two"], ["column"]),
-        helper.make_node("Mul", ["column", "mask"], ["scores"]),
-        helper.make_node("Expand", ["zero", "wide"], ["boxes"]),
-        helper.make_node("Expand", ["classes", "square"], ["labels"]),
-    ]
-    integers = {"start": [0, 0, 0], "end": [1, 1, 1], "axes": [1, 2, 3], "two": [2, 1]}
-    integers |= {"wide": [2, 2, 4], "square": [2, 2], "classes": [1, 0]}
-    constants = [constant(name, values, TensorProto.INT64) for name, values in integers.items()]
-    constants += [constant("mask", [1.0, 0.0], TensorProto.FLOAT), constant("zero", [0.0], TensorProto.FLOAT)]
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [2, 3, 4, 4])
-    graph = helper.make_graph(nodes, "two", [images], outputs, constants)
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
-
-
 def test_each_image_of_a_batch_gets_its_own_detections_also_in_a_batch_that_is_not_full(tmp_path):
-    batch_of_two(tmp_path / FILE)
+    find_first_values(tmp_path / FILE, (2, 3, 4, 4))
     images = [torch.full((3, 4, 4), value) for value in (0.25, 0.5, 0.75)]
     found = OnnxSession(tmp_path / FILE, threads=1).detections(images)
     assert [(boxes.shape, scores.tolist(), labels.tolist()) for boxes, scores, labels in found] == [
