@@ -7,7 +7,8 @@ from pathlib import Path
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
-from msnas.export.onnx_export import export_onnx, require_extra
+from msnas.export.onnx_export import Exported, export_onnx, require_extra
+from msnas.export.onnx_int8 import SPLIT, Quantised, export_int8
 from msnas.export.onnx_options import OnnxOptions
 from msnas.files import written
 from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
@@ -58,12 +59,23 @@ def _copy(model: Path, out: Path) -> None:
 def _as_onnx(out: Path, setup: Setup, options: OnnxOptions) -> Iterator[str]:
     """Write the ONNX files beside the two others; what each takes and how well it was checked, in a line."""
     for size, name in options.files().items():
-        made = export_onnx(
-            load(out), setup.data, out / name, size=size, batch=options.batch, precision=options.precision
-        )
-        (height, width), checked = made.size, made.checked
-        takes = f"image [3, {height}, {width}]" if made.batch == 1 else f"images [{made.batch}, 3, {height}, {width}]"
-        equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
-        gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"
-        lost = f"; {checked.lost} detections of one without a like in the other" if checked.lost else ""
-        yield f"{made.path}: {takes} to boxes, scores, labels; {equal} ({gaps}{lost})."
+        model, path = load(out), out / name
+        if options.precision == "int8":
+            yield _of_int8(export_int8(model, setup.data, path, size=size, batch=options.batch, seed=setup.seed))
+        else:
+            made = export_onnx(model, setup.data, path, size=size, batch=options.batch, precision=options.precision)
+            yield f"{path}: {_checked(made)}."
+
+
+def _checked(made: Exported) -> str:
+    (height, width), checked = made.size, made.checked
+    takes = f"image [3, {height}, {width}]" if made.batch == 1 else f"images [{made.batch}, 3, {height}, {width}]"
+    equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
+    gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"
+    lost = f"; {checked.lost} detections of one without a like in the other" if checked.lost else ""
+    return f"{takes} to boxes, scores, labels; {equal} ({gaps}{lost})"
+
+
+def _of_int8(made: Quantised) -> str:
+    told = f"AP {made.ap_before:.4f} in float32, {made.ap_after:.4f} in 8 bits, on {made.images} images of {SPLIT}"
+    return f"{made.path}: {told}. Before its layers were quantised: {_checked(made.before)}."

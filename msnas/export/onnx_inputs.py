@@ -32,12 +32,13 @@ class Input:
         """
         for turned in (False, True):
             sizes = [resized_size(image.height, image.width, *self.sides) for image in part.images]
-            fitting = [i for i, s in zip(part.images, sizes, strict=True) if self._holds(s[::-1] if turned else s)]
+            fitting = [i for i, s in zip(part.images, sizes, strict=True) if self.holds(s[::-1] if turned else s)]
             if fitting:
                 return [self._canvas(part, image, turned) for image in fitting[:: -(-len(fitting) // count)]]
         raise DataError(f"No image of the split fits into an input of {self.size[0]}x{self.size[1]} pixels.")
 
-    def _holds(self, size: Size) -> bool:
+    def holds(self, size: Size) -> bool:
+        """Whether a resized image of this size fits."""
         return size[0] <= self.size[0] and size[1] <= self.size[1]
 
     def _canvas(self, part: AnnotationFile, image: ImageRecord, turned: bool) -> Tensor:

@@ -6,7 +6,7 @@ from msnas.errors import ConfigError
 
 # The words of `export.sizes`, and the inputs that a file each is written for.
 SIZES = {"common": ("common",), "both": ("landscape", "portrait"), "any": ("any",)}
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)

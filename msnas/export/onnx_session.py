@@ -40,6 +40,11 @@ class OnnxSession:
         self.metadata = {name: json.loads(text) for name, text in metadata.items() if name in _OURS}
 
     @property
+    def input_name(self) -> str:
+        """`image`, or `images` of a batch."""
+        return str(self._input.name)
+
+    @property
     def batch(self) -> int:
         """Images of one call."""
         return self.shape[0] if len(self.shape) == 4 else 1
