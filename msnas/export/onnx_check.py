@@ -71,8 +71,8 @@ def compare(
             f"{boxes.max():.3g} pixels, scores to {scores.max():.3g}; allowed: {tolerance.boxes}, {tolerance.scores}"
             f" for all but {tolerance.lost:.0%}, but {lost} of {len(alike)} are further apart)."
         )
-    largest = (float(gap[alike].max(initial=0.0)) for gap in (boxes, scores))
-    return Agreement(len(expected), len(alike) // 2, *largest, lost)
+    box_gap, score_gap = (float(gap[alike].max(initial=0.0)) for gap in (boxes, scores))
+    return Agreement(len(expected), len(alike) // 2, box_gap, score_gap, lost)
 
 
 def _sure(scores: NDArray[Any], config: dict[str, Any], tolerance: Tolerance, *, centerness: bool) -> float:

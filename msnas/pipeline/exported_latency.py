@@ -76,7 +76,8 @@ def spread(times: Mapping[Timed, Sequence[float]], which: tuple[str, str]) -> di
 def _images(session: OnnxSession, settings: DataSettings) -> list[Tensor]:
     """Images of the data as the graph takes them: one for each call, or a batch for each."""
     rule = session.metadata["preprocessing"]
-    wanted = Input(session.shape[-2:], (rule["short_side"], rule["long_side"]), rule["pad_right_and_bottom_with"])
+    height, width = session.shape[-2:]
+    wanted = Input((height, width), (rule["short_side"], rule["long_side"]), rule["pad_right_and_bottom_with"])
     source = read_source(replace(settings, masks=False))
     return wanted.canvases(source.val or source.train, IMAGES * session.batch)
 
