@@ -11,7 +11,7 @@ from msnas.export.onnx_export import Exported, export_onnx, require_extra
 from msnas.export.onnx_int8 import SPLIT, Quantised, export_int8
 from msnas.export.onnx_options import OnnxOptions
 from msnas.files import written
-from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS, RETRAIN, find_run
 from msnas.setup.open_run import open_existing, setup_of
 from msnas.setup.setup import Setup
 
@@ -22,16 +22,16 @@ def main(call: Call) -> int:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
     words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
     setup = setup_of(words)
-    config = setup.config
+    config = setup.arguments
     if config.onnx:
         setup.export.files()  # options that make no sense are refused before anything is written
         require_extra()
     run = open_existing(words)
-    run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
+    run.require(RETRAIN)
+    found = sorted((run.folder / RETRAIN).glob(f"{config.rank:02d}-*/{MODEL}"))
     if not found:
         raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
-    out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
+    out = config.out or Path(f"{run.name}-rank{config.rank}")
     out.mkdir(parents=True, exist_ok=True)
     _copy(found[0].parent, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
@@ -43,7 +43,7 @@ def main(call: Call) -> int:
 
 def _named(call: Call, name: str) -> list[str]:
     """The words that open the run of that name or path, wherever it lies."""
-    folder = find_run(Path(setup_of(call.words).config.runs_root), name)
+    folder = find_run(setup_of(call.words).arguments.runs_root, name)
     return [f"run={folder.name}", f"runs_root={folder.parent}"]
 
 

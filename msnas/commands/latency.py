@@ -11,7 +11,6 @@ from msnas.call import Call
 from msnas.errors import ConfigError
 from msnas.pipeline.exported_latency import time_exported
 from msnas.pipeline.latency_measurement import measured
-from msnas.setup.latency_table import check_measurable, write_table
 from msnas.setup.open_run import setup_of
 from msnas.setup.setup import Setup
 
@@ -21,9 +20,9 @@ def main(call: Call) -> int:
     setup = setup_of(call.words)
     if call.positionals:
         return _of_model(call, setup)
-    check_measurable(setup.config)
+    setup.check_latency()
     table = measured(setup)
-    path = write_table(setup.config, setup.input_size, table)
+    path = setup.write_latencies(table)
     print(json.dumps({"table": str(path), **table}) if call.json else _text(str(path), table))
     return 0
 

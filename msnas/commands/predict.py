@@ -46,7 +46,7 @@ def main(call: Call) -> int:
         raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES... OUT.")
     name, *places, out = call.positionals
     setup = setup_of(call.words)
-    score, every = setup.config.score, setup.config.every
+    score, every = setup.arguments.score, setup.arguments.every
     if isinstance(score, bool) or not 0 <= score <= 1:
         raise ConfigError(f"score must be from 0 to 1, but got {score!r}.")
     model = load(name)

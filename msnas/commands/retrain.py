@@ -4,11 +4,8 @@
 needs no search, and begins a run of its own.
 """
 
-from dataclasses import replace
-
 from msnas.call import Call
-from msnas.engine.distributed import joined
-from msnas.pipeline.ranks import quiet_unless_writing
+from msnas.engine.distributed import joined, quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
 from msnas.runs.folder import STAGES
@@ -17,7 +14,7 @@ from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, sha
 
 def main(call: Call) -> int:
     """Retrain, or go on retraining, the winners of the run that the call's words name, or the named architectures."""
-    call = _with_names(call)
+    call = call.with_architectures()
     hardware = setup_of(call.words).hardware.for_training()
     with joined(hardware.device) as group, shared(lambda: _open(call), group) as run:
         quiet_unless_writing(group)
@@ -29,14 +26,6 @@ def main(call: Call) -> int:
         if group.writes:
             print(answer)
     return 0
-
-
-def _with_names(call: Call) -> Call:
-    """The call with its positionals as the option that they stand for."""
-    if not call.positionals:
-        return call
-    quoted = ",".join(f"'{word}'" for word in call.positionals)
-    return replace(call, positionals=(), words=(*call.words, f"retrain.architectures=[{quoted}]"))
 
 
 def _open(call: Call) -> OpenRun:

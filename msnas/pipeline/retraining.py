@@ -13,9 +13,9 @@ from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
 from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
-from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
+from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
@@ -41,7 +41,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """
     setup = run.setup
     if setup.retrain.architectures is None:
-        run.require("search")
+        run.require(SEARCH)
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     hardware = setup.hardware.for_training()
@@ -69,7 +69,7 @@ def chosen(run: OpenRun) -> list[Choice]:
     setup = run.setup
     if setup.retrain.architectures is not None:
         return named(setup)
-    winners = read_json(run.folder / "search" / RESULT)["finalists"][: setup.top_k]
+    winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
     return [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
 
@@ -86,12 +86,12 @@ def named(setup: Setup) -> list[Choice]:
 def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
     """What was chosen, in its order, then what it is compared with; each of them `retrain.seeds` times."""
     choices, setup = chosen(run), run.setup
-    beside = list(_baselines(setup, choices[0].architecture))
+    beside = list(baselines(setup, choices[0].architecture))
     for seed in range(setup.retrain.seeds):
         yield from _entries_of_seed(choices, beside, setup, classes, seed)
 
 
-def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
+def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
     """What the winner is compared with, each with its role in the split of the gain."""
     family, options = setup.family, setup.retrain
     if options.fpn:

@@ -19,15 +19,15 @@ from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
 from msnas.pipeline.exported_ceiling import ExportedCeiling
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
-from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, record_environment
+from msnas.runs.folder import DONE, METRICS, RESULT, SEARCH, STATUS, SUPERNET, record_environment
 from msnas.runs.progress import Progress, duration
 from msnas.setup.open_run import OpenRun
 
-STAGE = "search"
+STAGE = SEARCH
 log = logging.getLogger(__name__)
 
 
@@ -69,13 +69,13 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
 
 def _before(run: OpenRun, command: Sequence[str]) -> None:
     """What a search needs first: nothing, a backbone, trained now if it is not, or a supernet, which must exist."""
-    if run.done("supernet") is not None:
+    if run.done(SUPERNET) is not None:
         return
     pretraining = run.setup.family_class.pretraining
     if pretraining is None:
-        write_json(run.stage("supernet") / DONE, {"steps": 0, "seconds": 0.0})
+        write_json(run.stage(SUPERNET) / DONE, {"steps": 0, "seconds": 0.0})
     elif pretraining == "supernet":
-        run.require("supernet")
+        run.require(SUPERNET)
     else:
         log.info(pretrain(run, command))
 
@@ -136,7 +136,7 @@ def _estimate(run: OpenRun, images: int) -> str:
     """
     setup = run.setup
     family, expected = weight_sharing(setup.family), setup.evaluations
-    lines = read_lines(run.folder / "supernet" / METRICS)
+    lines = read_lines(run.folder / SUPERNET / METRICS)
     if family is None or not lines:
         return f"About {expected} evaluations."
     step = statistics.median(line["seconds"] for line in lines)

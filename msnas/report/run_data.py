@@ -15,8 +15,12 @@ from msnas.runs.folder import (
     DONE,
     ENVIRONMENT,
     METRICS,
+    RANK,
     RESULT,
+    RETRAIN,
+    SEARCH,
     STAGES,
+    SUPERNET,
     TABLE,
     stages_of,
 )
@@ -73,7 +77,7 @@ class RunData:
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
         setup, sized = _readable(stored_setup(folder))
-        (evaluations, generations), *others = [_history(folder / "search" / name) for name in setup.family.histories]
+        (evaluations, generations), *others = [_history(folder / SEARCH / name) for name in setup.family.histories]
         second, second_generations = others[0] if others else ([], [])
         return cls(
             name=folder.resolve().name,
@@ -85,10 +89,10 @@ class RunData:
             stages=tuple(_stage(folder, name) for name in stages_of(folder, named=setup.names_architectures)),
             evaluations=evaluations,
             generations=generations,
-            search=read_json(folder / "search" / RESULT) or {},
-            retrained=list(_retrained(folder / "retrain")),
+            search=read_json(folder / SEARCH / RESULT) or {},
+            retrained=list(_retrained(folder / RETRAIN)),
             curves=dict(_curves(folder)),
-            rank=read_json(folder / "rank" / TABLE) or {},
+            rank=read_json(folder / RANK / TABLE) or {},
             second=second,
             second_generations=second_generations,
         )
@@ -99,7 +103,7 @@ class RunData:
 
     def detections(self, retrained: Record) -> list[Record]:
         """The COCO results of one entry of `retrained`, [] where they were not written."""
-        return read_json(self.folder / "retrain" / str(retrained["folder"]) / DETECTED) or []
+        return read_json(self.folder / RETRAIN / str(retrained["folder"]) / DETECTED) or []
 
 
 def _readable(setup: Setup) -> tuple[Setup, bool]:
@@ -130,7 +134,7 @@ def _retrained(folder: Path) -> Iterator[Record]:
 
 
 def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:
-    paths = [folder / "supernet", *sorted((folder / "retrain").glob("*"))]
+    paths = [folder / SUPERNET, *sorted((folder / RETRAIN).glob("*"))]
     for path in paths:
         if (path / METRICS).exists():
             yield path.relative_to(folder).as_posix(), read_lines(path / METRICS)

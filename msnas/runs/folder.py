@@ -28,7 +28,8 @@ WEIGHTS, DETECTIONS, CHECKPOINT = "weights.safetensors", "detections.json", "che
 MODEL, MODEL_WEIGHTS = "model.json", "model.safetensors"  # as `msnas export` copies them out
 HISTORY, HEAD_HISTORY = "history.sqlite", "head.sqlite"  # of a search, and of its second half where it has one
 SCORES, SETTING = "scores.json", "setting.json"  # of a ranking: a network's, and what all were made with
-STAGES = {"supernet": "train", "search": "search", "retrain": "retrain"}  # each with the command that completes it
+SUPERNET, SEARCH, RETRAIN, RANK = "supernet", "search", "retrain", "rank"  # folders of the stages, and of a ranking
+STAGES = {SUPERNET: "train", SEARCH: "search", RETRAIN: "retrain"}  # each with the command that completes it
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
 
 
@@ -47,7 +48,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """What `msnas train` leaves for candidates."""
-        return self.folder / "supernet" / WEIGHTS
+        return self.folder / SUPERNET / WEIGHTS
 
     def stage(self, name: str) -> Path:
         """The folder of a stage (made when it is missing)."""
@@ -91,7 +92,7 @@ class Run:
 
 def stages_of(folder: Path, *, named: bool) -> tuple[str, ...]:
     """The stages that a run has. named: architectures are, so that none comes before their training."""
-    return tuple(name for name in STAGES if name == "retrain" or not named or (folder / name).exists())
+    return tuple(name for name in STAGES if name == RETRAIN or not named or (folder / name).exists())
 
 
 def is_held(folder: Path) -> bool:

@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from msnas.files import read_json
-from msnas.runs.folder import DONE, ENVIRONMENT, REPORT, RESULT, STAGES, STATUS, is_held, stages_of
+from msnas.runs.folder import (
+    DONE,
+    ENVIRONMENT,
+    REPORT,
+    RESULT,
+    RETRAIN,
+    SEARCH,
+    STAGES,
+    STATUS,
+    SUPERNET,
+    is_held,
+    stages_of,
+)
 from msnas.runs.progress import duration, rate_text
 
 SILENT = 120.0  # seconds without a sign of life that are worth a word
@@ -67,7 +79,7 @@ def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
 
 
 def _stage(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
-    known = {"stage": name, "trains": plan.pretrains} if name == "supernet" else {"stage": name}
+    known = {"stage": name, "trains": plan.pretrains} if name == SUPERNET else {"stage": name}
     state = stage_state(folder / name, running=running)
     if state == StageState.COMPLETE:
         return {**known, "state": state, **read_json(folder / name / DONE)}
@@ -92,7 +104,7 @@ def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float)
     if status is None or (running and began is not None and status["updated"] < began):
         return {"began": began} if running else {}  # a status of before the stage was given again says nothing
     found: State = {key: status[key] for key in ("done", "total", "rate", "began", "updated")}
-    if name == "retrain":
+    if name == RETRAIN:
         found |= {"network": status["stage"], **_networks(folder, plan)}
     if running and status["left"] is not None:
         found["ends"] = max(status["updated"] + status["left"] + _later_networks(found, status), now)
@@ -101,10 +113,10 @@ def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float)
 
 def _networks(folder: Path, plan: Plan) -> State:
     """How many networks are retrained, of how many."""
-    found = read_json(folder / "search" / RESULT) or {"finalists": []}
+    found = read_json(folder / SEARCH / RESULT) or {"finalists": []}
     chosen = plan.networks if plan.named else min(plan.networks, len(found["finalists"]))
     wanted = (chosen + plan.others) * plan.seeds
-    finished = [read_json(path)["seconds"] for path in sorted((folder / "retrain").glob(f"*/{RESULT}"))]
+    finished = [read_json(path)["seconds"] for path in sorted((folder / RETRAIN).glob(f"*/{RESULT}"))]
     return {"networks_done": len(finished), "networks": wanted, "network_seconds": finished}
 
 

@@ -16,8 +16,8 @@ from msnas.data.settings import DataSettings
 from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
 from msnas.setup.box_choices import EMPTY, fit_of, tied_heads, training_boxes
-from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
+from msnas.setup.make_family import family_class
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 

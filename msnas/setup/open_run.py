@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from omegaconf import DictConfig
 
 from msnas.config.compose import compose, continued
-from msnas.config.stored import (
+from msnas.config.run_config import (
     continued_config,
     differences,
     named,
@@ -21,7 +21,7 @@ from msnas.config.stored import (
 from msnas.data.digest import digest_change
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, write_json
-from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
+from msnas.runs.folder import CONFIG, DATA, DONE, SUPERNET, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
 from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
@@ -65,6 +65,17 @@ def setup_of(words: Sequence[str]) -> Setup:
     return setup
 
 
+def setup_to_be(words: Sequence[str]) -> Setup:
+    """What a run of `words` will be made with, behind those of the run that they name; none is made.
+
+    Raises ConfigError as the first stage does.
+    """
+    setup = Setup(with_choices(run_config(words)))
+    setup.check_detector()
+    setup.check()
+    return setup
+
+
 def stored_setup(folder: Path) -> Setup:
     """What a run's stored configuration means."""
     return Setup(stored_config(folder))
@@ -72,8 +83,8 @@ def stored_setup(folder: Path) -> Setup:
 
 def state_of(folder: Path, now: float | None = None) -> State:
     """What a run is doing, by its stored configuration."""
-    setup = stored_setup(folder)
-    retrain = setup.config.retrain
+    config = stored_config(folder)
+    setup, retrain = Setup(config), config.retrain
     named = retrain.get("architectures")
     plan = Plan(
         pretrains=_pretrains(setup),
@@ -93,7 +104,7 @@ def _pretrains(setup: Setup) -> str:
         return "supernet"
 
 
-def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> OpenRun:
+def open_new(words: Sequence[str], stages: Sequence[str] = (SUPERNET,)) -> OpenRun:
     """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
 
     stages: those whose options must be the same for a run to be taken up again. Raises ConfigError for a detector that
@@ -104,12 +115,12 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Ope
     if name:
         folder = root / name
         if (folder / CONFIG).exists():
-            return open_existing(words, stage="supernet")
+            return open_existing(words, stage=SUPERNET)
         return _create(folder, config, words)
     fixed = Setup(config).fixed_options
     for folder in newest(root):
         if not differences(stored_config(folder), config, [key for stage in stages for key in fixed[stage]]):
-            return open_existing([*words, f"run={folder.name}"], stage="supernet")
+            return open_existing([*words, f"run={folder.name}"], stage=SUPERNET)
     return _create(next_folder(root, f"{config.data.name}-{config.space_name}".lower()), config, words)
 
 

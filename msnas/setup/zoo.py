@@ -4,7 +4,7 @@ import difflib
 
 from msnas.errors import ConfigError
 from msnas.families.family import Published, nothing_searched
-from msnas.setup.families import family_classes
+from msnas.setup.make_family import family_classes
 
 
 def zoo(config_dir: str | None = None) -> dict[str, Published]:

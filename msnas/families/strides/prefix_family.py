@@ -192,7 +192,12 @@ class PrefixFamily(StrideFamily):
     # Data
 
     def prepared(
-        self, splits: "Splits", hardware: "Hardware", progress: Callable[[int, str], None] | None = None
+        self,
+        splits: "Splits",
+        hardware: "Hardware",
+        progress: Callable[[int, str], None] | None = None,
+        *,
+        folder: Path | None = None,
     ) -> "Splits":
         """The splits with features of the frozen backbone in the place of pixels, for every network of the family.
 
@@ -202,14 +207,14 @@ class PrefixFamily(StrideFamily):
         if self.backbone.train != "frozen":
             return splits
         from msnas.data.cached_dataset import CachedDataset  # torch
-        from msnas.engine.feature_cache import cache_images
+        from msnas.families.strides.prefix_features import cache_images
 
         widest = self.baseline_detector(splits.train.classes)  # reads every stride that any network reads
         cache = cache_images(
             widest,
             [splits.train, splits.val],
             hardware=hardware,
-            folder=cache_folder() / "features",
+            folder=folder or cache_folder() / "features",
             memory_limit=0,
             fingerprint={"backbone": self.space.backbone, "weights": _identity(self.backbone.weights)},
             progress=progress,

@@ -70,7 +70,7 @@ class FpnBaseline:
     width: float
     channels: int
     scaled: bool
-    pretrained: str | None
+    weights: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +219,7 @@ class StrideFamily(OneSpaceFamily):
         """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
         from supernet.strides.fpn_encoder import FpnEncoder  # torch
 
-        encoder = FpnEncoder(self.baseline.backbone, **self._fpn, pretrained=self.baseline.pretrained)
+        encoder = FpnEncoder(self.baseline.backbone, **self._fpn, weights=self.baseline.weights)
         return self._detector(encoder, classes)
 
     def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":
