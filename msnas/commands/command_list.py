@@ -65,9 +65,14 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "msnas.commands.report", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
     ),
-    "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
+    "export": Command(
+        "msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx", "export")
+    ),
     "predict": Command(
-        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
+        "msnas.commands.predict",
+        "a model over your images and videos, boxes drawn",
+        "MODEL IMAGES... OUT",
+        ("score", "every", "hardware"),
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Command(
@@ -78,9 +83,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "latency": Command(
         "msnas.commands.latency",
-        "times every part of a space's networks on this device",
-        "",
-        (*_SPACE, "latency", "hardware"),
+        "times every part of a space's networks on this device, or a whole exported detector",
+        "[MODEL]",
+        (*_SPACE, "latency", "data", "hardware"),
     ),
     "sample": Command(
         "msnas.commands.inspect_space",

@@ -1,12 +1,15 @@
-"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, a third as ONNX."""
+"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, and ONNX."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
-from msnas.export.onnx_export import FILE, export_onnx, require_extra
+from msnas.export.onnx_export import Exported, export_onnx, require_extra
+from msnas.export.onnx_int8 import SPLIT, Quantised, export_int8
+from msnas.export.onnx_options import OnnxOptions
 from msnas.files import written
 from msnas.runs.folder import MODEL, MODEL_WEIGHTS, RETRAIN, find_run
 from msnas.setup.open_run import open_existing, setup_of
@@ -18,8 +21,10 @@ def main(call: Call) -> int:
     if len(call.positionals) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
     words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
-    config = setup_of(words).arguments
+    setup = setup_of(words)
+    config = setup.arguments
     if config.onnx:
+        setup.export.files()  # options that make no sense are refused before anything is written
         require_extra()
     run = open_existing(words)
     run.require(RETRAIN)
@@ -31,7 +36,8 @@ def main(call: Call) -> int:
     _copy(found[0].parent, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if config.onnx:
-        print(_as_onnx(out, run.setup))
+        for line in _as_onnx(out, run.setup, setup.export):
+            print(line)
     return 0
 
 
@@ -50,10 +56,26 @@ def _copy(model: Path, out: Path) -> None:
         shutil.copyfile(model / MODEL, partial)
 
 
-def _as_onnx(out: Path, setup: Setup) -> str:
-    """Write the ONNX file beside the two others; what it takes and how well it was checked, in a line."""
-    made = export_onnx(load(out), setup.data, out / FILE)
+def _as_onnx(out: Path, setup: Setup, options: OnnxOptions) -> Iterator[str]:
+    """Write the ONNX files beside the two others; what each takes and how well it was checked, in a line."""
+    for size, name in options.files().items():
+        model, path = load(out), out / name
+        if options.precision == "int8":
+            yield _of_int8(export_int8(model, setup.data, path, size=size, batch=options.batch, seed=setup.seed))
+        else:
+            made = export_onnx(model, setup.data, path, size=size, batch=options.batch, precision=options.precision)
+            yield f"{path}: {_checked(made)}."
+
+
+def _checked(made: Exported) -> str:
     (height, width), checked = made.size, made.checked
+    takes = f"image [3, {height}, {width}]" if made.batch == 1 else f"images [{made.batch}, 3, {height}, {width}]"
     equal = f"equal to torch on {checked.images} images with {checked.detections} detections"
     gaps = f"boxes to {checked.boxes:.1g} pixels, scores to {checked.scores:.1g}"
-    return f"{made.path}: image [3, {height}, {width}] to boxes, scores, labels; {equal} ({gaps})."
+    lost = f"; {checked.lost} detections of one without a like in the other" if checked.lost else ""
+    return f"{takes} to boxes, scores, labels; {equal} ({gaps}{lost})"
+
+
+def _of_int8(made: Quantised) -> str:
+    told = f"AP {made.ap_before:.4f} in float32, {made.ap_after:.4f} in 8 bits, on {made.images} images of {SPLIT}"
+    return f"{made.path}: {told}. Before its layers were quantised: {_checked(made.before)}."

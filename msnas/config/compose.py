@@ -35,7 +35,7 @@ CLASSES = ("space", "strategy", "candidate", "detector")
 # The lowest value of numbers that no class of ours checks before a stage begins.
 LOWEST = {
     **dict.fromkeys(("train.steps", "train.checkpoint_every", "retrain.steps", "retrain.checkpoint_every"), 1),
-    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank"), 1),
+    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank", "every"), 1),
     "space.base_stride": 1,
     **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
 }

@@ -6,7 +6,7 @@ made on.
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from msnas.families.candidate_family import weight_sharing
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
+from msnas.pipeline.exported_ceiling import ExportedCeiling
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
@@ -40,7 +41,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
         return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
-    hardware = setup.hardware.for_candidates()
+    hardware, ceiling = setup.hardware.for_candidates(), ExportedCeiling.of(setup)
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
@@ -57,10 +58,13 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         _Narrator(folder / STATUS, board, expected=setup.evaluations, workers=setup.hardware.workers) as narrator,
     ):
         outcome = setup.family.search(settings, splits, narrator)
+        if ceiling is not None:
+            outcome = ceiling.kept(outcome)
         if board.on:
             board.picture(outcome.evaluated, "winner", picture_of(setup, outcome.winners[0].architecture))
-    _keep(run, outcome)
-    return _answer(run, outcome)
+    exported = {} if ceiling is None else ceiling.measured
+    _keep(run, outcome, exported)
+    return _answer(run, outcome, exported)
 
 
 def _before(run: OpenRun, command: Sequence[str]) -> None:
@@ -76,9 +80,9 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
         log.info(pretrain(run, command))
 
 
-def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
-    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
-    finalists = [_winner(rank, scored) for rank, scored in enumerate(outcome.finalists, start=1)]
+def _keep(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> None:
+    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
+    finalists = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.finalists, start=1)]
     summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
     summary["inside_budget"] = outcome.inside_budget
     front = {} if outcome.front is None else {"front": outcome.front}
@@ -86,16 +90,22 @@ def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
     write_json(run.stage(STAGE) / DONE, summary)
 
 
-def _answer(run: OpenRun, outcome: SearchOutcome) -> str:
-    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
-    lines = [f"{w['rank']}.  {w['architecture']}  score {w['score']:.4f}  {w['macs']:,} MACs" for w in winners]
+def _answer(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> str:
+    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
+    lines = [_line(winner) for winner in winners]
     lines += lines_of(outcome.front or [])
     inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
     took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
     return "\n".join([*lines, f"{took}, {inside}. Next: msnas retrain run={run.name}"])
 
 
-def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:
+def _line(winner: Mapping[str, Any]) -> str:
+    told = f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs"
+    return f"{told}  {winner['exported_ms']:.1f} ms exported" if "exported_ms" in winner else told
+
+
+def _winner(rank: int, scored: ScoredNetwork, exported: Mapping[str, float]) -> dict[str, Any]:
+    """exported: milliseconds by architecture, of those that were timed."""
     finalist, architecture = scored.finalist, str(scored.architecture)
     return {
         "rank": rank,
@@ -103,6 +113,7 @@ def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:
         "genome": list(finalist.genome),
         "architecture": architecture,
         **scored.cost.by_name(),
+        **({"exported_ms": exported[architecture]} if architecture in exported else {}),
         "score": finalist.mean,
         "standard_error": finalist.standard_error,
         "score_at_selection": finalist.selected.score[0],

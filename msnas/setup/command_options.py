@@ -11,7 +11,8 @@ class CommandOptions:
     """Which run and where runs lie, and what one command or another is told; None: what fits.
 
     zoo: of a published network. n: networks that are drawn. rank: of a winner. onnx: whether to write it too. score:
-    the least of a detection that is shown. out: the file or folder that is written. keep: runs that keep checkpoints.
+    the least of a detection that is shown. every: which frames of a video. out: the file or folder that is written.
+    keep: runs that keep checkpoints.
     """
 
     run: str | None
@@ -21,6 +22,7 @@ class CommandOptions:
     rank: int
     onnx: bool
     score: float
+    every: int
     out: Path | None
     keep: int | None
 
@@ -28,5 +30,5 @@ class CommandOptions:
     def of(cls, config: DictConfig) -> "CommandOptions":
         """Those of a configuration; names are texts, whatever yaml made of them."""
         run, zoo, out = (None if config[name] is None else str(config[name]) for name in ("run", "zoo", "out"))
-        given = {name: config[name] for name in ("n", "rank", "onnx", "score", "keep")}
+        given = {name: config[name] for name in ("n", "rank", "onnx", "score", "every", "keep")}
         return cls(run=run, runs_root=Path(config.runs_root), zoo=zoo, out=Path(out) if out else None, **given)

@@ -15,6 +15,7 @@ from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
+from msnas.export.onnx_options import OnnxOptions
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
@@ -31,7 +32,7 @@ from msnas.setup.make_family import (
     option_groups,
     own_groups,
 )
-from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
+from msnas.setup.make_space import budget_advice, exported_ceiling, input_size, make_budget, make_space
 from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.errors import BudgetError
@@ -118,6 +119,11 @@ class Setup:
     def budget(self) -> Budget | None:
         """The budget; None where there is none."""
         return make_budget(self._config, lambda: self.baseline_cost)
+
+    @property
+    def exported_ms(self) -> float | None:
+        """The ceiling on what a finalist's exported detector takes, milliseconds; None where there is none."""
+        return exported_ceiling(self._config)
 
     @cached_property
     def bounded_space(self) -> SearchSpace:
@@ -260,6 +266,11 @@ class Setup:
     def write_latencies(self, table: dict[str, Any]) -> Path:
         """Write what `msnas latency` measured where a budget finds it; returns the file."""
         return write_table(self._config, self.input_size, table)
+
+    @cached_property
+    def export(self) -> OnnxOptions:
+        """Of `msnas export onnx=true`."""
+        return from_group(OnnxOptions, plain(self._config.export), name="export")
 
     @cached_property
     def strategy(self) -> Blueprint:
