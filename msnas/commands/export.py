@@ -7,9 +7,10 @@ from msnas.call import Call
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
 from msnas.export.onnx_export import FILE, export_onnx, require_extra
-from msnas.files import written
-from msnas.runs.folder import MODEL, MODEL_WEIGHTS, find_run
+from msnas.files import read_json, written
+from msnas.runs.folder import MODEL, MODEL_WEIGHTS, RESULT, find_run
 from msnas.setup.open_run import open_existing, setup_of
+from msnas.setup.options import OTHER_START
 from msnas.setup.setup import Setup
 
 
@@ -23,12 +24,10 @@ def main(call: Call) -> int:
         require_extra()
     run = open_existing(words)
     run.require("retrain")
-    found = sorted((run.folder / "retrain").glob(f"{config.rank:02d}-*/{MODEL}"))
-    if not found:
-        raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
+    found = _trained(run.folder / "retrain", config.rank)
     out = Path(config.out) if config.out else Path(f"{run.name}-rank{config.rank}")
     out.mkdir(parents=True, exist_ok=True)
-    _copy(found[0].parent, out)
+    _copy(found, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if config.onnx:
         print(_as_onnx(out, run.setup))
@@ -39,6 +38,14 @@ def _named(call: Call, name: str) -> list[str]:
     """The words that open the run of that name or path, wherever it lies."""
     folder = find_run(Path(setup_of(call.words).config.runs_root), name)
     return [f"run={folder.name}", f"runs_root={folder.parent}"]
+
+
+def _trained(stage: Path, rank: int) -> Path:
+    """The folder of the first training of a rank, from the start that stands for it. Raises RunError for none."""
+    for path in sorted(stage.glob(f"{rank:02d}-*/{MODEL}")):
+        if (read_json(path.parent / RESULT) or {}).get("role") != OTHER_START:
+            return path.parent
+    raise RunError(f"Run {stage.parent.name} has no retrained winner of rank {rank}; see `msnas retrain`.")
 
 
 def _copy(model: Path, out: Path) -> None:

@@ -1,9 +1,7 @@
-"""The last stage: winners, or architectures that the user names, and the baselines from scratch, by one recipe."""
+"""The last stage: winners, or architectures that the user names, and the baselines, by one recipe."""
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,27 +9,20 @@ import numpy as np
 from msnas.engine.devices import describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
-from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
+from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.features import prepared
-from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
+from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entry
+from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
+from msnas.setup.options import BOTH
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import architecture_text
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An architecture to train: what it is called, and its one-shot score where a search gave it one."""
-
-    name: str
-    architecture: Any
-    one_shot: float | None = None
 
 
 def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
@@ -44,11 +35,18 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
         run.require("search")
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
+    check_starts(run)
     hardware = setup.hardware.for_training()
-    splits = prepared(setup, run.splits(scoring=False, writes=group.writes), hardware)
-    entries = list(_entries(run, splits.train.classes))
+    decides = setup.retrain.init == BOTH  # on search_val
+    splits = prepared(setup, run.splits(scoring=decides, writes=group.writes), hardware)
+    choices = chosen(run)
+    first = choices[0].architecture
+    beside = list(_baselines(setup, first))
     if group.writes:
         record_environment(run, command, describe(hardware))
+    place = run.stage(STAGE) / CHOICE
+    begin = starts(run, first, setup.family.cost(first), splits, hardware, group, folder=place)
+    entries = list(entries_of(run, choices, beside, splits.train.classes, starts=begin))
     for number, entry in enumerate(entries, start=1):
         if not (run.stage(STAGE) / entry.folder / RESULT).exists():
             if group.writes:
@@ -61,7 +59,8 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
 
 def _answer(run: OpenRun, begin: str) -> str:
     table = render(read_json(run.folder / STAGE / TABLE), by_loss=run.setup.family.scored_by_loss)
-    return f"{table}\n{begin}Next: msnas report run={run.name}"
+    said = choice_line(run.folder / STAGE / CHOICE)
+    return "\n".join(filter(None, (table, said, f"{begin}Next: msnas report run={run.name}")))
 
 
 def chosen(run: OpenRun) -> list[Choice]:
@@ -83,14 +82,6 @@ def named(setup: Setup) -> list[Choice]:
     return choices
 
 
-def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
-    """What was chosen, in its order, then what it is compared with; each of them `retrain.seeds` times."""
-    choices, setup = chosen(run), run.setup
-    beside = list(_baselines(setup, choices[0].architecture))
-    for seed in range(setup.retrain.seeds):
-        yield from _entries_of_seed(choices, beside, setup, classes, seed)
-
-
 def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
     """What the winner is compared with, each with its role in the split of the gain."""
     family, options = setup.family, setup.retrain
@@ -105,29 +96,6 @@ def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None
         for number, one in enumerate(family.alike(winner, setup.budget, options.random, rng), start=1):
             folder = f"{BASELINE}random-{number:02d}"
             yield Baseline(folder, f"random {number}", str(one), family.cost(one), one), "random"
-
-
-def _entries_of_seed(
-    choices: Sequence[Choice],
-    beside: Sequence[tuple[Baseline, str | None]],
-    setup: Setup,
-    classes: Sequence[str],
-    seed: int,
-) -> Iterator[Entry]:
-    family = setup.family
-    suffix = f"-seed{seed}" if seed else ""
-    initial = derive(setup.seed, STAGE, "initial weights", seed) if seed else setup.seed
-    for rank, one in enumerate(choices, start=1):
-        text = str(one.architecture)
-        build = partial(network, family, one.architecture, classes, seed=initial)
-        folder, role = f"{rank:02d}-{identity(text)}{suffix}", "winner" if rank == 1 else None
-        yield Entry(folder, one.name, text, build, family.cost(one.architecture), one.one_shot, seed, role)
-    for other, role in beside:
-        if other.architecture is None:
-            build = partial(fpn_baseline, family, classes, seed=initial, variant=other.variant)
-        else:
-            build = partial(network, family, other.architecture, classes, seed=initial)
-        yield Entry(f"{other.folder}{suffix}", other.name, other.text, build, other.cost, None, seed, role)
 
 
 def _finish(run: OpenRun, entries: list[Entry]) -> None:

@@ -1,4 +1,4 @@
-"""What was trained from scratch, one row a network: its seeds together, its intervals, the search's rank."""
+"""What was trained alone, one row a network: its seeds together, its intervals, the search's rank."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
         "folders": [seed["folder"] for seed in seeds],
         "baseline": first["folder"].startswith(BASELINE) or (first.get("role") or WINNER) != WINNER,
         "fpn": is_fpn(first),
-        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot")},
+        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot", "start", "steps")},
         **numbers,
         "seeds": len(seeds),
         "spread": deviation(aps),

@@ -23,6 +23,7 @@ from msnas.runs.folder import (
 from msnas.runs.folder import DETECTIONS as DETECTED
 from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import stored_setup
+from msnas.setup.options import OTHER_START
 from msnas.setup.setup import Setup
 
 Record = dict[str, Any]
@@ -46,7 +47,7 @@ class RunData:
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
     included. generations: the strategy's own records. second, second_generations: the same of the second space that
     a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
-    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
+    rank: what `msnas rank` found. retrained: `result.json` of every network trained alone (each seed is one)
     with its `folder`.
     """
 
@@ -123,10 +124,13 @@ def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
 
 
 def _retrained(folder: Path) -> Iterator[Record]:
-    """Winners by rank, then the baselines."""
-    folders = [path.parent for path in folder.glob(f"*/{RESULT}")]
-    for path in sorted(folders, key=lambda p: (p.name.startswith(BASELINE), p.name)):
-        yield {"folder": path.name, **read_json(path / RESULT)}
+    """Winners by rank, then the same from another start, then the baselines."""
+    records = [{"folder": path.parent.name, **read_json(path)} for path in folder.glob(f"*/{RESULT}")]
+
+    def place(record: Record) -> tuple[bool, bool, str]:
+        return record["folder"].startswith(BASELINE), record.get("role") == OTHER_START, record["folder"]
+
+    yield from sorted(records, key=place)
 
 
 def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:

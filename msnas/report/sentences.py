@@ -17,6 +17,7 @@ from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
 from msnas.runs.state import StageState
 from msnas.runs.tables import tau_line
+from msnas.setup.options import OTHER_START, SUPERNET
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def run_context(data: Record) -> Record:
         "cards": _cards(data, winner, fpn),
         "missing": [stage for stage in data["stages"] if stage["state"] != StageState.COMPLETE],
         "mean": _mean(winners),
+        "starts": any(_from_supernet(row) for row in data["networks"]),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
         "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
@@ -98,7 +100,7 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
         best = data["winners"][0]
         return (
             f"The search puts {best['architecture']} first, with a {_scored(data, best['score'])}. "
-            "What it reaches when it is trained from scratch is not known yet."
+            "What it reaches when it is trained alone is not known yet."
         )
     first = "The search's first choice" if _is_searched(winner) else winner["name"]
     start = f"{first} reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
@@ -117,6 +119,11 @@ def _scored(data: Record, value: float | None) -> str:
 def _is_searched(network: Record) -> bool:
     """Whether a search chose it; otherwise the user named it."""
     return network["one_shot"] is not None
+
+
+def _from_supernet(network: Record) -> bool:
+    """Whether it began from the supernet's weights."""
+    return network["start"] == SUPERNET
 
 
 def _over_seeds(network: Record) -> str:
@@ -174,6 +181,11 @@ def _caveat(networks: Sequence[Record]) -> str:
     parts = ["AP is COCO's, over IoU 0.50 to 0.95, in percent."]
     if any(_is_searched(row) for row in networks):
         parts.append("The winner is the search's first choice, not the best of this table: the table chose nothing.")
+    if any(_from_supernet(row) for row in networks):
+        parts.append("What began from the supernet trained a share of the schedule, baselines all of it; its trainings")
+        parts.append("share one supernet, whose own noise is in no interval.")
+    if any(row["role"] == OTHER_START for row in networks):
+        parts.append("Which start stands for the search was chosen on search_val, by trainings without those images.")
     parts.append("± and the intervals come from drawing the trainings and the test images again with replacement,")
     parts.append("the same draws for all networks.")
     if any(row["seeds"] < 2 for row in networks):
