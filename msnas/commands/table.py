@@ -45,9 +45,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "retrain": Command(
         "msnas.commands.retrain",
-        "winners, or architectures that you name, and baselines from scratch",
-        "[ARCH...]",
-        (*_TRAINING, "retrain", "baseline", "top_k"),
+        "winners, architectures that you name, or networks along the front, and baselines",
+        "[ARCH...|front]",
+        (*_TRAINING, "retrain", "front", "baseline", "top_k"),
     ),
     "rank": Command(
         "msnas.commands.rank",
@@ -58,7 +58,12 @@ COMMANDS: dict[str, Command] = {
     "report": Command(
         "msnas.commands.report", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
     ),
-    "export": Command("msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx")),
+    "export": Command(
+        "msnas.commands.export",
+        "stand-alone detectors: a winner, or a front's",
+        "[front] [RUN]",
+        ("run", "rank", "out", "onnx"),
+    ),
     "predict": Command(
         "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
     ),

@@ -16,11 +16,12 @@ from msnas.setup.options import OTHER_START, SCRATCH
 
 @dataclass(frozen=True)
 class Choice:
-    """An architecture to train: what it is called, and its one-shot score where a search gave it one."""
+    """An architecture to train: what it is called, its one-shot score where a search gave it one."""
 
     name: str
     architecture: Any
     one_shot: float | None = None
+    role: str | None = None  # of its networks, where they begin as what stands for it
 
 
 def entries_of(
@@ -64,7 +65,7 @@ def _chosen(
         cost=run.setup.family.cost(choice.architecture),
         one_shot=choice.one_shot if stands else None,
         seed=seed,
-        role=("winner" if rank == 1 else None) if stands else OTHER_START,
+        role=choice.role if stands else OTHER_START,
         start=start,
     )
 

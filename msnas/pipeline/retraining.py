@@ -1,18 +1,19 @@
 """The last stage: winners, or architectures that the user names, and the baselines, by one recipe."""
 
-import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from msnas.engine.devices import describe
+from msnas.data.opening import Splits
+from msnas.engine.devices import Hardware, describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
 from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.features import prepared
-from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entry
+from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entries
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
 from msnas.runs.tables import render
@@ -21,8 +22,6 @@ from msnas.setup.open_run import OpenRun
 from msnas.setup.options import BOTH
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import architecture_text
-
-log = logging.getLogger(__name__)
 
 
 def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
@@ -36,9 +35,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     check_starts(run)
-    hardware = setup.hardware.for_training()
-    decides = setup.retrain.init == BOTH  # on search_val
-    splits = prepared(setup, run.splits(scoring=decides, writes=group.writes), hardware)
+    hardware, splits = opened(run, group)
     choices = chosen(run)
     first = choices[0].architecture
     beside = list(_baselines(setup, first))
@@ -47,30 +44,42 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     place = run.stage(STAGE) / CHOICE
     begin = starts(run, first, setup.family.cost(first), splits, hardware, group, folder=place)
     entries = list(entries_of(run, choices, beside, splits.train.classes, starts=begin))
-    for number, entry in enumerate(entries, start=1):
-        if not (run.stage(STAGE) / entry.folder / RESULT).exists():
-            if group.writes:
-                log.info("Retraining %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
-            train_entry(setup, entry, run.stage(STAGE) / entry.folder, splits, hardware, group)
+    train_entries(setup, entries, run.stage(STAGE), splits, hardware, group)
     if group.writes:
         _finish(run, entries)
     return _answer(run, "")
 
 
+def opened(run: OpenRun, group: Group) -> tuple[Hardware, Splits]:
+    """What networks are trained on, and the data as they read them."""
+    hardware = run.setup.hardware.for_training()
+    decides = run.setup.retrain.init == BOTH  # on search_val, which then must have boxes
+    return hardware, prepared(run.setup, run.splits(scoring=decides, writes=group.writes), hardware)
+
+
 def _answer(run: OpenRun, begin: str) -> str:
-    table = render(read_json(run.folder / STAGE / TABLE), by_loss=run.setup.family.scored_by_loss)
-    said = choice_line(run.folder / STAGE / CHOICE)
-    return "\n".join(filter(None, (table, said, f"{begin}Next: msnas report run={run.name}")))
+    return f"{table_text(run, STAGE)}\n{begin}Next: msnas report run={run.name}"
+
+
+def table_text(run: OpenRun, stage: str) -> str:
+    """The table of a stage's networks, and under it how their start was chosen."""
+    table = render(read_json(run.folder / stage / TABLE), by_loss=run.setup.family.scored_by_loss)
+    return "\n".join(filter(None, (table, choice_line(run.folder / stage / CHOICE))))
 
 
 def chosen(run: OpenRun) -> list[Choice]:
     """The winners by rank, or the architectures that the user names."""
     setup = run.setup
     if setup.retrain.architectures is not None:
-        return named(setup)
+        return _led(named(setup))
     winners = read_json(run.folder / "search" / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
-    return [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
+    return _led([Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners])
+
+
+def _led(choices: list[Choice]) -> list[Choice]:
+    """The same; the first is what the report takes apart."""
+    return [replace(choices[0], role="winner"), *choices[1:]]
 
 
 def named(setup: Setup) -> list[Choice]:

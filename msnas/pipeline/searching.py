@@ -22,7 +22,7 @@ from msnas.pipeline.features import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
-from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, record_environment
+from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, completing, record_environment, stages_of
 from msnas.runs.progress import Progress, duration
 from msnas.setup.open_run import OpenRun
 
@@ -39,7 +39,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     setup, done = run.setup, run.done(STAGE)
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
-        return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
+        return f"The search of run {run.name} is complete ({evaluated}). {_next(run)}"
     hardware = setup.hardware.for_candidates()
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
@@ -92,7 +92,13 @@ def _answer(run: OpenRun, outcome: SearchOutcome) -> str:
     lines += lines_of(outcome.front or [])
     inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
     took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
-    return "\n".join([*lines, f"{took}, {inside}. Next: msnas retrain run={run.name}"])
+    return "\n".join([*lines, f"{took}, {inside}. {_next(run)}"])
+
+
+def _next(run: OpenRun) -> str:
+    """What comes after a search, which has left its result: of a front, a family of networks along it."""
+    after = stages_of(run.folder, named=False)[-1]
+    return f"Next: msnas {completing(after)} run={run.name}"
 
 
 def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import logging
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DETECTIONS, RESULT, STATUS
+from msnas.runs.folder import DETECTIONS, PLAN, RESULT, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
 from msnas.setup.options import SCRATCH, SUPERNET
@@ -30,6 +31,7 @@ from msnas.setup.setup import Setup
 from supernet.cost import Cost
 
 STAGE = "retrain"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,19 @@ def train_entry(
         extra |= {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
     if group.writes:
         _save(model, entry, splits, result, folder, trained.seconds, extra)
+
+
+def train_entries(
+    setup: Setup, entries: Sequence[Entry], folder: Path, splits: Splits, hardware: Hardware, group: Group
+) -> None:
+    """Train, each in its own folder below `folder`, what is not trained yet."""
+    if group.writes:
+        write_json(folder / PLAN, {"networks": len(entries)})
+    for number, entry in enumerate(entries, start=1):
+        if not (folder / entry.folder / RESULT).exists():
+            if group.writes:
+                log.info("Training %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
+            train_entry(setup, entry, folder / entry.folder, splits, hardware, group)
 
 
 def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardware, group: Group) -> dict[str, float]:

@@ -9,6 +9,8 @@ from msnas.report.run_data import Record
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.runs.folder import BASELINE
 
+SEARCHED = (None, WINNER, "front")  # roles of what a search or the user chose, and not of what stands beside it
+
 
 def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:
     """One record a network, winners by rank and then the baselines; numbers are means over its seeds.
@@ -30,7 +32,7 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
     return {
         "name": name,
         "folders": [seed["folder"] for seed in seeds],
-        "baseline": first["folder"].startswith(BASELINE) or (first.get("role") or WINNER) != WINNER,
+        "baseline": first["folder"].startswith(BASELINE) or first.get("role") not in SEARCHED,
         "fpn": is_fpn(first),
         **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot", "start", "steps")},
         **numbers,

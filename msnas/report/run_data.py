@@ -14,10 +14,12 @@ from msnas.runs.folder import (
     CONFIG,
     DONE,
     ENVIRONMENT,
+    FRONT,
+    LATENCIES,
     METRICS,
     RESULT,
-    STAGES,
     TABLE,
+    completing,
     stages_of,
 )
 from msnas.runs.folder import DETECTIONS as DETECTED
@@ -47,6 +49,7 @@ class RunData:
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
     included. generations: the strategy's own records. second, second_generations: the same of the second space that
     a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
+    front: the same as `retrained` of the networks along the search's front; latencies: their milliseconds, by name.
     rank: what `msnas rank` found. retrained: `result.json` of every network trained alone (each seed is one)
     with its `folder`.
     """
@@ -64,6 +67,8 @@ class RunData:
     retrained: list[Record]
     curves: dict[str, list[Record]]
     rank: Record = field(default_factory=dict)
+    front: list[Record] = field(default_factory=list)
+    latencies: Record = field(default_factory=dict)
     second: list[Evaluation] = field(default_factory=list)
     second_generations: list[Record] = field(default_factory=list)
 
@@ -90,6 +95,8 @@ class RunData:
             retrained=list(_retrained(folder / "retrain")),
             curves=dict(_curves(folder)),
             rank=read_json(folder / "rank" / TABLE) or {},
+            front=list(_retrained(folder / FRONT)),
+            latencies=read_json(folder / FRONT / LATENCIES) or {},
             second=second,
             second_generations=second_generations,
         )
@@ -98,9 +105,9 @@ class RunData:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def detections(self, retrained: Record) -> list[Record]:
-        """The COCO results of one entry of `retrained`, [] where they were not written."""
-        return read_json(self.folder / "retrain" / str(retrained["folder"]) / DETECTED) or []
+    def detections(self, retrained: Record, stage: str = "retrain") -> list[Record]:
+        """The COCO results of one entry of `retrained` (or `front`), [] where they were not written."""
+        return read_json(self.folder / stage / str(retrained["folder"]) / DETECTED) or []
 
 
 def _readable(setup: Setup) -> tuple[Setup, bool]:
@@ -113,7 +120,7 @@ def _readable(setup: Setup) -> tuple[Setup, bool]:
 
 def _stage(folder: Path, name: str) -> StageData:
     seconds = (read_json(folder / name / DONE) or {}).get("seconds")
-    return StageData(name, stage_state(folder / name), seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
+    return StageData(name, stage_state(folder / name), seconds, f"msnas {completing(name)} run={folder.resolve().name}")
 
 
 def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:

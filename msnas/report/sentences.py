@@ -12,6 +12,7 @@ from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import Record
 from msnas.report.size_recall import size_recalls
+from msnas.report.sizes import sizes_sentence
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
@@ -43,6 +44,9 @@ def run_context(data: Record) -> Record:
         "missing": [stage for stage in data["stages"] if stage["state"] != StageState.COMPLETE],
         "mean": _mean(winners),
         "starts": any(_from_supernet(row) for row in data["networks"]),
+        "sized": sizes_sentence(data["sizes"]),
+        "size_verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["sizes"]},
+        "size_starts": any(_from_supernet(row) for row in data["sizes"]),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
         "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
@@ -96,6 +100,8 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
         rows = data["best_so_far"]
         so_far = f" The best candidate so far has a {_scored(data, rows[-1]['best'])}." if rows else ""
         return f"Not known yet: the search has not finished.{so_far}"
+    if winner is None and data["sizes"]:
+        return sizes_sentence(data["sizes"])
     if winner is None:
         best = data["winners"][0]
         return (

@@ -73,16 +73,7 @@ def stored_setup(folder: Path) -> Setup:
 def state_of(folder: Path, now: float | None = None) -> State:
     """What a run is doing, by its stored configuration."""
     setup = stored_setup(folder)
-    retrain = setup.config.retrain
-    named = retrain.get("architectures")
-    plan = Plan(
-        pretrains=_pretrains(setup),
-        named=named is not None,
-        networks=setup.top_k if named is None else len(named),
-        others=retrain.fpn + retrain.point,
-        seeds=retrain.seeds,
-    )
-    return run_state(folder, plan, now)
+    return run_state(folder, Plan(pretrains=_pretrains(setup), named=setup.names_architectures), now)
 
 
 def _pretrains(setup: Setup) -> str:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from msnas.errors import ConfigError
+from msnas.runs.folder import FEWEST_ON_FRONT
 
 SCRATCH, SUPERNET, BOTH = "scratch", "supernet", "both"  # how a retrained network begins
 OTHER_START = "other start"  # the role of a chosen architecture's networks that begin as search_val did not choose
+MOST_ON_FRONT = 8
 SAMPLINGS = ("uniform", "walk")  # how a supernet draws the paths of its steps
 
 
@@ -60,6 +62,18 @@ class RetrainOptions:
     def share(self, start: str) -> float:
         """The share of the schedule that a network trains for that begins so."""
         return self.supernet_share if start == SUPERNET else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontOptions:
+    """Options `front.*`; fields are checked (ConfigError). networks: along the front; fpn: also an FPN of each size."""
+
+    networks: int
+    fpn: bool
+
+    def __post_init__(self) -> None:
+        if not FEWEST_ON_FRONT <= self.networks <= MOST_ON_FRONT:
+            raise ConfigError(f"front.networks must be {FEWEST_ON_FRONT} to {MOST_ON_FRONT}, but got {self.networks}.")
 
 
 @dataclass(frozen=True, kw_only=True)

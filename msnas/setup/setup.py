@@ -30,7 +30,7 @@ from msnas.setup.families import (
 from msnas.setup.fitting import fit_options
 from msnas.setup.latency_table import latency_of, wants_latency
 from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
-from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
+from msnas.setup.options import FrontOptions, LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.errors import BudgetError
 from supernet.space import Budget, SearchSpace
@@ -227,6 +227,16 @@ class Setup:
     def names_architectures(self) -> bool:
         """Whether architectures are named that are trained instead of a search's winners."""
         return self.config.retrain.get("architectures") is not None
+
+    @cached_property
+    def front(self) -> FrontOptions:
+        """Of `msnas retrain front`."""
+        return from_group(FrontOptions, plain(self.config.front), name="front")
+
+    @property
+    def has_latency(self) -> bool:
+        """Whether latency is part of the budget or an objective, so that there is a table of it."""
+        return wants_latency(self.config)
 
     @cached_property
     def latency(self) -> LatencyOptions:
