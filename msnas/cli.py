@@ -1,4 +1,4 @@
-"""The command line: `msnas COMMAND [POSITIONAL...] [key=value...] [@FILE] [--json] [--help] [--version]`.
+"""The command line: `msnas COMMAND [POSITIONAL...] [key=value...] [@FILE] [--json] [--estimate] [--help] [--version]`.
 
 Hydra's own flags are taken too: `--multirun`, `--cfg job`, `--info defaults`, `--config-dir DIR`.
 
@@ -116,7 +116,8 @@ def _dispatch(words: list[str]) -> int:
         print(_shown(call, flags.show))
         return 0
     _log_to_stderr()
-    command = importlib.import_module(COMMANDS[name].module).main
+    module = "msnas.commands.estimate" if call.estimate else COMMANDS[name].module
+    command = importlib.import_module(module).main
     if flags.multirun:
         return sweep(call, command)
     return int(command(call))
@@ -175,9 +176,10 @@ def parse(command: str, rest: Sequence[str]) -> Call:
     Raises ConfigError for an unknown flag and for a positional where the command takes none.
     """
     flags = [word for word in rest if word.startswith("--")]
-    unknown = [flag for flag in flags if flag != "--json"]
-    if unknown:
-        raise ConfigError(f"There is no flag {unknown[0]!r}; options are written key=value. Flags: --json, --help.")
+    known = ["--json", *(["--estimate"] if COMMANDS[command].estimates else []), "--help"]
+    if unknown := [flag for flag in flags if flag not in known]:
+        rule = "options are written key=value."
+        raise ConfigError(f"There is no flag {unknown[0]!r}; {rule} Flags of {command}: {', '.join(known)}.")
     for word in rest:
         if (why := explain(word)) and not os.path.exists(word):
             raise ConfigError(why)
@@ -186,7 +188,7 @@ def parse(command: str, rest: Sequence[str]) -> Call:
     positionals = tuple(word for word in plain if word not in words)
     if positionals and not COMMANDS[command].positionals:
         raise ConfigError(f"`msnas {command}` takes key=value options only, but got {positionals[0]!r}.")
-    return Call(command, positionals, words, "--json" in flags)
+    return Call(command, positionals, words, "--json" in flags, "--estimate" in flags)
 
 
 if __name__ == "__main__":

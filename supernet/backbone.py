@@ -1,7 +1,8 @@
 """Any timm network as a backbone: the features C3, C4, C5 (or others) of images, and what it costs."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -87,8 +88,23 @@ def _drop_stages_behind(body: Any) -> None:
 def backbone_cost(
     name: str, levels: tuple[int, ...], input_size: tuple[int, int], width: float = 1.0
 ) -> tuple[Cost, tuple[int, ...]]:
-    """The backbone's cost at `input_size` (height, width), counted on the meta device, and its channels."""
+    """The backbone's cost at `input_size` (height, width), counted on the meta device, and its channels.
+
+    Raises SpaceError for one that does not take this size, as networks of attention in windows may not.
+    """
     with torch.device("meta"):
         backbone = Backbone(name, levels, width=width).eval()
-        macs = count_macs(backbone, torch.empty(1, 3, *input_size))
+        with refusing_size(name, input_size):
+            macs = count_macs(backbone, torch.empty(1, 3, *input_size))
     return Cost(macs, count_params(backbone)), tuple(backbone.channels)
+
+
+@contextmanager
+def refusing_size(name: str, input_size: tuple[int, int]) -> Iterator[None]:
+    """A block that runs the backbone; a SpaceError where timm's network does not take the size (height, width)."""
+    try:
+        yield
+    except AssertionError as error:
+        size = "x".join(map(str, input_size))
+        rule = f"A backbone must take images of the size that costs are counted at, {size}"
+        raise SpaceError(f"{rule}, but {name} does not: {error} Choose another, or images that fit it.") from error

@@ -51,7 +51,10 @@ def stage_help(name: str, words: Sequence[str] = ()) -> str:
     stage, (config, chosen) = COMMANDS[name], composed(words)
     places = folders(words)
     known, told, leaves = groups(places), meanings(places, chosen), flatten(config)
-    lines = [f"usage: msnas {name} {stage.positionals} [key=value...] [--json]".replace("  ", " "), "", stage.summary]
+    flags = "[--json] [--estimate]" if stage.estimates else "[--json]"
+    lines = [f"usage: msnas {name} {stage.positionals} [key=value...] {flags}".replace("  ", " "), "", stage.summary]
+    if stage.estimates:
+        lines += ["--estimate begins nothing: it says what this stage and those after it will take on this machine."]
     for option in options_of(name, family_class(str(config.family))):
         own = [key for key in leaves if (key == option or key.startswith(f"{option}.")) and "._" not in key]
         if option in known or own != [option]:

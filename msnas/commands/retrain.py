@@ -19,7 +19,7 @@ from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, sha
 def main(call: Call) -> int:
     """Retrain, or go on retraining, the winners of the run that the call's words name, or the named architectures."""
     of_front = call.positionals == (FRONT,)
-    call = replace(call, positionals=()) if of_front else _with_names(call)
+    call = replace(call, positionals=()) if of_front else call.with_architectures()
     stage, train = (FRONT, retrain_front) if of_front else (STAGE, retrain)
     record = (call.command, *((FRONT,) if of_front else ()), *call.words)
     hardware = setup_of(call.words).hardware.for_training()
@@ -33,14 +33,6 @@ def main(call: Call) -> int:
         if group.writes:
             print(answer)
     return 0
-
-
-def _with_names(call: Call) -> Call:
-    """The call with its positionals as the option that they stand for."""
-    if not call.positionals:
-        return call
-    quoted = ",".join(f"'{word}'" for word in call.positionals)
-    return replace(call, positionals=(), words=(*call.words, f"retrain.architectures=[{quoted}]"))
 
 
 def _open(call: Call, stage: str) -> OpenRun:

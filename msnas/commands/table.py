@@ -11,6 +11,7 @@ class Command:
     summary: str
     positionals: str = ""
     options: tuple[str, ...] = ()
+    estimates: bool = False  # takes --estimate
 
 
 _OWN = ("config_dir", "plugins")
@@ -24,7 +25,11 @@ COMMANDS: dict[str, Command] = {
     "convert": Command("msnas.commands.convert", "YOLO text or Pascal VOC files as a COCO folder", "D", ("out",)),
     "init": Command("msnas.commands.init", "a file of options that fit your own data", "D", ("out", "scale", "space")),
     "train": Command(
-        "msnas.commands.train", "the supernet: every step a random valid path", "", (*_TRAINING, "train", "budget")
+        "msnas.commands.train",
+        "the supernet: every step a random valid path",
+        "",
+        (*_TRAINING, "train", "budget"),
+        True,
     ),
     "search": Command(
         "msnas.commands.search",
@@ -42,12 +47,14 @@ COMMANDS: dict[str, Command] = {
             "log",
             *_OWN,
         ),
+        True,
     ),
     "retrain": Command(
         "msnas.commands.retrain",
         "winners, architectures that you name, or networks along the front, and baselines",
         "[ARCH...|front]",
         (*_TRAINING, "retrain", "front", "baseline", "top_k"),
+        True,
     ),
     "rank": Command(
         "msnas.commands.rank",

@@ -275,9 +275,17 @@ class Family(ABC):
     # Data
 
     def prepared(
-        self, splits: "Splits", hardware: "Hardware", progress: Callable[[int, str], None] | None = None
+        self,
+        splits: "Splits",
+        hardware: "Hardware",
+        progress: Callable[[int, str], None] | None = None,
+        *,
+        folder: Path | None = None,
     ) -> "Splits":
-        """The splits as the family's networks read them: as they are, or as features of a part that is frozen."""
+        """The splits as the family's networks read them: as they are, or as features of a part that is frozen.
+
+        folder: where features lie; None: where every stage and run finds them.
+        """
         return splits
 
     # Diagnosis

@@ -38,7 +38,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     hardware, splits = opened(run, group)
     choices = chosen(run)
     first = choices[0].architecture
-    beside = list(_baselines(setup, first))
+    beside = list(baselines(setup, first))
     if group.writes:
         record_environment(run, command, describe(hardware))
     place = run.stage(STAGE) / CHOICE
@@ -91,7 +91,7 @@ def named(setup: Setup) -> list[Choice]:
     return choices
 
 
-def _baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
+def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
     """What the winner is compared with, each with its role in the split of the gain."""
     family, options = setup.family, setup.retrain
     if options.fpn:

@@ -65,6 +65,17 @@ def setup_of(words: Sequence[str]) -> Setup:
     return setup
 
 
+def setup_to_be(words: Sequence[str]) -> Setup:
+    """What a run of `words` will be made with, behind those of the run that they name; none is made.
+
+    Raises ConfigError as the first stage does.
+    """
+    setup = Setup(with_choices(run_config(words)))
+    setup.check_detector()
+    setup.check()
+    return setup
+
+
 def stored_setup(folder: Path) -> Setup:
     """What a run's stored configuration means."""
     return Setup(stored_config(folder))

@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from supernet.backbone import Backbone
+from supernet.backbone import Backbone, refusing_size
 from supernet.cost import Cost
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
@@ -54,11 +54,12 @@ def _cut(body: Any) -> None:
 def prefix_cost(name: str, strides: tuple[int, ...], input_size: tuple[int, int]) -> tuple[Cost, tuple[int, ...]]:
     """Cost of a prefix at `input_size` (height, width), counted on the meta device, and its features' channels.
 
-    Raises SpaceError where the backbone's features are no maps [B, C, H / s, W / s].
+    Raises SpaceError where the backbone does not take this size, or its features are no maps [B, C, H / s, W / s].
     """
     with torch.device("meta"):
         prefix, images = PrefixBackbone(name, strides), torch.empty(1, 3, *input_size)
-        shapes = [tuple(feature.shape[1:]) for feature in prefix(images).values()]
+        with refusing_size(name, input_size):
+            shapes = [tuple(feature.shape[1:]) for feature in prefix(images).values()]
         macs = count_macs(prefix, images)
     channels = tuple(prefix.channels.values())
     expected = [(c, input_size[0] // s, input_size[1] // s) for c, s in zip(channels, strides, strict=True)]

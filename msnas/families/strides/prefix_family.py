@@ -196,7 +196,12 @@ class PrefixFamily(StrideFamily):
     # Data
 
     def prepared(
-        self, splits: "Splits", hardware: "Hardware", progress: Callable[[int, str], None] | None = None
+        self,
+        splits: "Splits",
+        hardware: "Hardware",
+        progress: Callable[[int, str], None] | None = None,
+        *,
+        folder: Path | None = None,
     ) -> "Splits":
         """The splits with features of the frozen backbone in the place of pixels, for every network of the family.
 
@@ -213,7 +218,7 @@ class PrefixFamily(StrideFamily):
             widest,
             [splits.train, splits.val],
             hardware=hardware,
-            folder=cache_folder() / "features",
+            folder=folder or cache_folder() / "features",
             memory_limit=0,
             fingerprint={"backbone": self.space.backbone, "weights": _identity(self.backbone.weights)},
             progress=progress,

@@ -1,0 +1,52 @@
+"""`--estimate` behind `train`, `search` and `retrain`: what that stage and those after it will take; begins nothing."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.table import Table
+
+from msnas.call import Call
+from msnas.errors import ConfigError
+from msnas.pipeline.forecast import Forecast, forecast
+from msnas.runs.folder import FRONT
+from msnas.runs.progress import duration
+from msnas.runs.tables import text_of
+from msnas.setup.open_run import open_existing, setup_to_be
+
+STAGES = ("train", "search", "retrain")
+
+
+def main(call: Call) -> int:
+    """Measure a few steps and print the table."""
+    if call.positionals == (FRONT,):
+        raise ConfigError("--estimate knows winners and named architectures, but got front; leave one of the two out.")
+    call = call.with_architectures()
+    setup, weights = setup_to_be(call.words), None
+    if call.command == "search" and setup.family_class.pretraining == "supernet":
+        run = open_existing(call.words)
+        setup, weights = run.setup, run.weights if run.done("supernet") else None
+    elif call.command == "retrain" and not setup.names_architectures:
+        setup = open_existing(call.words).setup
+    stages = STAGES[STAGES.index(call.command) :]
+    forecasts = forecast(setup, stages=stages, weights=weights)
+    print(json.dumps([asdict(one) for one in forecasts]) if call.json else _table(forecasts))
+    return 0
+
+
+def _table(forecasts: Sequence[Forecast]) -> str:
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    grid.add_column("stage")
+    grid.add_column("what it does", overflow="fold")
+    for title in ("time", "memory", "disk"):
+        grid.add_column(title, justify="right")
+    for one in forecasts:
+        seconds = "?" if one.seconds is None else duration(one.seconds)
+        grid.add_row(one.stage, one.work, seconds, _gigabytes(one.memory), _gigabytes(one.disk))
+    told = [one.seconds for one in forecasts if one.seconds is not None]
+    grid.add_row("in all", "", duration(sum(told)), "", _gigabytes(sum(one.disk for one in forecasts)))
+    return f"{text_of(grid, 120)}By a few steps with fresh weights, measured now on this machine."
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{number / 1e6:.0f} MB"

@@ -1,0 +1,233 @@
+"""What the stages that lie ahead will take: time, memory and disk, from a few steps measured on this machine.
+
+Nothing is written: no run is made, and the features of the few images that are measured on lie in a folder that goes.
+"""
+
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from msnas.data.batches import batches_of
+from msnas.data.opening import Splits
+from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.devices import Hardware
+from msnas.engine.evaluation import evaluate
+from msnas.engine.loop import Training, train
+from msnas.families.candidate_family import CandidateFamily
+from msnas.families.initial_weights import fpn_baseline, network, pretraining_network
+from msnas.pipeline.retraining import baselines, named
+from msnas.pipeline.supernet_training import paths
+from msnas.seeds import derive
+from msnas.setup.options import BOTH, SCRATCH, SUPERNET
+from msnas.setup.setup import Setup
+
+WARM, STEPS = 2, 12  # steps that are left out, and that are measured
+IMAGES = 40  # that are trained on, and scored; few, since each is also measured through a frozen backbone
+CANDIDATES = 2
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One stage. work: in words; seconds: None where it cannot be told; memory, disk: bytes."""
+
+    stage: str
+    work: str
+    seconds: float | None
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Seconds and bytes that the stages are made of; those of steps and images are of one each."""
+
+    opening: float
+    feature: float
+    feature_bytes: int
+    supernet_step: float
+    supernet_bytes: int
+    candidate: float | None
+    network_step: float
+    baseline_step: float
+    network_image: float
+    network_bytes: int
+    memory: int
+
+
+def forecast(setup: Setup, *, stages: Sequence[str], weights: Path | None = None) -> list[Forecast]:
+    """What each of `stages` (of "train", "search", "retrain") will take on this machine, in their order.
+
+    weights: the trained supernet's, where there is one: candidates are then measured with it. Raises what the stages
+    raise before they begin.
+    """
+    began = time.perf_counter()
+    splits = setup.splits()
+    opening = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as folder:
+        measured = _measure(setup, splits, opening, Path(folder), weights)
+    made = {"train": _train, "search": _search, "retrain": _retrain}
+    return [made[stage](setup, splits, measured) for stage in stages]
+
+
+def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights: Path | None) -> _Measured:
+    hardware, family, classes = setup.hardware.for_training(), setup.family, splits.train.classes
+    few = _few(splits)
+    began = time.perf_counter()
+    few = family.prepared(few, hardware, folder=folder)
+    feature = (time.perf_counter() - began) / len(few.train)
+    feature_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // len(few.train)
+
+    supernet_step, supernet_bytes = 0.0, 0
+    if family.pretraining is not None:
+        supernet = pretraining_network(family, classes, seed=setup.seed)
+        supernet_step = _step(setup, supernet, few, hardware, supernet=family.pretraining == "supernet")
+        supernet_bytes = _bytes(setup, supernet)
+        del supernet
+    architecture = setup.bounded_space.decode(setup.bounded_space.sample(np.random.default_rng(setup.seed)))
+    alone = network(family, architecture, classes, seed=setup.seed)
+    network_step = _step(setup, alone, few, hardware)
+    baseline_step = _step(setup, fpn_baseline(family, classes, seed=setup.seed), few, hardware)
+    evaluated = evaluate(alone, few.search_val, hardware=hardware)
+    return _Measured(
+        opening=opening,
+        feature=feature if feature_bytes else 0.0,
+        feature_bytes=feature_bytes,
+        supernet_step=supernet_step,
+        supernet_bytes=supernet_bytes,
+        candidate=_candidate(setup, splits, few, weights),
+        network_step=network_step,
+        baseline_step=baseline_step,
+        network_image=(evaluated.seconds + evaluated.score_seconds) / len(few.search_val),
+        network_bytes=_bytes(setup, alone),
+        memory=_peak_memory(hardware),
+    )
+
+
+def _few(splits: Splits) -> Splits:
+    """The first images of the data, as its splits."""
+    train = splits.train.subset(range(min(IMAGES, len(splits.train))))
+    scored = train.subset([i for i, image in enumerate(train.images) if image.has_boxes] or [0])
+    return replace(splits, train=train, supernet_train=train, search_val=scored, val=scored, selection_val=None)
+
+
+def _step(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware, *, supernet: bool = False) -> float:
+    """The mean seconds of a training step; a supernet's steps are of different paths, as in its training."""
+    schedule = setup.schedule.over(len(few.train), steps=WARM + STEPS)
+    batches = batches_of(setup.data, few.train, batch=schedule.batch, seed=setup.seed)
+    training = Training(
+        schedule=schedule,
+        seed=setup.seed,
+        stage="estimate",
+        path_of_step=paths(setup) if supernet else None,
+        hardware=hardware,
+    )
+    seconds: list[float] = []
+    train(model, batches, training, report=lambda line: seconds.append(line["seconds"]))
+    return statistics.fmean(seconds[WARM:])
+
+
+def _candidate(setup: Setup, splits: Splits, few: Splits, weights: Path | None) -> float | None:
+    """The seconds of one evaluation of the search; None for a family whose candidates are no whole detectors."""
+    family = setup.family
+    if not isinstance(family, CandidateFamily):
+        return None
+    whole = family.recipe
+    short = replace(
+        whole,
+        iterations=min(WARM + STEPS, whole.iterations),
+        bn_images=min(2, whole.bn_images // whole.bn_batch) * whole.bn_batch,
+    )
+    evaluator = CandidateEvaluator(
+        family.candidates(weights, splits.train.classes, seed=setup.seed),
+        lambda batch, seed: batches_of(setup.data, few.supernet_train, batch=batch, seed=seed),
+        few.search_val,
+        space=family.space,
+        recipe=short,
+        seed=derive(setup.seed, "estimate"),
+        hardware=setup.hardware.for_candidates(),
+    )
+    images = len(splits.search_val) / len(few.search_val)
+    times = {
+        "finetune": _ratio(whole.iterations, short.iterations),
+        "statistics": _ratio(whole.bn_images, short.bn_images),
+    }
+    times |= {"detect": images, "score": images, "rest": 1.0}
+    seconds = []
+    for architecture in _drawn(setup, CANDIDATES):
+        evaluator.measured(architecture, 0, 0)
+        seconds.append(sum(times[part] * taken for part, taken in evaluator.times.items()))
+    return statistics.fmean(seconds)
+
+
+def _drawn(setup: Setup, number: int) -> Iterator[object]:
+    rng = np.random.default_rng(setup.seed)
+    for _ in range(number):
+        yield setup.bounded_space.decode(setup.bounded_space.sample(rng))
+
+
+def _ratio(whole: int, short: int) -> float:
+    return whole / short if short else 0.0
+
+
+def _bytes(setup: Setup, model: nn.Module) -> int:
+    """What training a network leaves: its weights, and the checkpoint with the optimiser's moments."""
+    weights: int = sum(value.nbytes for value in model.state_dict().values())
+    learning: int = sum(value.nbytes for value in model.parameters() if value.requires_grad)
+    return 2 * weights + learning * (2 if setup.schedule.optimizer == "adamw" else 1)
+
+
+def _peak_memory(hardware: Hardware) -> int:
+    """The most bytes that this process has held: of the GPU where it trains on one, else of the machine."""
+    if hardware.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(hardware.device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _train(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
+    if setup.family.pretraining is None:
+        return Forecast("train", "nothing: no weights are shared", 0.0, 0, 0)
+    schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)
+    images = len(splits.train) + len(splits.val)
+    seconds = measured.opening + images * measured.feature + schedule.steps * measured.supernet_step
+    work = f"{schedule.steps:,} steps of {schedule.batch} images"
+    if measured.feature:
+        work += f"; {images:,} images through the frozen backbone"
+    return Forecast("train", work, seconds, measured.memory, measured.supernet_bytes + images * measured.feature_bytes)
+
+
+def _search(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
+    workers, number = setup.hardware.workers, setup.evaluations
+    work = f"{number} evaluations on {len(splits.search_val)} images"
+    if workers > 1:
+        work += f", {workers} at once"
+    side_by_side = max(1, workers)
+    seconds = None if measured.candidate is None else measured.opening + number * measured.candidate / side_by_side
+    return Forecast("search", work, seconds, measured.memory * (1 + workers), 0)
+
+
+def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
+    options, seeds = setup.retrain, setup.retrain.seeds
+    chosen = len(named(setup)) if setup.names_architectures else setup.top_k
+    beside = [baseline for baseline, _ in baselines(setup, next(_drawn(setup, 1)))]
+    own = chosen + sum(one.architecture is not None for one in beside)
+    starts = (SCRATCH, SUPERNET) if options.init == BOTH else (options.init,)
+    begun = sum(map(options.share, starts))  # schedules of each that was chosen
+    networks = chosen * len(starts) + len(beside)
+    schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=options.factor)
+    others = chosen + len(beside) - own
+    steps = (chosen * begun + own - chosen) * measured.network_step + others * measured.baseline_step
+    images = (2 * networks - others) * len(splits.val) * measured.network_image  # ours once more, without their trunk
+    seconds = measured.opening + seeds * (steps * schedule.steps + images)
+    if options.init == BOTH:  # the start is chosen by two trainings more
+        seconds += begun * schedule.steps * measured.network_step
+    work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"
+    return Forecast("retrain", work, seconds, measured.memory, seeds * networks * measured.network_bytes)

@@ -1,0 +1,76 @@
+"""`--estimate`: the stages ahead, measured on a few steps; nothing is begun, nothing is left."""
+
+import json
+
+import pytest
+from tiny_words import TINY, fitting
+
+from msnas.cli import main
+from msnas.config.compose import compose
+from msnas.pipeline import forecast as forecasting
+from msnas.pipeline.forecast import forecast
+from msnas.setup.setup import Setup
+
+SPACE = ["space=msnas_7", "data=shapes", "scale=tiny"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in (("WARM", 0), ("STEPS", 2), ("CANDIDATES", 1)):
+            patch.setattr(forecasting, name, number)
+        yield
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    root = tmp_path_factory.mktemp("estimate")
+    words = [*SPACE, f"data.root={root / 'shapes'}", f"runs_root={root / 'runs'}", "retrain.seeds=2"]
+    return [*fitting(TINY, words), *words, "train.steps=30", "retrain.steps=7"]
+
+
+@pytest.fixture(scope="module")
+def told(words):
+    """What `msnas train --estimate` measures, with a supernet's disk to compare."""
+    return {one.stage: one for one in forecast(Setup(compose(words)), stages=("train", "search", "retrain"))}
+
+
+def test_it_names_the_work_of_every_stage_ahead(told):
+    assert told["train"].work == "30 steps of 4 images"
+    assert told["search"].work.startswith("6 evaluations on 6 images")
+    assert told["retrain"].work == "3 networks, 2 trainings each, 7 steps of 4 images"
+
+
+def test_every_stage_takes_time_and_memory(told):
+    assert all(one.seconds > 0 and one.memory > 1e7 for one in told.values())
+
+
+def test_a_supernets_disk_is_what_training_it_leaves(told, words, tmp_path):
+    assert main(["train", *words, "train.steps=1", f"runs_root={tmp_path}", "run=r"]) == 0
+    left = sum(file.stat().st_size for file in (tmp_path / "r/supernet").iterdir())
+    assert told["train"].disk == pytest.approx(left, rel=0.1)
+
+
+def test_no_run_is_made_and_later_stages_are_left_out_of_a_retraining_of_named_architectures(words, tmp_path, capsys):
+    path = "1,2,2,1,2,1,1|8,8,16,16,32"
+    capsys.readouterr()
+    assert main(["retrain", path, *words, f"runs_root={tmp_path / 'runs'}", "--estimate", "--json"]) == 0
+    [stage] = json.loads(capsys.readouterr().out)
+    assert stage["stage"] == "retrain"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_twice_the_steps_take_twice_the_time(words):
+    measured = forecasting._Measured(
+        opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8, candidate=2.0,
+        network_step=0.25, baseline_step=0.25, network_image=0, network_bytes=1, memory=1,
+    )  # fmt: skip
+    setup = Setup(compose(words))
+    assert forecasting._train(setup, setup.splits(), measured).seconds == 30 * 0.5
+    assert forecasting._search(setup, setup.splits(), measured).seconds == 6 * 2.0
+    assert forecasting._retrain(setup, setup.splits(), measured).seconds == 3 * 2 * 7 * 0.25
+
+
+def test_a_stage_that_cannot_be_foreseen_refuses_the_flag(capsys):
+    assert main(["check", "--estimate"]) == 2
+    assert "There is no flag '--estimate'" in capsys.readouterr().err
