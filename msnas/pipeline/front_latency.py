@@ -20,12 +20,12 @@ def measure(setup: Setup, entries: Sequence[Entry], folder: Path) -> None:
     if not setup.has_latency:
         return
     options, hardware = setup.latency, setup.hardware.for_candidates()
-    models = {entry.name: entry.build() for entry in entries if entry.seed == 0}  # how fast: whatever its weights
+    builds = {entry.architecture: entry.build for entry in entries}  # once each: weights and starts change no latency
     with torch.inference_mode(), hardware.autocast():
         works = {
-            name: first_stage_work(hardware.place(model).eval(), setup.input_size, hardware)
-            for name, model in models.items()
+            text: first_stage_work(hardware.place(build()).eval(), setup.input_size, hardware)
+            for text, build in builds.items()
         }
         times = medians(works, hardware, warmup=options.warmup, repetitions=options.repetitions)
-    milliseconds = {name: time / 1000 for name, time in times.items()}
+    milliseconds = {entry.name: times[entry.architecture] / 1000 for entry in entries}
     write_json(folder / LATENCIES, {**described(hardware), "milliseconds": milliseconds})

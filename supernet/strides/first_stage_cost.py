@@ -194,8 +194,8 @@ def scale_fpn(
 ) -> tuple[float, int]:
     """The `width` and `channels` of `fpn_cost` that bring the baseline nearest to `macs`.
 
-    Widths are multiples of 1/64 from 1/16 to 4; the FPN's channels, a multiple of 8, stay within an eighth of 256 * width,
-    so that backbone and FPN shrink together.
+    Widths are multiples of 1/64 from 1/16 to 4; the FPN's channels, a multiple of 8, stay within an eighth of
+    256 * width, so that backbone and FPN shrink together.
     """
 
     def distance(choice: tuple[float, int]) -> int:
