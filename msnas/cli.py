@@ -28,12 +28,12 @@ from omegaconf import OmegaConf
 from evolution.errors import StrategyError
 from msnas import __version__
 from msnas.call import Call
+from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import overview, stage_help
 from msnas.commands.sweep import sweep
-from msnas.commands.table import COMMANDS
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import explain, take_flags
-from msnas.config.stored import run_config
+from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
 from supernet.errors import SpaceError

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from msnas.runs import folder
+from msnas.runs.state import StageState
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("evolution", "supernet", "msnas")
@@ -97,10 +98,12 @@ def test_the_configuration_stops_at_setup():
     assert [f"{m}.{f.name}" for m in outside for f in functions(m) if takes_configuration(f)] == []
 
 
-def test_only_commands_read_the_configuration_of_a_setup():
-    texts = {module: path.read_text(encoding="utf-8") for module, path in MODULES.items()}
-    reading = {module for module, text in texts.items() if re.search(r"setup(_of\(.*\))?\.config\b", text)}
-    assert [m for m in reading if not any(_inside(m, room) for room in ("msnas.commands", "msnas.setup"))] == []
+def test_a_setup_hands_its_configuration_to_nobody():
+    [setup] = [n for n in ast.walk(TREES["msnas.setup.setup"]) if isinstance(n, ast.ClassDef) and n.name == "Setup"]
+    fields = {node.target.id: node.annotation for node in setup.body if isinstance(node, ast.AnnAssign)}
+    methods = {node.name: node.returns for node in setup.body if isinstance(node, ast.FunctionDef)}
+    given = {name for name, kind in (fields | methods).items() if "DictConfig" in ast.unparse(kind)}
+    assert given == {"_config"}
 
 
 def test_at_most_forty_functions_take_the_configuration():
@@ -108,7 +111,7 @@ def test_at_most_forty_functions_take_the_configuration():
 
 
 def test_only_the_dispatcher_imports_a_command():
-    commands = {m for m in MODULES if m.startswith("msnas.commands.")} - {"msnas.commands.table"}  # a list of them
+    commands = {m for m in MODULES if m.startswith("msnas.commands.")} - {"msnas.commands.command_list"}
     assert {m for m in MODULES if commands & set(imports(m))} == {"msnas.cli"}
 
 
@@ -133,6 +136,65 @@ def test_only_the_run_folder_names_the_files_of_a_run():
     names.remove(folder.CONFIG)  # conf/ has a file of that name too
     others = TREES.keys() - {folder.__name__, "msnas.data.layouts"}  # those are names in users' data
     assert [(module, text) for module in others for text in strings(module) if Path(text).name in names] == []
+
+
+def stage_folders(module: str) -> Iterator[str]:
+    """The folders of stages that stand as texts where a path is made, or a run is asked for its stage."""
+    asked = ("stage", "done", "require", "forget_unless_begun")
+    for node in ast.walk(TREES[module]):
+        said: list[ast.expr] = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else []
+        if isinstance(node, ast.Call):
+            said += node.args if ast.unparse(node.func).rpartition(".")[2] in asked else []
+            said += [word.value for word in node.keywords if word.arg == "stage"]
+        yield from (n.value for n in said if isinstance(n, ast.Constant) and n.value in (*folder.STAGES, folder.RANK))
+
+
+def test_only_the_run_folder_names_the_folders_of_the_stages():
+    assert [(module, text) for module in TREES for text in stage_folders(module)] == []
+
+
+def test_only_the_run_s_state_names_the_states_of_a_stage():
+    others = {m for m in TREES if _inside(m, "msnas")} - {StageState.__module__}
+    named = {(module, text) for module in others for text in strings(module) if text in {*StageState}}
+    assert named == {("msnas.report.sentences", "stopped")}  # why a strategy had no more generations
+
+
+FAMILIES = [
+    f"{place}.{name}" for place in ("supernet", "msnas.families") for name in ("strides", "nas_fpn", "nas_fcos")
+]
+
+
+def classes_of_families(module: str) -> set[str]:
+    """What a module imports from the folders of the families."""
+    nodes = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.ImportFrom) and node.module]
+    own = [node for node in nodes if any(_inside(str(node.module), room) for room in FAMILIES)]
+    return {alias.asname or alias.name for node in own for alias in node.names}
+
+
+def questions(module: str) -> Iterator[str]:
+    """Where a module asks for one of those classes, or compares something with a text that names a family."""
+    asserted = {id(part) for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert) for part in ast.walk(node)}
+    known = classes_of_families(module)
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+            asked = {part.id for part in ast.walk(node.args[1]) if isinstance(part, ast.Name)}
+            if asked & known and id(node) not in asserted:
+                yield ast.unparse(node)
+        texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+        if isinstance(node, ast.Compare) and any(re.search(r"nas_f|msnas_|Family$", str(text)) for text in texts):
+            yield ast.unparse(node)
+
+
+def test_outside_of_the_families_nobody_asks_which_one_it_is():
+    outside = [m for m in MODULES if _inside(m, "msnas") and not _inside(m, "msnas.families")]
+    assert [(m, question) for m in outside for question in questions(m)] == []
+
+
+def test_few_functions_below_setup_return_anything_at_all():
+    below = [m for m in MODULES if floor(m) > floor("msnas.setup.setup")]
+    untyped = [f"{m}.{f.name}" for m in below for f in functions(m) if f.returns and ast.unparse(f.returns) == "Any"]
+    # JSON, what a name stands for, what torchvision's models return, and libraries without types
+    assert len([name for name in untyped if not name.endswith("__getattr__")]) <= 25, untyped
 
 
 def test_the_engine_knows_no_family():

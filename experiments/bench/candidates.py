@@ -26,9 +26,9 @@ from msnas.data.batches import Batches
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
 from msnas.detectors.faster_rcnn import FasterRCNN
-from msnas.engine import candidate, loop
+from msnas.engine import detector_scoring, loop
 from msnas.engine import evaluation as evaluate
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
@@ -93,7 +93,7 @@ def _instant(genome: Genome, replicate: int) -> Evaluation:
 def parts(folder: str, number: int) -> dict[str, float]:
     """Median CPU milliseconds of a candidate by part: a busy machine disturbs them less than the wall's."""
     cpu_clock = SimpleNamespace(perf_counter=time.process_time)
-    for module in (candidate, loop, evaluate):
+    for module in (detector_scoring, loop, evaluate):
         module.time = cpu_clock  # type: ignore[assignment]
     scorer = evaluator(folder)
     scorer(genomes(1)[0])

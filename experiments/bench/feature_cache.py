@@ -29,7 +29,7 @@ from msnas.data.opening import Splits, open_data
 from msnas.data.settings import DataSettings, SearchVal
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine.devices import Hardware
-from msnas.engine.feature_cache import cache_images, needed_bytes
+from msnas.families.strides.prefix_features import cache_images, needed_bytes
 from supernet.backbone import Backbone
 
 

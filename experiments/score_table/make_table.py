@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from evolution.driver import Job
 from evolution.history import History
 from evolution.strategy import Genome
 from msnas import cli
-from msnas.families.candidates import evaluate_many
+from msnas.families.search_processes import evaluate_many
 from msnas.setup.open_run import OpenRun, open_existing
 
 WORDS = ("experiment=score_table", "run=score_table")
@@ -53,8 +52,7 @@ def enumerated(space: Any) -> Iterator[Genome]:
 
 
 def opened_history(run: OpenRun) -> History:
-    candidate: Any = OmegaConf.to_container(run.setup.config.candidate)
-    return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": candidate})
+    return History(run.stage("score_table") / "history.sqlite", fingerprint={"candidate": run.setup.candidate_options})
 
 
 def score_all(run: OpenRun, jobs: list[Job], history: History) -> None:

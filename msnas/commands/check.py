@@ -4,7 +4,7 @@ from rich.console import Console
 
 from msnas.call import Call
 from msnas.data.check.report_text import report_text
-from msnas.pipeline.checking import checked
+from msnas.pipeline.data_checking import checked
 from msnas.setup.open_run import setup_of
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msnas.call import Call
-from msnas.commands.table import COMMANDS
+from msnas.commands.command_list import COMMANDS
 from msnas.config.compose import compose, groups
 from msnas.differences import flatten
 from msnas.errors import ConfigError

@@ -9,7 +9,6 @@ from msnas.call import Call
 from msnas.data.check.data_report import check_data
 from msnas.data.check.report_text import report_text
 from msnas.data.conversion import convert
-from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
 from msnas.setup.open_run import setup_of
 
@@ -18,13 +17,11 @@ def main(call: Call) -> int:
     """Convert, check the result, print the next command; 0 where the result is sound, else 1."""
     if len(call.positionals) != 1:
         raise ConfigError("Give one folder of YOLO text or Pascal VOC files: msnas convert D out=FOLDER.")
-    config = setup_of(call.words).config
+    setup = setup_of(call.words)
     source = Path(call.positionals[0]).expanduser()
-    out = Path(config.out or f"{source.resolve().name}-coco").expanduser()
+    out = Path(setup.arguments.out or f"{source.resolve().name}-coco").expanduser()
     images = convert(source, out)
-    data = config.data
-    size = {"short_side": data.short_side, "long_side": data.long_side, "workers": data.workers}
-    report = check_data(DataSettings(root=str(out), **size))
+    report = check_data(setup.data_in(out))
     if call.json:
         print(json.dumps({"out": str(out), "images": images, "sound": report.sound}))
         return report.exit_code

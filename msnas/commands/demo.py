@@ -10,11 +10,12 @@ from rich.console import Console
 
 from msnas.call import Call
 from msnas.data.check.report_text import report_text
-from msnas.pipeline.checking import checked
+from msnas.pipeline.data_checking import checked
 from msnas.pipeline.retraining import retrain
 from msnas.pipeline.searching import search
 from msnas.pipeline.supernet_training import pretrain
 from msnas.report.page import report
+from msnas.runs.folder import SUPERNET
 from msnas.runs.progress import duration
 from msnas.setup.open_run import open_new
 from msnas.setup.pretrained_start import weights_at_hand
@@ -39,7 +40,7 @@ def main(call: Call) -> int:
                 print(stage(run, ("demo", *words)))
             page = report([run.folder])
     finally:
-        run.forget_unless_begun("supernet")
+        run.forget_unless_begun(SUPERNET)
     print(f"The demo took {duration(time.monotonic() - began)}. Open {page} in a browser.")
     return 0
 

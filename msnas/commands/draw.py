@@ -9,7 +9,7 @@ from pathlib import Path
 from msnas.call import Call
 from msnas.errors import ConfigError
 from msnas.families.family import Family, Picture
-from msnas.setup.families import family_classes
+from msnas.setup.make_family import family_classes
 from msnas.setup.open_run import setup_of
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import published
@@ -20,8 +20,8 @@ Drawn = tuple[type[Family], Picture]
 def main(call: Call) -> int:
     """Write `out=FILE.svg` or `.png` (default `architecture.svg` and `.png`) and say where."""
     setup = setup_of(call.words)
-    out = setup.config.out
-    words = [*call.positionals, *([] if setup.config.zoo is None else [str(setup.config.zoo)])]
+    out, zoo = setup.arguments.out, setup.arguments.zoo
+    words = [*call.positionals, *([] if zoo is None else [zoo])]
     if not words:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or a name of the zoo.')
     family, pictures = _of_one_family(_drawn(setup, words))

@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.table import Table
 
 from msnas.call import Call
 from msnas.errors import ConfigError
 from msnas.pipeline.forecast import Forecast, forecast
-from msnas.runs.folder import FRONT
+from msnas.runs.folder import FRONT, SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
 from msnas.setup.open_run import open_existing, setup_to_be
+from msnas.setup.zoo import with_published_shape
 
 STAGES = ("train", "search", "retrain")
 
@@ -21,11 +22,11 @@ def main(call: Call) -> int:
     """Measure a few steps and print the table."""
     if call.positionals == (FRONT,):
         raise ConfigError("--estimate knows winners and named architectures, but got front; leave one of the two out.")
-    call = call.with_architectures()
+    call = replace(call, words=with_published_shape(call.with_architectures().words))
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":
         run = open_existing(call.words)
-        setup, weights = run.setup, run.weights if run.done("supernet") else None
+        setup, weights = run.setup, run.weights if run.done(SUPERNET) else None
     elif call.command == "retrain" and not setup.names_architectures:
         setup = open_existing(call.words).setup
     stages = STAGES[STAGES.index(call.command) :]

@@ -39,7 +39,7 @@ def main(call: Call) -> int:
         exits = _evaluated_exits(hardware.place(model), split, hardware, progress)
     result = exits[max(exits)]
     folder = path if path.is_dir() else path.parent
-    out = Path(setup.config.out) if setup.config.out else folder / f"detections-{setup.data_name}.json"
+    out = setup.arguments.out or folder / f"detections-{setup.data_name}.json"
     write_text(out, json.dumps(result.detections))
     names = dict(zip(split.category_ids, split.classes, strict=True))
     answer = {**result.numbers, "images": result.images, "detections": str(out)}

@@ -7,14 +7,14 @@ from typing import Any
 
 from omegaconf import ListConfig
 
-from msnas.commands.table import COMMANDS
+from msnas.commands.command_list import COMMANDS
 from msnas.config.comments import meanings, summary
 from msnas.config.compose import compose, composed, folders, groups
 from msnas.differences import flatten
 from msnas.families.family import Family
 from msnas.runs.folder import STAGES, newest
 from msnas.runs.state import state_lines
-from msnas.setup.families import family_class, own_groups
+from msnas.setup.make_family import family_class, own_groups
 from msnas.setup.open_run import state_of
 
 WIDTH = 120  # columns

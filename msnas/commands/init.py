@@ -17,7 +17,7 @@ from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import report_text
 from msnas.errors import ConfigError
 from msnas.files import write_text
-from msnas.pipeline.checking import checked
+from msnas.pipeline.data_checking import checked
 from msnas.setup.open_run import setup_of
 from msnas.setup.pretrained_start import (
     baseline_option,
@@ -44,8 +44,7 @@ def main(call: Call) -> int:
     root = Path(call.positionals[0])
     if not root.is_dir():
         raise ConfigError(f"D must be a folder in COCO format, but {root} is none.")
-    out = setup_of(call.words).config.out
-    file = Path(out) if out else Path(f"{root.resolve().name}{SUFFIX}")
+    file = setup_of(call.words).arguments.out or Path(f"{root.resolve().name}{SUFFIX}")
     if file.exists():
         raise ConfigError(f"{file} exists already; remove it, or give another name with out=.")
     given = [word for word in call.words if split(word)[0] != "out"]

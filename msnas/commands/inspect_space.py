@@ -20,7 +20,7 @@ def main(call: Call) -> int:
 
 def _cost(call: Call) -> Any:
     setup = setup_of(call.words)
-    zoo = setup.config.zoo
+    zoo = setup.arguments.zoo
     if zoo is not None and call.positionals:
         raise ConfigError(f"Give architectures or zoo=, not both, but got zoo={zoo} and {call.positionals[0]!r}.")
     if zoo is not None:
@@ -47,7 +47,7 @@ def _space(call: Call) -> dict[str, Any]:
 
 def _sample(call: Call) -> list[dict[str, Any]]:
     setup = setup_of(call.words)
-    space, n = setup.bounded_space, setup.config.n
+    space, n = setup.bounded_space, setup.arguments.n
     rng = np.random.default_rng(setup.seed)
     return [setup.family.row(str(space.decode(space.sample(rng)))) for _ in range(n)]
 

@@ -1,20 +1,28 @@
-"""`msnas latency`: how long every part of a space's networks takes on this device, and how well their sum predicts."""
+"""`msnas latency`: how long every part of a space's networks takes on this device, and how well their sum predicts.
+
+`msnas latency MODEL`: how long that exported detector takes, whole.
+"""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from msnas.call import Call
+from msnas.errors import ConfigError
+from msnas.pipeline.exported_latency import time_exported
 from msnas.pipeline.latency_measurement import measured
-from msnas.setup.latency_table import check_measurable, write_table
 from msnas.setup.open_run import setup_of
+from msnas.setup.setup import Setup
 
 
 def main(call: Call) -> int:
-    """Measure, write the table, print how well it predicts whole networks."""
+    """Measure, write the table, print how well it predicts whole networks; of a model, print its times."""
     setup = setup_of(call.words)
-    check_measurable(setup.config)
+    if call.positionals:
+        return _of_model(call, setup)
+    setup.check_latency()
     table = measured(setup)
-    path = write_table(setup.config, setup.input_size, table)
+    path = setup.write_latencies(table)
     print(json.dumps({"table": str(path), **table}) if call.json else _text(str(path), table))
     return 0
 
@@ -28,3 +36,26 @@ def _text(path: str, table: dict[str, Any]) -> str:
             f"{table['median_error']:.1%} (median), {table['largest_error']:.1%} (largest)."
         )
     return "\n".join([*lines, f"Written: {path}. Next: msnas search budget.latency_ms=..."])
+
+
+def _of_model(call: Call, setup: Setup) -> int:
+    if len(call.positionals) > 1:
+        raise ConfigError(f"Give one model, the folder of `msnas export`, but got {', '.join(call.positionals)}.")
+    path = Path(call.positionals[0])
+    answer = time_exported(path if path.is_dir() else path.parent, setup)
+    print(json.dumps(answer) if call.json else _times(answer))
+    return 0
+
+
+def _times(answer: dict[str, Any]) -> str:
+    lines = []
+    for row in answer["timed"]:
+        low, high = row["quartiles_ms"]
+        each = f", {row['median_ms'] / row['batch']:.2f} an image" if row["batch"] > 1 else ""
+        lines.append(
+            f"{row['file']:<26}{row['engine']:<12}{row['median_ms']:10.2f} ms  ({low:.2f}..{high:.2f}, half of "
+            f"{row['calls']} calls{each})"
+        )
+    threads = f"{answer['threads']} threads" if answer["threads"] != 1 else "1 thread"
+    versions = f"onnxruntime {answer['onnxruntime']}, torch {answer['torch']}"
+    return "\n".join([*lines, f"Whole detectors, NMS included, on {answer['device']} with {threads} ({versions})."])

@@ -1,12 +1,11 @@
-"""`msnas predict MODEL IMAGES... OUT`: a saved detector over images and folders; boxes drawn, and as one JSON beside.
+"""`msnas predict MODEL IMAGES... OUT`: a saved detector over images, folders and videos.
 
-An OUT that ends in `.json` is a COCO results file instead, without pictures.
+Boxes are drawn, and listed in one JSON beside; an OUT that ends in `.json` is a COCO results file instead.
 """
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import count
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,9 @@ from torch import Tensor
 
 from msnas.call import Call
 from msnas.data.images import ImageError, Reading, read_upright
+from msnas.data.named_images import Found, Source, find_images
 from msnas.data.segmentation import encode
+from msnas.data.video import frames, is_video
 from msnas.drawings.detections import draw_detections
 from msnas.engine.devices import Hardware, to_device
 from msnas.errors import ConfigError
@@ -28,32 +29,31 @@ from msnas.runs.folder import DETECTIONS
 from msnas.runs.progress import Progress
 from msnas.setup.open_run import setup_of
 
-_KEPT = (".jpg", ".jpeg", ".png")  # a picture of another format is drawn as PNG
 Record = dict[str, Any]
 
 
 class Picture(NamedTuple):
-    """An image, what it is called in the answer, and the name of its picture below OUT."""
+    """An image, or a frame of a video: what the answer says of it, where it is drawn, and its pixels [h, w, 3]."""
 
-    path: Path
-    name: str
-    picture: str
+    record: Record
+    place: str
+    pixels: NDArray[np.uint8]
 
 
 def main(call: Call) -> int:
     """Detect, draw, list; 0 also where some images cannot be read (they are listed), 1 where none can."""
     if len(call.positionals) < 3:
         raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES... OUT.")
-    name, *sources, out = call.positionals
+    name, *places, out = call.positionals
     setup = setup_of(call.words)
-    score = setup.config.score
+    score, every = setup.arguments.score, setup.arguments.every
     if isinstance(score, bool) or not 0 <= score <= 1:
         raise ConfigError(f"score must be from 0 to 1, but got {score!r}.")
     model = load(name)
-    found, skipped = _images([Path(source) for source in sources], Path(out))
+    found = find_images([Path(place) for place in places], Path(out))
     hardware = setup.hardware.for_training()
     hardware.place(model)
-    answer = _predict(model, found, Path(out), score=score, hardware=hardware) | {"skipped": skipped}
+    answer = _predict(model, found, Path(out), score=score, every=every, hardware=hardware)
     if Path(out).suffix == ".json":
         content: Any = coco_results(answer)
         write_json(Path(out), content)
@@ -67,98 +67,75 @@ def main(call: Call) -> int:
 
 
 def coco_results(answer: dict[str, Any]) -> list[Record]:
-    """The detections as a COCO results file lists them; `image_id` counts the images from 1, `file_name` names them."""
+    """The detections as a COCO results file lists them; `image_id` counts the images from 1, `file_name` names them.
+
+    Frames of a video are images of one `file_name`, told apart by `frame`.
+    """
     return [
-        {"image_id": number, "file_name": image["file"], **detection}
+        {"image_id": number, "file_name": image["file"], **_frame_of(image), **detection}
         for number, image in enumerate(answer["images"], start=1)
         for detection in image["detections"]
     ]
 
 
-def _images(sources: Sequence[Path], out: Path) -> tuple[list[Picture], int]:
-    """Every file of `sources` and below them with the suffix of an image, and how many others there were.
-
-    Hidden files and `out` are left out. With several sources a folder's name stands before those of its images.
-    """
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    named: dict[Path, str] = {}
-    skipped = 0
-    for source in sources:
-        for path, name in _files(source, out, alone=len(sources) == 1):
-            if path.suffix.lower() in known:
-                named.setdefault(path, name)
-            else:
-                skipped += 1
-    if not named:
-        places = ", ".join(map(str, sources))
-        raise ConfigError(f"{places} holds no image; known are {', '.join(_KEPT)} and what else Pillow reads.")
-    pictures = _pictures(named)
-    return [Picture(path, name, pictures[path]) for path, name in named.items()], skipped
+def _frame_of(image: Record) -> Record:
+    return {name: image[name] for name in ("frame", "seconds") if name in image}
 
 
-def _files(source: Path, out: Path, *, alone: bool) -> list[tuple[Path, str]]:
-    if not source.exists():
-        raise ConfigError(f"The images must be a folder or a file, but {source} does not exist.")
-    root = source.parent if source.is_file() else source
-    if out.resolve() == root.resolve():
-        raise ConfigError(f"The pictures must go to another folder than the images', but both are {out}.")
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    before = Path() if alone or source.is_file() else Path(source.resolve().name)
-    return [
-        (path, str(before / path.relative_to(root)))
-        for path in files
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and not path.resolve().is_relative_to(out.resolve())
-    ]
-
-
-def _pictures(named: Mapping[Path, str]) -> dict[Path, str]:
-    """A name of its own for each picture: the image's where that format is kept, else with `.png` behind it."""
-    taken: set[str] = set()
-    pictures: dict[Path, str] = {}
-    for path in sorted(named, key=lambda path: path.suffix.lower() not in _KEPT):  # kept names first
-        name = named[path] if path.suffix.lower() in _KEPT else f"{named[path]}.png"
-        free = (f"{Path(name).with_suffix('')}.{number}{Path(name).suffix}" for number in count(2))
-        pictures[path] = name if name not in taken else next(other for other in free if other not in taken)
-        taken.add(pictures[path])
-    return pictures
-
-
-def _predict(model: Any, found: Sequence[Picture], out: Path, *, score: float, hardware: Hardware) -> dict[str, Any]:
-    """Detections of every readable image; its picture goes below `out` where that is a folder."""
+def _predict(model: Any, found: Found, out: Path, *, score: float, every: int, hardware: Hardware) -> dict[str, Any]:
+    """Detections of every readable image and frame; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
-    draws = out.suffix != ".json"
+    draws, below = out.suffix != ".json", 0
     reading = Reading(white=model.meta.get("white"))
-    with Progress("predict", len(found)) as progress:
-        for number, image in enumerate(found, start=1):
+    with Progress("predict", len(found.sources)) as progress:
+        for number, source in enumerate(found.sources, start=1):
             try:
-                pixels = read_upright(image.path, reading)
+                for picture in _pictures(source, reading, every):
+                    objects, weak = detect(model, picture.pixels, score=score, hardware=hardware)
+                    record = {**picture.record, "detections": _records(objects, model.meta)}
+                    if draws:
+                        _save(
+                            draw_detections(picture.pixels, objects, list(model.meta["classes"])), out / picture.place
+                        )
+                        record["picture"] = picture.place
+                    images.append(record)
+                    below += weak
+                    progress.update(number - 1, f"frame {record['frame']}" if "frame" in record else "")
             except ImageError as error:
-                unreadable.append({"file": image.name, "reason": str(error)})
-            else:
-                objects = detect(model, pixels, score=score, hardware=hardware)
-                record = {"file": image.name, "width": pixels.shape[1], "height": pixels.shape[0]}
-                if draws:
-                    _save(draw_detections(pixels, objects, list(model.meta["classes"])), out / image.picture)
-                    record["picture"] = image.picture
-                images.append({**record, "detections": _records(objects, model.meta)})
+                unreadable.append({"file": source.name, "reason": str(error)})
             progress.update(number)
     (out if draws else out.parent).mkdir(parents=True, exist_ok=True)
-    return {"score": score, "images": images, "unreadable": unreadable}
+    left_out = {"below_score": below, "skipped": found.others, "skipped_videos": found.videos}
+    return {"score": score, "images": images, "unreadable": unreadable, **left_out}
 
 
-def detect(model: Any, pixels: NDArray[np.uint8], *, score: float, hardware: Hardware) -> dict[str, Tensor]:
+def _pictures(source: Source, reading: Reading, every: int) -> Iterator[Picture]:
+    """The one picture of an image, or those of a video's frames. Raises ImageError where it cannot be read (on)."""
+    if not is_video(source.path):
+        pixels = read_upright(source.path, reading)
+        yield Picture(_seen(source, pixels), source.picture, pixels)
+        return
+    for frame in frames(source.path, every):
+        record = {**_seen(source, frame.pixels), "frame": frame.number, "seconds": frame.seconds}
+        yield Picture(record, f"{source.picture}/{frame.number:06d}.jpg", frame.pixels)
+
+
+def _seen(source: Source, pixels: NDArray[np.uint8]) -> Record:
+    return {"file": source.name, "width": pixels.shape[1], "height": pixels.shape[0]}
+
+
+def detect(model: Any, pixels: NDArray[np.uint8], *, score: float, hardware: Hardware) -> tuple[dict[str, Tensor], int]:
     """Boxes [n, 4] xyxy in pixels of the image, labels [n], scores [n] >= `score`, best first, and maybe masks.
 
-    pixels: [h, w, 3] RGB. The tensors are on the CPU.
+    pixels: [h, w, 3] RGB. The tensors are on the CPU. Beside them, how many detections are below `score`.
     """
     images, _ = to_device([torch.from_numpy(pixels.copy()).permute(2, 0, 1)], [], hardware.device)
     with torch.inference_mode(), hardware.autocast():
         [output] = model(images)
     order = output["scores"].argsort(descending=True, stable=True)
-    order = order[output["scores"][order] >= score]
-    return {name: values[order].float().cpu() for name, values in output.items()}
+    kept = order[output["scores"][order] >= score]
+    return {name: values[kept].float().cpu() for name, values in output.items()}, len(order) - len(kept)
 
 
 def _save(picture: NDArray[np.uint8], path: Path) -> None:
@@ -185,9 +162,16 @@ def _records(found: dict[str, Tensor], meta: dict[str, Any]) -> list[Record]:
 
 
 def _text(answer: dict[str, Any], out: Path) -> str:
-    images, broken, skipped = answer["images"], len(answer["unreadable"]), answer["skipped"]
+    images = answer["images"]
     objects = sum(len(image["detections"]) for image in images)
-    left_out = f"; {broken} could not be read" if broken else ""
-    left_out += f"; {skipped} of other kinds left out" if skipped else ""
+    frames_ = sum("frame" in image for image in images)
+    counted = f"{len(images)} images" if not frames_ else f"{len(images) - frames_} images and {frames_} frames"
+    left_out = {
+        f"of score below {answer['score']} left out": answer["below_score"],
+        "could not be read": len(answer["unreadable"]),
+        "of other kinds left out": answer["skipped"],
+        "videos left out (name one to see its frames)": answer["skipped_videos"],
+    }
+    said = "".join(f"; {number} {what}" for what, number in left_out.items() if number)
     where = f"COCO results are in {out}" if out.suffix == ".json" else f"Pictures and {DETECTIONS} are in {out}"
-    return f"{objects} objects in {len(images)} images{left_out}. {where}."
+    return f"{objects} objects in {counted}{said}. {where}."

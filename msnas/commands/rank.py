@@ -12,6 +12,6 @@ def main(call: Call) -> int:
     """Rank, or go on ranking, in the run that the call's words name."""
     run = open_existing(call.words)
     with run.locked():
-        table = rank(run, call.record, n=run.setup.config.n)
+        table = rank(run, call.record, n=run.setup.arguments.n)
     print(json.dumps(table) if call.json else render(table))
     return 0

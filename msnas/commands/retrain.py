@@ -7,19 +7,22 @@ needs no search, and begins a run of its own. `msnas retrain front` trains sever
 from dataclasses import replace
 
 from msnas.call import Call
-from msnas.engine.distributed import joined
+from msnas.engine.distributed import joined, quiet_unless_writing
 from msnas.pipeline.front_training import retrain_front
-from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.pipeline.retraining import named, retrain
 from msnas.pipeline.standalone_training import STAGE
 from msnas.runs.folder import FRONT, STAGES
 from msnas.setup.open_run import OpenRun, open_existing, open_new, setup_of, shared
+from msnas.setup.zoo import with_published_shape
 
 
 def main(call: Call) -> int:
     """Retrain, or go on retraining, the winners of the run that the call's words name, or the named architectures."""
     of_front = call.positionals == (FRONT,)
-    call = replace(call, positionals=()) if of_front else call.with_architectures()
+    if of_front:
+        call = replace(call, positionals=())
+    else:
+        call = replace(call, words=with_published_shape(call.with_architectures().words))
     stage, train = (FRONT, retrain_front) if of_front else (STAGE, retrain)
     record = (call.command, *((FRONT,) if of_front else ()), *call.words)
     hardware = setup_of(call.words).hardware.for_training()

@@ -14,13 +14,13 @@ from msnas.runs.folder import CHECKPOINT, STAGES, newest
 from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import setup_of
 
-SHOWN = {StageState.COMPLETE: "complete", StageState.STOPPED: "begun", StageState.WAITING: "-"}
+SHOWN = {StageState.COMPLETE: str(StageState.COMPLETE), StageState.STOPPED: "begun", StageState.WAITING: "-"}
 
 
 def main(call: Call) -> int:
     """Print the runs, newest first; prune first where `keep=` says so."""
-    config = setup_of(call.words).config
-    root, keep = Path(config.runs_root), config.keep
+    told = setup_of(call.words).arguments
+    root, keep = told.runs_root, told.keep
     folders = newest(root)
     if keep is not None:
         if not isinstance(keep, int) or keep < 0:

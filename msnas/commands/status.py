@@ -1,7 +1,6 @@
 """`msnas status [RUN]`: what a run is doing, since when, until when, and what to do next; asked from any terminal."""
 
 import json
-from pathlib import Path
 
 from msnas.call import Call
 from msnas.errors import ConfigError
@@ -14,8 +13,7 @@ def main(call: Call) -> int:
     """Print the state of the named run (a name or a folder), default the one that was worked on last."""
     if len(call.positionals) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
-    config = setup_of(call.words).config
-    name = call.positionals[0] if call.positionals else config.run
-    state = state_of(find_run(Path(config.runs_root), None if name is None else str(name)))
+    told = setup_of(call.words).arguments
+    state = state_of(find_run(told.runs_root, call.positionals[0] if call.positionals else told.run))
     print(json.dumps(state) if call.json else "\n".join(state_lines(state)))
     return 0

@@ -1,9 +1,8 @@
 """`msnas train`: the supernet, every step on one random valid path; or the backbone that decoders are searched on."""
 
 from msnas.call import Call
-from msnas.engine.distributed import joined
+from msnas.engine.distributed import joined, quiet_unless_writing
 from msnas.errors import ConfigError
-from msnas.pipeline.ranks import quiet_unless_writing
 from msnas.pipeline.supernet_training import STAGE, pretrain
 from msnas.setup.open_run import open_new, setup_of, shared
 

@@ -31,14 +31,15 @@ PLUGINS = "MSNAS_PLUGINS"  # packages that the command line trusts, separated by
 BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
 # Groups whose options are a class's arguments. What a scale or an experiment says there of an option that the chosen
 # class has not, such as Algorithm 1's `n_random` of NSGA-II, does not apply.
-CLASSES = ("space", "strategy", "detector")
+CLASSES = ("space", "strategy", "candidate", "detector")
 # The lowest value of numbers that no class of ours checks before a stage begins.
 LOWEST = {
     **dict.fromkeys(("train.steps", "train.checkpoint_every", "retrain.steps", "retrain.checkpoint_every"), 1),
-    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank"), 1),
+    **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank", "every"), 1),
     "space.base_stride": 1,
     **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
 }
+RENAMED = {"proxy": "candidate", "decoder": "candidate", "baseline.pretrained": "baseline.weights"}  # old: new
 OWN_FOLDER = "config_dir"
 _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
 
@@ -109,7 +110,7 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
         if key in known:
             continue
         if key not in leaves:
-            hint = _owners(key, places) or nearest(key, [*leaves, *known])
+            hint = _renamed(key) or _owners(key, places) or nearest(key, [*leaves, *known])
             raise ConfigError(f"There is no option {key!r}.{hint}")
         _check_type(key, value, leaves[key])
         OmegaConf.update(config, key, _value(key, value), merge=True)
@@ -181,6 +182,14 @@ def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
         return option.partition(".")[0] in _own_options(places, group, new)
 
     return [*filter(lasts, words), *later]
+
+
+def _renamed(key: str) -> str:
+    """A sentence with the present name of an option that had another, "" where it never had."""
+    for old, new in RENAMED.items():
+        if key == old or key.startswith(f"{old}."):
+            return f" It is called {new + key.removeprefix(old)!r}."
+    return ""
 
 
 def _owners(key: str, places: tuple[Path, ...]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from msnas.data.augmentation import Target
 from msnas.data.dataset import DetectionDataset
 from msnas.data.settings import DataSettings
-from msnas.data.transforms import Target
 from msnas.errors import DataError
 from msnas.seeds import derive
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from msnas.data.augmentation import Target, is_mirrored, mirrored_target
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
 from msnas.data.settings import check_still
-from msnas.data.transforms import Target, is_mirrored, mirrored_target
 
 
 class Features(Protocol):
-    """Where the features of images lie; `msnas.engine.feature_cache` has the real one."""
+    """Where the features of images lie; `msnas.families.strides.prefix_features` has the real one."""
 
     @property
     def memory(self) -> int:

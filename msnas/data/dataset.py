@@ -15,9 +15,9 @@ from pycocotools.coco import COCO
 from torch import Tensor
 
 from msnas.data.annotations import Annotation, ImageRecord
+from msnas.data.augmentation import Target, augment
+from msnas.data.image_store import ImageStore
 from msnas.data.segmentation import encode, rasterise
-from msnas.data.store import ImageStore
-from msnas.data.transforms import Target, augment
 
 THINNEST = 1 / 64  # pixels: what float32 can still tell from nothing, in images of any size we train on
 _log = logging.getLogger(__name__)

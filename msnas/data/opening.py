@@ -11,11 +11,11 @@ from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.dataset import DetectionDataset
 from msnas.data.digest import data_digest
 from msnas.data.faults import Fault, refusal
-from msnas.data.groups import Groups, find_groups
+from msnas.data.image_groups import Groups, find_groups
+from msnas.data.image_store import ImageStore
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, data_files, read_part, read_source
 from msnas.data.splits import hold_out, search_val_size
-from msnas.data.store import ImageStore
 from msnas.errors import DataError
 
 __all__ = ["DetectionDataset", "Splits", "open_data", "open_split"]

@@ -7,7 +7,7 @@ with targets, in training mode, a dict of losses.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from msnas.data.size_groups import SizeGroups
 from msnas.detectors.box_head import (
@@ -22,7 +22,7 @@ from msnas.detectors.detector import Detector, Images, sizes_of
 from msnas.detectors.roi import GroupRoIAlign, make_roi_heads
 from msnas.detectors.rpn import make_rpn
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform, normalisation
+from msnas.detectors.transform import make_transform, normalisation
 from msnas.errors import ConfigError
 from supernet.strides.architecture import Architecture
 
@@ -86,40 +86,10 @@ class FasterRCNN(Detector):
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
         sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side, anchor_scale, base_scale)  # type: ignore[arg-type]
-        first, last = encoder.roi_levels
-        channels, divisor = encoder.out_channels, encoder.divisor
-
-        def roi_pool(output_size: int) -> GroupRoIAlign:
-            return GroupRoIAlign(sizes.borders[first - 1 : last - 1], output_size=output_size, divisor=divisor)
-
-        self.transform = DetectorTransform(
-            short_side=short_side,
-            long_side=long_side,
-            divisor=divisor,
-            mean=config["image_mean"],
-            std=config["image_std"],
-        )
+        self.transform = make_transform(config, divisor=encoder.divisor)
         self.encoder = encoder
-        self.rpn = make_rpn(
-            channels,
-            encoder.num_groups,
-            shared=encoder.shared_heads,
-            anchor_sizes=sizes.anchors,
-            batch=rpn_batch,
-            pre_nms=(rpn_pre_nms_train, rpn_pre_nms_test),
-            post_nms=(rpn_post_nms_train, rpn_post_nms_test),
-        )
-        mask_parts = make_mask_parts(channels, channels=box_channels, num_outputs=num_classes + 1) if mask else None
-        self.roi_heads = make_roi_heads(
-            roi_pool(BOX_SIZE),
-            make_box_head(box_head, channels, channels=box_channels, fc_channels=fc_channels),
-            BoxPredictor(fc_channels, num_classes + 1),
-            batch=rois_per_image,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            detections=detections,
-            mask_parts=(roi_pool(MASK_SIZE), *mask_parts) if mask_parts else None,
-        )
+        self.rpn = _rpn(encoder, sizes, config)
+        self.roi_heads = _roi_heads(encoder, sizes, config)
 
     def forward(
         self,
@@ -147,6 +117,40 @@ class FasterRCNN(Detector):
     def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""
         return _by_group(self.features(images, architecture))
+
+
+def _rpn(encoder: Encoder, sizes: SizeGroups, config: Mapping[str, Any]) -> nn.Module:
+    """The first stage, with the anchors of each group."""
+    return make_rpn(
+        encoder.out_channels,
+        encoder.num_groups,
+        shared=encoder.shared_heads,
+        anchor_sizes=sizes.anchors,
+        batch=config["rpn_batch"],
+        pre_nms=(config["rpn_pre_nms_train"], config["rpn_pre_nms_test"]),
+        post_nms=(config["rpn_post_nms_train"], config["rpn_post_nms_test"]),
+    )
+
+
+def _roi_heads(encoder: Encoder, sizes: SizeGroups, config: Mapping[str, Any]) -> nn.Module:
+    """The second stage, over the groups that serve regions."""
+    first, last = encoder.roi_levels
+    channels, box_channels, outputs = encoder.out_channels, config["box_channels"], config["num_classes"] + 1
+
+    def roi_pool(output_size: int) -> GroupRoIAlign:
+        return GroupRoIAlign(sizes.borders[first - 1 : last - 1], output_size=output_size, divisor=encoder.divisor)
+
+    mask_parts = make_mask_parts(channels, channels=box_channels, num_outputs=outputs) if config["mask"] else None
+    return make_roi_heads(
+        roi_pool(BOX_SIZE),
+        make_box_head(config["box_head"], channels, channels=box_channels, fc_channels=config["fc_channels"]),
+        BoxPredictor(config["fc_channels"], outputs),
+        batch=config["rois_per_image"],
+        score_threshold=config["score_threshold"],
+        nms_threshold=config["nms_threshold"],
+        detections=config["detections"],
+        mask_parts=(roi_pool(MASK_SIZE), *mask_parts) if mask_parts else None,
+    )
 
 
 def _by_group(features: list[Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from msnas.detectors.best import best_above
 from msnas.detectors.detector import Detector, Images, sizes_of
 from msnas.detectors.fcos_targets import BOX_LOSSES, Locations, assign, locations, losses
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform, normalisation
+from msnas.detectors.transform import make_transform, normalisation
 from msnas.errors import ConfigError
 from supernet.nas_fcos.decoder import LEVELS, ORIGINAL, Head
 from supernet.nas_fcos.head_module import BRANCHES, HeadModule
@@ -62,13 +62,7 @@ class FCOS(Detector):
         _check_options(config, encoder)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(
-            short_side=short_side,
-            long_side=long_side,
-            divisor=encoder.divisor,
-            mean=config["image_mean"],
-            std=config["image_std"],
-        )
+        self.transform = make_transform(config, divisor=encoder.divisor)
         self.encoder = encoder
         plan = None if head == ORIGINAL else Head.parse(head)
         self.head = HeadModule(

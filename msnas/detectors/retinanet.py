@@ -24,7 +24,7 @@ from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
-from msnas.detectors.transform import DetectorTransform, normalisation
+from msnas.detectors.transform import make_transform, normalisation
 from msnas.errors import ConfigError
 from supernet.nas_fpn.plan_cost import ANCHORS
 from supernet.strides.architecture import Architecture
@@ -82,13 +82,7 @@ class RetinaNet(Detector):
         _check_options(config)
         self.config: dict[str, Any] = config  # what the constructor needs to build this detector again, as JSON
         self.meta: dict[str, Any] = {}  # what a model file adds: class names, category ids, where it comes from
-        self.transform = DetectorTransform(
-            short_side=short_side,
-            long_side=long_side,
-            divisor=encoder.divisor,
-            mean=config["image_mean"],
-            std=config["image_std"],
-        )
+        self.transform = make_transform(config, divisor=encoder.divisor)
         self.encoder: Any = encoder
         last = int(getattr(encoder, "num_exits", 1))
         self.exits = list(range(1, last + 1)) if anytime else [last]  # stacks that have a head

@@ -1,6 +1,6 @@
 """Images in: normalised, resized (at inference only), padded. Detections out: in pixels of what came."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,12 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         if size != (height, width):
             image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
         return image, target
+
+
+def make_transform(config: Mapping[str, Any], *, divisor: int) -> DetectorTransform:
+    """The transform of a detector with these options: short_side, long_side, image_mean, image_std."""
+    sides = {name: config[name] for name in ("short_side", "long_side")}
+    return DetectorTransform(**sides, divisor=divisor, mean=config["image_mean"], std=config["image_std"])
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:

@@ -29,7 +29,7 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """All that must be kept."""
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object:
         """Go on from what was kept."""
 
 

@@ -135,7 +135,7 @@ def to_device(
     What stands where an image stands (a `CachedImage`) moves itself.
     """
 
-    def moved(value: Any) -> Any:
+    def moved(value: object) -> object:
         return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
     return [image.to(device, non_blocking=True) for image in images], [

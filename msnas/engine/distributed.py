@@ -5,6 +5,7 @@ path travel, as one flat buffer. DDP would walk all the branches of a supernet (
 refuse to leave some of them unused.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -184,3 +185,9 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad
+
+
+def quiet_unless_writing(group: Group) -> None:
+    """Only the process that writes says what goes on; warnings come from all."""
+    if not group.writes:
+        logging.getLogger("msnas").setLevel(logging.WARNING)

@@ -47,9 +47,12 @@ class Training:
     hardware: Hardware = field(default_factory=Hardware)
     group: Group = ALONE
 
-    def path(self, step: int) -> Hashable | None:
-        """The path of `step`, where the model has several."""
-        return None if self.path_of_step is None else self.path_of_step(step)
+    def begin(self, step: int) -> Hashable | None:
+        """Seed what is drawn in `step`; returns its path, the same on all processes, where the model has several."""
+        torch.manual_seed(derive(self.seed, self.stage, self.replicate, step, self.group.rank))
+        path = None if self.path_of_step is None else self.path_of_step(step)
+        self.group.check_same(step, path)
+        return path
 
     def made_with(self) -> dict[str, Any]:
         """What a checkpoint must have been made with to go on from it."""
@@ -80,9 +83,8 @@ def train(
     model: called as `model(images, targets, path)`, gives a dict of losses. batches: this process's share of each step.
     report: called with each line of the journal, on the process that writes.
 
-    Raises TrainingError where the loss or the gradient is not finite (the weights are then those of the
-    step before) or no memory is left, Interrupted after Ctrl-C or SIGTERM, RunError for what is wrong with
-    the files.
+    Raises TrainingError where the loss or the gradient is not finite (the weights are then those of the step before) or
+    no memory is left, Interrupted after Ctrl-C or SIGTERM, RunError for what is wrong with the files.
     """
     schedule, hardware, group = training.schedule, training.hardware, training.group
     model = group.prepare(hardware.place(model)).train()
@@ -92,16 +94,10 @@ def train(
     parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler}
     first, began, totals = files.restore(parts, training.made_with(), group), time.perf_counter(), []
 
-    with (
-        files.journal(first, group) as journal,
-        StopSignal(enabled=files.folder is not None) as stop,
-        _memory(schedule),
-    ):
+    with files.journal(first, group) as journal, StopSignal(enabled=files.are_kept) as stop, _memory(schedule):
         for step in range(first, schedule.steps):
             step_began, lr = time.perf_counter(), schedule.lr_at(step)
-            torch.manual_seed(derive(training.seed, training.stage, training.replicate, step, group.rank))
-            path = training.path(step)
-            group.check_same(step, path)
+            path = training.begin(step)
             restart(norms, step)
 
             images, targets = to_device(*batches.batch(step), hardware.device)

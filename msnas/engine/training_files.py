@@ -24,6 +24,11 @@ class TrainingFiles:
     every: int = 500
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether there is a folder."""
+        return self.folder is not None
+
     def restore(self, parts: Mapping[str, checkpoint.Stateful], made_with: Mapping[str, Any], group: Group) -> int:
         """Every part as the checkpoint has it; returns the steps done. Raises RunError for another training's."""
         step = 0

@@ -136,6 +136,10 @@ class Published(Protocol):
     def architecture(self) -> Any:
         """What a search found, a value whose `str` is its text; None for a baseline."""
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The words that make the family's networks of its shape: which space, backbone, how wide, how often."""
+
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size`, by default the published one."""
 

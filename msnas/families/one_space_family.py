@@ -17,14 +17,14 @@ class OneSpaceFamily(CandidateFamily):
     """Its search."""
 
     def check_search(self, settings: SearchSettings) -> None:
-        from msnas.families.candidates import rungs_of  # torch
+        from msnas.families.search_processes import rungs_of  # torch
 
         check_objectives(settings.strategy, settings.space)
         rungs_of(self, settings)
         settings.strategy(space=settings.space, seed=0)
 
     def search(self, settings: SearchSettings, splits: "Splits", progress: SearchProgress) -> SearchOutcome:
-        from msnas.families.candidates import evaluate_many, rungs_of  # torch
+        from msnas.families.search_processes import evaluate_many, rungs_of  # torch
         from msnas.families.space_search import search_space
 
         rungs = rungs_of(self, settings)

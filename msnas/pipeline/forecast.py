@@ -18,7 +18,7 @@ from torch import nn
 
 from msnas.data.batches import batches_of
 from msnas.data.opening import Splits
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluate
 from msnas.engine.loop import Training, train

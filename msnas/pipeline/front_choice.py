@@ -8,7 +8,7 @@ from evolution.strategy import Evaluation
 from msnas.errors import RunError
 from msnas.families.front import pareto_front
 from msnas.pipeline.entries import Choice
-from msnas.runs.folder import FEWEST_ON_FRONT, HISTORY
+from msnas.runs.folder import FEWEST_ON_FRONT, HISTORY, SEARCH
 from msnas.runs.tables import amount
 from msnas.setup.open_run import OpenRun
 
@@ -24,7 +24,7 @@ def front_choices(run: OpenRun) -> list[Choice]:
     if setup.names_architectures or len(setup.family.histories) > 1:
         why = "its architectures are named" if setup.names_architectures else "its search goes through several spaces"
         raise RunError(f"Run {run.name} has no front, since {why}; {ADVICE}.")
-    with History.read(run.folder / "search" / HISTORY) as history:
+    with History.read(run.folder / SEARCH / HISTORY) as history:
         scored = [e for e in _best_scored(history.evaluations()) if setup.bounded_space.is_valid(e.genome)]
     points = [(float(e.cost[metric]), e.score[0]) for e in scored]
     front = sorted((points[index][0], scored[index].genome, points[index][1]) for index in pareto_front(points))

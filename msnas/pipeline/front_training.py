@@ -13,7 +13,7 @@ from msnas.pipeline.front_latency import measure
 from msnas.pipeline.retraining import opened, table_text
 from msnas.pipeline.standalone_training import Entry, make_table, train_entries
 from msnas.pipeline.starts import CHOICE, check_starts, starts
-from msnas.runs.folder import BASELINE, DONE, FRONT, RESULT, TABLE, record_environment
+from msnas.runs.folder import BASELINE, DONE, FRONT, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import amount
 from msnas.setup.open_run import OpenRun
 
@@ -25,7 +25,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
 
     command: its words, for the run's record. Returns what there is to say in the end.
     """
-    run.require("search")
+    run.require(SEARCH)
     if run.done(FRONT) is not None:
         return _answer(run, f"The front of run {run.name} is trained. ")
     choices = front_choices(run)

@@ -6,9 +6,9 @@ Parts are timed in turn, round after round, so that a disturbance spreads over a
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.latency_parts import part_names, parts_of
 
 Work = Callable[[], Any]
+K = TypeVar("K", bound=Hashable)
 
 
 def measured(setup: Setup) -> dict[str, Any]:
@@ -145,9 +146,15 @@ def _laid_out(x: Tensor, hardware: Hardware) -> Tensor:
 
 def medians(works: dict[str, Work], hardware: Hardware, *, warmup: int, repetitions: int) -> dict[str, float]:
     """Microseconds by name: the median of `repetitions` rounds over all works, after `warmup` rounds."""
+    times = rounds(works, hardware, warmup=warmup, repetitions=repetitions)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def rounds(works: Mapping[K, Work], hardware: Hardware, *, warmup: int, repetitions: int) -> dict[K, list[float]]:
+    """Microseconds of every round by name, over all works in turn, after `warmup` rounds."""
     if min(warmup, repetitions) < 1:
         raise ConfigError(f"latency.warmup and latency.repetitions are at least 1, but got {warmup}, {repetitions}.")
-    times: dict[str, list[float]] = {name: [] for name in works}
+    times: dict[K, list[float]] = {name: [] for name in works}
     with Progress("latency", warmup + repetitions) as progress:
         for number in range(warmup + repetitions):
             for name, work in works.items():
@@ -155,7 +162,7 @@ def medians(works: dict[str, Work], hardware: Hardware, *, warmup: int, repetiti
                 if number >= warmup:
                     times[name].append(1e6 * seconds)
             progress.update(number + 1, "")
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def timed(work: Work, hardware: Hardware) -> float:

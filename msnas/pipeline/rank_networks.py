@@ -22,20 +22,20 @@ from msnas.engine.devices import Hardware, computing_with, describe
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.candidate_family import CandidateFamily, weight_sharing
-from msnas.families.candidates import evaluator
 from msnas.families.initial_weights import network
+from msnas.families.search_processes import evaluator
 from msnas.files import read_json, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity, train_entry
-from msnas.runs.folder import DONE, RESULT, SCORES, SETTING, TABLE, record_environment
+from msnas.runs.folder import DONE, RANK, RESULT, SCORES, SETTING, SUPERNET, TABLE, record_environment
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
 from supernet.cost import Cost
 from supernet.strides.architecture import Architecture, stride_levels
 
-STAGE = "rank"
+STAGE = RANK
 log = logging.getLogger(__name__)
 SEEDS = 2  # the first is what scores are compared with, the second is the ceiling
 KNOWN_DRAWS = 100_000  # draws in a row of known networks after which no new one is expected
@@ -67,7 +67,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
             f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "
             "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
         )
-    run.require("supernet")
+    run.require(SUPERNET)
     networks = sample_networks(setup, run.folder / STAGE, n=n)
     _hold_setting(run)
     pending = [one for one in networks if not one.read(RESULT)]

@@ -12,16 +12,16 @@ from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
 from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entries
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
-from msnas.runs.folder import BASELINE, DONE, RESULT, TABLE, record_environment
+from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.options import BOTH
 from msnas.setup.setup import Setup
-from msnas.setup.zoo import architecture_text
+from msnas.setup.zoo import architecture_text, published
 
 
 def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
@@ -31,7 +31,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """
     setup = run.setup
     if setup.retrain.architectures is None:
-        run.require("search")
+        run.require(SEARCH)
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     check_starts(run)
@@ -72,7 +72,7 @@ def chosen(run: OpenRun) -> list[Choice]:
     setup = run.setup
     if setup.retrain.architectures is not None:
         return _led(named(setup))
-    winners = read_json(run.folder / "search" / RESULT)["finalists"][: setup.top_k]
+    winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
     return _led([Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners])
 
@@ -86,9 +86,15 @@ def named(setup: Setup) -> list[Choice]:
     """`retrain.architectures` as values. Raises ConfigError and SpaceError."""
     choices = []
     for number, word in enumerate(setup.retrain.architectures or (), start=1):
-        name = word if word.isidentifier() else f"architecture {number}"
+        name = _published_name(setup, word) if word.isidentifier() else f"architecture {number}"
         choices.append(Choice(name, setup.family.parse(architecture_text(word, setup.config_dir))))
     return choices
+
+
+def _published_name(setup: Setup, name: str) -> str:
+    """The network's name, or what has its architecture and another shape."""
+    other = setup.departures(published(name, setup.config_dir).options)
+    return f"architecture of {name}, {', '.join(other)}" if other else name
 
 
 def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:

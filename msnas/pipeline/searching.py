@@ -6,7 +6,7 @@ made on.
 
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,26 @@ from msnas.families.candidate_family import weight_sharing
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
 from msnas.files import read_lines, write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.exported_ceiling import ExportedCeiling
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
-from msnas.runs.folder import DONE, METRICS, RESULT, STATUS, completing, record_environment, stages_of
+from msnas.runs.folder import (
+    DONE,
+    METRICS,
+    RESULT,
+    SEARCH,
+    STATUS,
+    SUPERNET,
+    completing,
+    record_environment,
+    stages_of,
+)
 from msnas.runs.progress import Progress, duration
 from msnas.setup.open_run import OpenRun
 
-STAGE = "search"
+STAGE = SEARCH
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +51,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
         return f"The search of run {run.name} is complete ({evaluated}). {_next(run)}"
-    hardware = setup.hardware.for_candidates()
+    hardware, ceiling = setup.hardware.for_candidates(), ExportedCeiling.of(setup)
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
@@ -57,28 +68,31 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         _Narrator(folder / STATUS, board, expected=setup.evaluations, workers=setup.hardware.workers) as narrator,
     ):
         outcome = setup.family.search(settings, splits, narrator)
+        if ceiling is not None:
+            outcome = ceiling.kept(outcome)
         if board.on:
             board.picture(outcome.evaluated, "winner", picture_of(setup, outcome.winners[0].architecture))
-    _keep(run, outcome)
-    return _answer(run, outcome)
+    exported = {} if ceiling is None else ceiling.measured
+    _keep(run, outcome, exported)
+    return _answer(run, outcome, exported)
 
 
 def _before(run: OpenRun, command: Sequence[str]) -> None:
     """What a search needs first: nothing, a backbone, trained now if it is not, or a supernet, which must exist."""
-    if run.done("supernet") is not None:
+    if run.done(SUPERNET) is not None:
         return
     pretraining = run.setup.family_class.pretraining
     if pretraining is None:
-        write_json(run.stage("supernet") / DONE, {"steps": 0, "seconds": 0.0})
+        write_json(run.stage(SUPERNET) / DONE, {"steps": 0, "seconds": 0.0})
     elif pretraining == "supernet":
-        run.require("supernet")
+        run.require(SUPERNET)
     else:
         log.info(pretrain(run, command))
 
 
-def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
-    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
-    finalists = [_winner(rank, scored) for rank, scored in enumerate(outcome.finalists, start=1)]
+def _keep(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> None:
+    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
+    finalists = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.finalists, start=1)]
     summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
     summary["inside_budget"] = outcome.inside_budget
     front = {} if outcome.front is None else {"front": outcome.front}
@@ -86,9 +100,9 @@ def _keep(run: OpenRun, outcome: SearchOutcome) -> None:
     write_json(run.stage(STAGE) / DONE, summary)
 
 
-def _answer(run: OpenRun, outcome: SearchOutcome) -> str:
-    winners = [_winner(rank, scored) for rank, scored in enumerate(outcome.winners, start=1)]
-    lines = [f"{w['rank']}.  {w['architecture']}  score {w['score']:.4f}  {w['macs']:,} MACs" for w in winners]
+def _answer(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> str:
+    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
+    lines = [_line(winner) for winner in winners]
     lines += lines_of(outcome.front or [])
     inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
     took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
@@ -101,7 +115,13 @@ def _next(run: OpenRun) -> str:
     return f"Next: msnas {completing(after)} run={run.name}"
 
 
-def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:
+def _line(winner: Mapping[str, Any]) -> str:
+    told = f"{winner['rank']}.  {winner['architecture']}  score {winner['score']:.4f}  {winner['macs']:,} MACs"
+    return f"{told}  {winner['exported_ms']:.1f} ms exported" if "exported_ms" in winner else told
+
+
+def _winner(rank: int, scored: ScoredNetwork, exported: Mapping[str, float]) -> dict[str, Any]:
+    """exported: milliseconds by architecture, of those that were timed."""
     finalist, architecture = scored.finalist, str(scored.architecture)
     return {
         "rank": rank,
@@ -109,6 +129,7 @@ def _winner(rank: int, scored: ScoredNetwork) -> dict[str, Any]:
         "genome": list(finalist.genome),
         "architecture": architecture,
         **scored.cost.by_name(),
+        **({"exported_ms": exported[architecture]} if architecture in exported else {}),
         "score": finalist.mean,
         "standard_error": finalist.standard_error,
         "score_at_selection": finalist.selected.score[0],
@@ -131,7 +152,7 @@ def _estimate(run: OpenRun, images: int) -> str:
     """
     setup = run.setup
     family, expected = weight_sharing(setup.family), setup.evaluations
-    lines = read_lines(run.folder / "supernet" / METRICS)
+    lines = read_lines(run.folder / SUPERNET / METRICS)
     if family is None or not lines:
         return f"About {expected} evaluations."
     step = statistics.median(line["seconds"] for line in lines)

@@ -23,14 +23,14 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DETECTIONS, PLAN, RESULT, STATUS
+from msnas.runs.folder import DETECTIONS, PLAN, RESULT, RETRAIN, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
 from msnas.setup.options import SCRATCH, SUPERNET
 from msnas.setup.setup import Setup
 from supernet.cost import Cost
 
-STAGE = "retrain"
+STAGE = RETRAIN
 log = logging.getLogger(__name__)
 
 

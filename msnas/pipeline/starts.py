@@ -21,6 +21,7 @@ from msnas.families.initial_weights import network
 from msnas.files import read_json
 from msnas.pipeline.standalone_training import Entry, train_entry
 from msnas.runs.folder import RESULT
+from msnas.runs.folder import SUPERNET as SUPERNET_STAGE
 from msnas.runs.tables import percent
 from msnas.setup.open_run import OpenRun
 from msnas.setup.options import BOTH, SCRATCH, SUPERNET
@@ -41,7 +42,7 @@ def check_starts(run: OpenRun) -> None:
             f"retrain.init={init} needs a supernet, but candidates of space={run.setup.space_name} share no weights; "
             f"leave it out."
         )
-    if run.done("supernet") is None:
+    if run.done(SUPERNET_STAGE) is None:
         raise ConfigError(
             f"retrain.init={init} needs a run whose supernet is trained, but run {run.name} has none; "
             f"leave it out, or begin with `msnas train`."

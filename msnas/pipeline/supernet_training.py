@@ -16,15 +16,15 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.errors import ConfigError
 from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
-from msnas.pipeline.features import prepared
+from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DONE, STATUS, WEIGHTS, record_environment
+from msnas.runs.folder import DONE, STATUS, SUPERNET, WEIGHTS, record_environment
 from msnas.runs.progress import Progress, duration
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
 
-STAGE = "supernet"
+STAGE = SUPERNET
 log = logging.getLogger(__name__)
 
 

@@ -17,7 +17,11 @@ from msnas.runs.folder import (
     FRONT,
     LATENCIES,
     METRICS,
+    RANK,
     RESULT,
+    RETRAIN,
+    SEARCH,
+    SUPERNET,
     TABLE,
     completing,
     stages_of,
@@ -79,7 +83,7 @@ class RunData:
         if not path.exists():
             raise RunError(f"{folder} is no run: it has no config.yaml. `msnas runs` lists the runs.")
         setup, sized = _readable(stored_setup(folder))
-        (evaluations, generations), *others = [_history(folder / "search" / name) for name in setup.family.histories]
+        (evaluations, generations), *others = [_history(folder / SEARCH / name) for name in setup.family.histories]
         second, second_generations = others[0] if others else ([], [])
         return cls(
             name=folder.resolve().name,
@@ -91,10 +95,10 @@ class RunData:
             stages=tuple(_stage(folder, name) for name in stages_of(folder, named=setup.names_architectures)),
             evaluations=evaluations,
             generations=generations,
-            search=read_json(folder / "search" / RESULT) or {},
-            retrained=list(_retrained(folder / "retrain")),
+            search=read_json(folder / SEARCH / RESULT) or {},
+            retrained=list(_retrained(folder / RETRAIN)),
             curves=dict(_curves(folder)),
-            rank=read_json(folder / "rank" / TABLE) or {},
+            rank=read_json(folder / RANK / TABLE) or {},
             front=list(_retrained(folder / FRONT)),
             latencies=read_json(folder / FRONT / LATENCIES) or {},
             second=second,
@@ -105,7 +109,7 @@ class RunData:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def detections(self, retrained: Record, stage: str = "retrain") -> list[Record]:
+    def detections(self, retrained: Record, stage: str = RETRAIN) -> list[Record]:
         """The COCO results of one entry of `retrained` (or `front`), [] where they were not written."""
         return read_json(self.folder / stage / str(retrained["folder"]) / DETECTED) or []
 
@@ -141,7 +145,7 @@ def _retrained(folder: Path) -> Iterator[Record]:
 
 
 def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:
-    paths = [folder / "supernet", *sorted((folder / "retrain").glob("*"))]
+    paths = [folder / SUPERNET, *sorted((folder / RETRAIN).glob("*"))]
     for path in paths:
         if (path / METRICS).exists():
             yield path.relative_to(folder).as_posix(), read_lines(path / METRICS)

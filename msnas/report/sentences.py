@@ -129,7 +129,7 @@ def _is_searched(network: Record) -> bool:
 
 def _from_supernet(network: Record) -> bool:
     """Whether it began from the supernet's weights."""
-    return network["start"] == SUPERNET
+    return bool(network["start"] == SUPERNET)
 
 
 def _over_seeds(network: Record) -> str:

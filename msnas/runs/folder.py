@@ -29,7 +29,8 @@ MODEL, MODEL_WEIGHTS = "model.json", "model.safetensors"  # as `msnas export` co
 MODELS = "models.json"  # beside the folders of an exported front: what each of them holds
 HISTORY, HEAD_HISTORY = "history.sqlite", "head.sqlite"  # of a search, and of its second half where it has one
 SCORES, SETTING = "scores.json", "setting.json"  # of a ranking: a network's, and what all were made with
-STAGES = {"supernet": "train", "search": "search", "retrain": "retrain"}  # each with the command that completes it
+SUPERNET, SEARCH, RETRAIN, RANK = "supernet", "search", "retrain", "rank"  # folders of the stages, and of a ranking
+STAGES = {SUPERNET: "train", SEARCH: "search", RETRAIN: "retrain"}  # each with the command that completes it
 FRONT = "front"  # a stage that a run may have: several networks along the front of its search
 FEWEST_ON_FRONT = 3  # networks that nothing as cheap beats, below which a search has no front to train
 PLAN, LATENCIES = "plan.json", "latency.json"  # how many networks a stage trains; what a front's networks take
@@ -51,7 +52,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """What `msnas train` leaves for candidates."""
-        return self.folder / "supernet" / WEIGHTS
+        return self.folder / SUPERNET / WEIGHTS
 
     def stage(self, name: str) -> Path:
         """The folder of a stage (made when it is missing)."""
@@ -98,16 +99,16 @@ def stages_of(folder: Path, *, named: bool) -> tuple[str, ...]:
 
     A search with a front is followed by the front's training, unless it was its winners' that was begun.
     """
-    stages = tuple(name for name in STAGES if name == "retrain" or not named or (folder / name).exists())
-    begun, retrained = (folder / FRONT).exists(), (folder / "retrain").exists()
+    stages = tuple(name for name in STAGES if name == RETRAIN or not named or (folder / name).exists())
+    begun, retrained = (folder / FRONT).exists(), (folder / RETRAIN).exists()
     if not begun and (retrained or not _has_front(folder)):
         return stages
-    return (*(name for name in stages if name != "retrain" or retrained), FRONT)
+    return (*(name for name in stages if name != RETRAIN or retrained), FRONT)
 
 
 def _has_front(folder: Path) -> bool:
     """Whether the search of a run was one for a front, and found one."""
-    found = read_json(folder / "search" / RESULT) or {}
+    found = read_json(folder / SEARCH / RESULT) or {}
     return len(found.get("front", ())) >= FEWEST_ON_FRONT
 
 

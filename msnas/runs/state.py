@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from msnas.files import read_json
-from msnas.runs.folder import DONE, ENVIRONMENT, FRONT, PLAN, REPORT, RESULT, STATUS, completing, is_held, stages_of
+from msnas.runs.folder import (
+    DONE,
+    ENVIRONMENT,
+    FRONT,
+    PLAN,
+    REPORT,
+    RESULT,
+    STATUS,
+    SUPERNET,
+    completing,
+    is_held,
+    stages_of,
+)
 from msnas.runs.progress import duration, rate_text
 
 SILENT = 120.0  # seconds without a sign of life that are worth a word
@@ -63,7 +75,7 @@ def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
 
 
 def _stage(folder: Path, name: str, plan: Plan, *, running: bool, now: float) -> State:
-    known = {"stage": name, "trains": plan.pretrains} if name == "supernet" else {"stage": name}
+    known = {"stage": name, "trains": plan.pretrains} if name == SUPERNET else {"stage": name}
     state = stage_state(folder / name, running=running)
     if state == StageState.COMPLETE:
         return {**known, "state": state, **read_json(folder / name / DONE)}

@@ -10,15 +10,15 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.compose import plain
-from msnas.config.stored import CHOSEN, with_chosen
+from msnas.config.run_config import CHOSEN, with_chosen
 from msnas.data.check.object_sizes import Boxes, Fit, collect_boxes
 from msnas.data.geometry import GROUPS
 from msnas.data.settings import DataSettings
 from msnas.data.size_groups import FEW, SizeGroups
 from msnas.data.source import read_part
 from msnas.errors import ConfigError, DataError
-from msnas.setup.families import family_class
 from msnas.setup.fitting import configured_fit
+from msnas.setup.make_family import family_class
 
 PAPER, DATA = "paper", "data"  # of `detector.groups`
 EMPTY = "empty"  # of `space.tied`: the heads of groups with hardly a box

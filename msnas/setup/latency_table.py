@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from msnas.errors import ConfigError
 from msnas.files import read_json, write_json
-from msnas.setup.families import family_class
+from msnas.setup.make_family import family_class
 from supernet.strides.latency_parts import REST
 
 STEPS = 8192  # the longest path's latency in steps: finer ones cost memory, and no measurement is as fine

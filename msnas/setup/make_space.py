@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import Any, cast
 
 from omegaconf import DictConfig
@@ -15,8 +16,8 @@ from msnas.data.settings import DataSettings
 from msnas.data.source import image_sizes
 from msnas.errors import ConfigError
 from msnas.setup.box_choices import EMPTY, fit_of, tied_heads, training_boxes
-from msnas.setup.families import family_class
 from msnas.setup.latency_table import latency_of, wants_latency
+from msnas.setup.make_family import family_class
 from supernet.cost import Cost
 from supernet.space import Budget, SearchSpace
 
@@ -59,6 +60,21 @@ def _budget(config: DictConfig, metric: str, baseline_cost: Callable[[], Cost]) 
     if metric == "latency_ms":
         metric, number = "latency_us", round(number * 1000, 3)
     return Budget(metric, number, tolerance=config.budget.tolerance, mode=mode)
+
+
+def exported_ceiling(config: DictConfig) -> float | None:
+    """`budget.exported_ms`, a ceiling in milliseconds, `<=NUMBER`; None where there is none. Raises ConfigError."""
+    asked = config.budget.get("exported_ms")
+    if asked is None:
+        return None
+    text = str(asked).strip()
+    try:
+        limit = float(text.removeprefix("<="))
+    except ValueError:
+        limit = 0.0
+    if not text.startswith("<=") or not 0 < limit < inf:
+        raise ConfigError(f"budget.exported_ms is a ceiling, <=NUMBER in milliseconds, but got {asked!r}.")
+    return limit
 
 
 def budget_advice(config: DictConfig, budget: Budget, baseline_name: Callable[[], str]) -> str:

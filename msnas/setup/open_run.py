@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from omegaconf import DictConfig
 
 from msnas.config.compose import compose, continued
-from msnas.config.stored import (
+from msnas.config.run_config import (
     continued_config,
     differences,
     named,
@@ -21,7 +21,7 @@ from msnas.config.stored import (
 from msnas.data.digest import digest_change
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, write_json
-from msnas.runs.folder import CONFIG, DATA, DONE, WORDS, Run, newest, next_folder
+from msnas.runs.folder import CONFIG, DATA, DONE, SUPERNET, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
 from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
@@ -95,7 +95,7 @@ def _pretrains(setup: Setup) -> str:
         return "supernet"
 
 
-def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> OpenRun:
+def open_new(words: Sequence[str], stages: Sequence[str] = (SUPERNET,)) -> OpenRun:
     """The run that `msnas train WORDS` works on: the named one, one of the same configuration, or a new one.
 
     stages: those whose options must be the same for a run to be taken up again. Raises ConfigError for a detector that
@@ -106,12 +106,12 @@ def open_new(words: Sequence[str], stages: Sequence[str] = ("supernet",)) -> Ope
     if name:
         folder = root / name
         if (folder / CONFIG).exists():
-            return open_existing(words, stage="supernet")
+            return open_existing(words, stage=SUPERNET)
         return _create(folder, config, words)
     fixed = Setup(config).fixed_options
     for folder in newest(root):
         if not differences(stored_config(folder), config, [key for stage in stages for key in fixed[stage]]):
-            return open_existing([*words, f"run={folder.name}"], stage="supernet")
+            return open_existing([*words, f"run={folder.name}"], stage=SUPERNET)
     return _create(next_folder(root, f"{config.data.name}-{config.space_name}".lower()), config, words)
 
 

@@ -63,10 +63,10 @@ def starts_pretrained(words: Sequence[str], given: Sequence[str], images: int) -
     if images >= FEW_IMAGES or not weights_at_hand():
         return False
     try:
-        setup = Setup(compose([*words, SPACE]))
+        config = compose([*words, SPACE])
     except ConfigError:  # an option given is one of MSNAS's own spaces
         return False
-    return setup.config.budget.latency_ms is None  # which is measured without a backbone only
+    return config.budget.latency_ms is None  # which is measured without a backbone only
 
 
 def space_options(given: Sequence[str], images: int) -> list[Option]:
@@ -126,14 +126,14 @@ def training_options(setup: Setup, images: int) -> list[Option]:
     ]
     if setup.scale_name == "paper":
         return options
-    least, batch = _size(setup).steps, int(setup.config.schedule.batch)
+    least, batch = _size(setup).steps, setup.schedule.batch
     steps = min(max(100 * round(PASSES * images / batch / 100), least), 4 * least)
     why = (
         f"{steps * batch / images:,.0f} passes over {images:,} images: {PASSES} where that is {least:,} steps or more, "
     )
     why += f"and {4 * least:,} at most."
     options += [(f"train.steps={steps}", why), (f"retrain.steps={steps // 2}", "Half of the supernet's.")]
-    if setup.scale_name != "small" and "rpn_batch" in setup.config.detector:
+    if setup.scale_name != "small" and "rpn_batch" in setup.detector.options:
         why = "Anchors and proposals of an image: networks that know ImageNet learn from more than `tiny` has."
         options.append(("detector.rpn_batch=256", why))
         options += [(f"detector.rpn_post_nms_{when}=150", "") for when in ("train", "test")]

@@ -1,5 +1,6 @@
 """Everything that a configuration means, as frozen, typed values. Below this package nobody reads a configuration."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,15 @@ from msnas.data.settings import DataSettings, check_still
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
+from msnas.export.onnx_options import OnnxOptions
 from msnas.families.family import Family, Sides
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
 from msnas.setup.box_choices import fit_of, listed
-from msnas.setup.families import (
+from msnas.setup.command_options import CommandOptions
+from msnas.setup.fitting import fit_options
+from msnas.setup.latency_table import check_measurable, latency_of, wants_latency, write_table
+from msnas.setup.make_family import (
     check_weights,
     family_class,
     fixed_options,
@@ -27,9 +32,7 @@ from msnas.setup.families import (
     option_groups,
     own_groups,
 )
-from msnas.setup.fitting import fit_options
-from msnas.setup.latency_table import latency_of, wants_latency
-from msnas.setup.make_space import budget_advice, input_size, make_budget, make_space
+from msnas.setup.make_space import budget_advice, exported_ceiling, input_size, make_budget, make_space
 from msnas.setup.options import FrontOptions, LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.errors import BudgetError
@@ -45,72 +48,82 @@ HALVING = "halving"
 class Setup:
     """What a configuration means; every value is made when it is first asked for, and raises what is wrong with it."""
 
-    config: DictConfig
+    _config: DictConfig
 
     @property
     def seed(self) -> int:
         """Of every random draw."""
-        return int(self.config.seed)
+        return int(self._config.seed)
 
     @property
     def top_k(self) -> int:
         """Winners that are retrained."""
-        return int(self.config.top_k)
+        return int(self._config.top_k)
 
     @property
     def space_name(self) -> str:
         """The space as the command line calls it."""
-        return str(self.config.space_name)
+        return str(self._config.space_name)
 
     @property
     def data_name(self) -> str:
         """The data set in a run's name."""
-        return str(self.config.data.name)
+        return str(self._config.data.name)
 
     @property
     def scale_name(self) -> str:
         """The scale."""
-        return str(self.config.scale_name)
+        return str(self._config.scale_name)
+
+    @property
+    def arguments(self) -> CommandOptions:
+        """What single commands are told."""
+        return CommandOptions.of(self._config)
 
     @property
     def config_dir(self) -> str | None:
         """The folder of the user's own yaml files."""
-        folder = self.config.get("config_dir")
+        folder = self._config.get("config_dir")
         return None if folder is None else str(folder)
 
     @property
     def tensorboard(self) -> bool:
         """Whether event files are written."""
-        return bool(self.config.log.tensorboard)
+        return bool(self._config.log.tensorboard)
 
     # What is searched
 
     @cached_property
     def input_size(self) -> tuple[int, int]:
         """(height, width) in pixels that costs are counted at."""
-        return input_size(self.config)
+        return input_size(self._config)
 
     def at_default_size(self) -> "Setup":
         """The same at the space's own input size, whatever size the data have."""
-        changed = self.config.copy()
-        by_boxes = [key for key in ("heads", "tied") if isinstance(self.config.space.get(key), str)]
-        changed.input = "x".join(map(str, build(self.config.space, **dict.fromkeys(by_boxes)).input_size))
+        changed = self._config.copy()
+        by_boxes = [key for key in ("heads", "tied") if isinstance(self._config.space.get(key), str)]
+        changed.input = "x".join(map(str, build(self._config.space, **dict.fromkeys(by_boxes)).input_size))
         return Setup(changed)
 
     @property
     def space_options(self) -> dict[str, Any]:
         """The options `space.*`, as plain values."""
-        return plain(self.config.space)
+        return plain(self._config.space)
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, without a budget."""
-        return make_space(self.config, self.input_size)
+        return make_space(self._config, self.input_size)
 
     @cached_property
     def budget(self) -> Budget | None:
         """The budget; None where there is none."""
-        return make_budget(self.config, lambda: self.baseline_cost)
+        return make_budget(self._config, lambda: self.baseline_cost)
+
+    @property
+    def exported_ms(self) -> float | None:
+        """The ceiling on what a finalist's exported detector takes, milliseconds; None where there is none."""
+        return exported_ceiling(self._config)
 
     @cached_property
     def bounded_space(self) -> SearchSpace:
@@ -120,24 +133,24 @@ class Setup:
         try:
             return self.space.within(self.budget)
         except BudgetError as error:
-            advice = budget_advice(self.config, self.budget, lambda: self.family.baseline_name)
+            advice = budget_advice(self._config, self.budget, lambda: self.family.baseline_name)
             raise BudgetError(f"{error} {advice}") from error
 
     @property
     def family_class(self) -> type[Family]:
         """The class of the family, which says what it can without any options."""
-        return family_class(str(self.config.family))
+        return family_class(str(self._config.family))
 
     def check(self) -> None:
         """Raise ConfigError for options that a stage would refuse once it has begun; reads no data, writes nothing."""
-        groups = option_groups(self.config)
+        groups = option_groups(self._config)
         check_weights(groups)
         if self.family_class.learns_on_features(groups):
-            check_still(self.config.data.jitter, self.config.data.crop)
+            check_still(self._config.data.jitter, self._config.data.crop)
 
     def check_detector(self) -> None:
         """Raise ConfigError for a detector that the family's networks cannot stand under; costs ask for none."""
-        self.family_class.check_detector(Blueprint.of(plain(self.config.detector)))
+        self.family_class.check_detector(Blueprint.of(plain(self._config.detector)))
 
     @property
     def fixed_options(self) -> dict[str, tuple[str, ...]]:
@@ -147,12 +160,12 @@ class Setup:
     @cached_property
     def family(self) -> Family:
         """The family of the space's networks."""
-        macs = self.config.budget.macs
+        macs = self._config.budget.macs
         return make_family(
-            self.config,
+            self._config,
             space=self.space,
             detector=self.detector,
-            sides=Sides(self.config.data.short_side, self.config.data.long_side),
+            sides=Sides(self._config.data.short_side, self._config.data.long_side),
             budget_macs=round(macs) if isinstance(macs, int | float) else None,
             schedule=self.schedule,
         )
@@ -165,28 +178,41 @@ class Setup:
     @cached_property
     def fit(self) -> Fit:
         """The settings that decide which head and which anchors a box gets."""
-        return fit_of(self.config)
+        return fit_of(self._config)
 
     @property
     def fit_options(self) -> FitOptions:
         """Which of those settings the space and the detector have, and how they are written."""
-        return fit_options(self.config)
+        return fit_options(self._config)
 
     @property
     def detector(self) -> Blueprint:
         """The detector, with the groups of object sizes where the boxes place them."""
-        options = plain(self.config.detector)
+        options = plain(self._config.detector)
         if "groups" in options:
             placed = self.fit.placed
             options["groups"] = None if placed is None else listed(placed)
         return Blueprint.of(options)
+
+    def departures(self, words: Sequence[str]) -> list[str]:
+        """What the options of these `key=value` words are, where they are other than there; the space, where it is."""
+        now = {key: OmegaConf.select(self._config, "space_name" if key == "space" else key) for key in map(_key, words)}
+        told = {key: str(value).lower() for key, value in now.items() if key != "experiment"}
+        return [f"{key}={text}" for key, text in told.items() if f"{key}={text}" not in words]
 
     # Data, and where the work is done
 
     @cached_property
     def data(self) -> DataSettings:
         """The data set and how it is read; masks are where the detector has a mask branch."""
-        return DataSettings.from_mapping(plain(self.config.data), masks=self.config.detector.get("mask", False))
+        return DataSettings.from_mapping(plain(self._config.data), masks=self._config.detector.get("mask", False))
+
+    def data_in(self, folder: Path) -> DataSettings:
+        """Another COCO folder, read at the configured size by as many workers."""
+        data = self._config.data
+        return DataSettings(
+            root=str(folder), short_side=data.short_side, long_side=data.long_side, workers=data.workers
+        )
 
     def splits(self, *, scoring: bool = True) -> "Splits":
         """The data in its splits, opened; what was clipped, dropped or split off is logged.
@@ -200,65 +226,81 @@ class Setup:
     @cached_property
     def hardware(self) -> HardwareOptions:
         """Device, precision, threads, workers."""
-        address = OmegaConf.select(self.config, "ray.address")
-        return from_group(HardwareOptions, {**plain(self.config.hardware), "address": address}, name="hardware")
+        address = OmegaConf.select(self._config, "ray.address")
+        return from_group(HardwareOptions, {**plain(self._config.hardware), "address": address}, name="hardware")
 
     # What the stages are told
 
     @cached_property
     def schedule(self) -> ScheduleOptions:
         """The recipe of every training."""
-        return from_group(ScheduleOptions, plain(self.config.schedule), name="schedule")
+        return from_group(ScheduleOptions, plain(self._config.schedule), name="schedule")
 
     @cached_property
     def train(self) -> TrainOptions:
         """Of `msnas train`."""
-        return from_group(TrainOptions, plain(self.config.train), name="train")
+        return from_group(TrainOptions, plain(self._config.train), name="train")
 
     @cached_property
     def retrain(self) -> RetrainOptions:
         """Of `msnas retrain`. Raises ConfigError where the named architectures are no list of different texts."""
-        words = self.config.retrain.architectures
+        words = self._config.retrain.architectures
         if words is not None and (not OmegaConf.is_list(words) or not words or len(set(words)) < len(words)):
             raise ConfigError(f"retrain.architectures must be a list of different texts or zoo names, but got {words}.")
-        return from_group(RetrainOptions, plain(self.config.retrain), name="retrain")
+        return from_group(RetrainOptions, plain(self._config.retrain), name="retrain")
 
     @property
     def names_architectures(self) -> bool:
         """Whether architectures are named that are trained instead of a search's winners."""
-        return self.config.retrain.get("architectures") is not None
+        return self._config.retrain.get("architectures") is not None
 
     @cached_property
     def front(self) -> FrontOptions:
         """Of `msnas retrain front`."""
-        return from_group(FrontOptions, plain(self.config.front), name="front")
+        return from_group(FrontOptions, plain(self._config.front), name="front")
 
     @property
     def has_latency(self) -> bool:
         """Whether latency is part of the budget or an objective, so that there is a table of it."""
-        return wants_latency(self.config)
+        return wants_latency(self._config)
 
     @cached_property
     def latency(self) -> LatencyOptions:
         """Of `msnas latency`."""
-        return from_group(LatencyOptions, plain(self.config.latency), name="latency")
+        return from_group(LatencyOptions, plain(self._config.latency), name="latency")
+
+    def check_latency(self) -> None:
+        """Raise ConfigError unless the latency of the family's networks is a sum over parts."""
+        check_measurable(self._config)
+
+    def write_latencies(self, table: dict[str, Any]) -> Path:
+        """Write what `msnas latency` measured where a budget finds it; returns the file."""
+        return write_table(self._config, self.input_size, table)
+
+    @cached_property
+    def export(self) -> OnnxOptions:
+        """Of `msnas export onnx=true`."""
+        return from_group(OnnxOptions, plain(self._config.export), name="export")
 
     @cached_property
     def strategy(self) -> Blueprint:
         """The search strategy."""
-        return Blueprint.of(plain(self.config.strategy))
+        return Blueprint.of(plain(self._config.strategy))
 
     @property
     def candidate_options(self) -> dict[str, Any]:
         """How a candidate is scored, as plain values."""
-        return plain(self.config.candidate)
+        return plain(self._config.candidate)
 
     @cached_property
     def rungs(self) -> tuple[float, ...]:
-        """With `fidelity=halving` the share of a candidate's iterations in each rung, else ()."""
-        if self.config.fidelity not in ("full", HALVING):
-            raise ConfigError(f"fidelity is full or halving, but got {self.config.fidelity!r}.")
-        return tuple(self.config.candidate.rungs) if self.config.fidelity == HALVING else ()
+        """With `fidelity=halving` the share of a candidate's iterations in each rung, else ().
+
+        Candidates that have no rungs get one, the whole: their family refuses it.
+        """
+        if self._config.fidelity not in ("full", HALVING):
+            raise ConfigError(f"fidelity is full or halving, but got {self._config.fidelity!r}.")
+        return tuple(self._config.candidate.get("rungs", (1,))) if self._config.fidelity == HALVING else ()
 
     def search(self, *, weights: Path, folder: Path) -> SearchSettings:
         """What a search is made with. weights: what `msnas train` left; folder: where it keeps its history."""
@@ -268,8 +310,8 @@ class Setup:
             budget=self.budget,
             strategy=self.strategy,
             top_k=self.top_k,
-            finalists=self.config.search.finalists,
-            replicates=self.config.search.replicates,
+            finalists=self._config.search.finalists,
+            replicates=self._config.search.replicates,
             rungs=self.rungs,
             data=self.data,
             hardware=self.hardware,
@@ -281,14 +323,14 @@ class Setup:
     @property
     def evaluations(self) -> int:
         """How many evaluations a search will ask for, about: it may find fewer children than it wants."""
-        again = int(self.config.search.finalists * self.config.search.replicates)
+        again = int(self._config.search.finalists * self._config.search.replicates)
         rungs = max(1, len(self.rungs))
         strategies = self.family.evaluations(self.strategy.options)
         return sum(_asked(dict(strategy), rungs) + again for strategy in strategies)
 
     def _fingerprint(self, weights: Path) -> dict[str, Any]:
         """What a history's scores depend on: another of these is another search."""
-        options = plain(self.config)
+        options = plain(self._config)
         groups, trained = own_groups(self.family_class), self.family.pretraining == "supernet"
         own = groups["search"] if trained else [*groups["supernet"], *groups["search"]]  # else the weights tell
         return {
@@ -302,7 +344,7 @@ class Setup:
             **self._kind_of_device,
             "supernet": digest(weights) if trained else None,
             **({"fidelity": HALVING} if self.rungs else {}),
-            **({"latency": latency_of(self.config, self.input_size)} if wants_latency(self.config) else {}),
+            **({"latency": latency_of(self._config, self.input_size)} if wants_latency(self._config) else {}),
         }
 
     @property
@@ -316,7 +358,11 @@ class Setup:
     @property
     def network_fingerprint(self) -> dict[str, str]:
         """What a checkpoint of a network must have been made with, beside its schedule and seed."""
-        return {"space": str(self.config.space), "detector": str(self.config.detector)}
+        return {"space": str(self._config.space), "detector": str(self._config.detector)}
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def _asked(strategy: dict[str, Any], rungs: int) -> int:

@@ -1,10 +1,13 @@
 """Published networks by name, of every family that a space names."""
 
 import difflib
+import re
+from collections.abc import Sequence
 
+from msnas.config.compose import compose, split
 from msnas.errors import ConfigError
 from msnas.families.family import Published, nothing_searched
-from msnas.setup.families import family_classes
+from msnas.setup.make_family import family_class, family_classes
 
 
 def zoo(config_dir: str | None = None) -> dict[str, Published]:
@@ -33,3 +36,31 @@ def architecture_text(word: str, config_dir: str | None = None) -> str:
     if architecture is None:
         raise nothing_searched(word)
     return str(architecture)
+
+
+def with_published_shape(words: Sequence[str]) -> tuple[str, ...]:
+    """`words` behind the options that make the zoo's networks in `retrain.architectures` of their published shape.
+
+    What the words say themselves stands: a space or experiment, and `network.K` or `space.K` of the same K. Raises
+    ConfigError for names of several shapes.
+    """
+    typed = dict(map(split, words))
+    known = zoo(typed.get("config_dir"))
+    named = [known[name] for name in re.findall(r"\w+", typed.get("retrain.architectures", "")) if name in known]
+    if not named:
+        return tuple(words)
+    if len({one.options for one in named}) > 1:
+        names = " and ".join(one.name for one in named)
+        raise ConfigError(
+            f"Networks that are retrained together must be of one shape, but got {names}; name one a run."
+        )
+    choices = [
+        word for word in named[0].options if "." not in split(word)[0] and not {"space", "experiment"} & set(typed)
+    ]
+    family = family_class(str(compose([*choices, *words]).family))
+    if named[0] not in family.zoo():
+        return tuple(words)
+    given = {key.rpartition(".")[2] for key in typed if key.startswith(("network.", "space."))}
+    given |= {"width"} if "baseline.width" in typed else set()
+    shape = [word for word in named[0].options if "." in split(word)[0]]
+    return (*choices, *(word for word in shape if split(word)[0].rpartition(".")[2] not in given), *words)

@@ -120,13 +120,6 @@ class CellSpace:
         self.encode(plan)
         return plan
 
-    def validate(self, plan: PyramidPlan) -> None:
-        """Raise SpaceError where the plan is none of this space or outside its budget."""
-        cost = self.cost(self.encode(plan))
-        if self.budget is not None and not self.budget.holds(cost):
-            value = getattr(cost, self.budget.metric)
-            raise SpaceError(f"The pyramid must cost {self.budget}, but costs {value:,}.")
-
     def is_valid(self, genome: Sequence[int]) -> bool:
         """Whether every gene is one that `allowed` offers after those before it."""
         if len(genome) != GENES_PER_CELL * self.num_cells:

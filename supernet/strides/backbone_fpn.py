@@ -14,8 +14,8 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS
 from supernet.strides.backbone_fpn_cost import BASE_STRIDE, TOP, group_strides, output_strides, shares_head
-from supernet.strides.prefix import prefix_strides
 from supernet.strides.prefix_backbone import PrefixBackbone
+from supernet.strides.prefix_start import prefix_strides
 
 
 class BackboneFpnEncoder(nn.Module):
@@ -72,10 +72,6 @@ class BackboneFpnEncoder(nn.Module):
         """The backbone's features of normalised images [B, 3, H, W], by stride."""
         features: dict[int, Tensor] = self.backbone(images)
         return features
-
-    def prefix_parameters(self) -> list[nn.Parameter]:
-        """The backbone's parameters."""
-        return list(self.backbone.parameters())
 
     def from_features(self, features: Mapping[int, Tensor]) -> list[Tensor]:
         """The same as `forward`, from what `prefix` gave."""

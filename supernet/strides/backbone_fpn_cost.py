@@ -6,7 +6,7 @@ from supernet.cost import Cost, conv_cost, total
 from supernet.errors import SpaceError
 from supernet.strides.architecture import NUM_GROUPS, stride_levels
 from supernet.strides.first_stage_cost import check_input_size, rpn_head_cost
-from supernet.strides.prefix import prefix_strides
+from supernet.strides.prefix_start import prefix_strides
 
 BASE_STRIDE = 4
 TOP = 32  # the coarsest stride of the backbone; stride 64 subsamples its level

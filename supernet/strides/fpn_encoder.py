@@ -22,7 +22,7 @@ class FpnEncoder(nn.Module):
     """P2..P6 of a ResNet: five features of `channels` channels at strides base_stride * (1, 2, 4, 8, 16).
 
     backbone: resnet18, resnet34 or resnet50 (v1.5). base_stride 2 leaves out the stem's max-pool. residual_init:
-    what the last norm of every block starts at. pretrained: weights of the backbone, see `Backbone`, whose stem has 64
+    what the last norm of every block starts at. weights: of the backbone, see `Backbone`, whose stem has 64
     channels; None trains from scratch.
     """
 
@@ -39,7 +39,7 @@ class FpnEncoder(nn.Module):
         base_stride: int = 4,
         stem: int = STEM_CHANNELS,
         residual_init: float = 0.0,
-        pretrained: str | None = None,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         if backbone not in RESNETS or base_stride not in (2, 4) or min(channels, stem) < 1:
@@ -47,7 +47,7 @@ class FpnEncoder(nn.Module):
                 f"The baseline has a backbone of {', '.join(RESNETS)}, base_stride 2 or 4, channels and stem >= 1, "
                 f"but got {backbone=}, {base_stride=}, {channels=}, {stem=}."
             )
-        if pretrained is not None and stem != STEM_CHANNELS:
+        if weights is not None and stem != STEM_CHANNELS:
             raise SpaceError(f"Pretrained weights have a stem of {STEM_CHANNELS} channels, but got {stem=}.")
         self.config: dict[str, Any] = {  # what the constructor needs to build this encoder again, as JSON
             "backbone": backbone,
@@ -58,11 +58,11 @@ class FpnEncoder(nn.Module):
             "residual_init": residual_init,
         }
         self.out_channels, self.divisor = channels, 16 * base_stride
-        self.backbone = Backbone(backbone, (2, 3, 4, 5), width=width, weights=pretrained, called="baseline.pretrained")
+        self.backbone = Backbone(backbone, (2, 3, 4, 5), width=width, weights=weights, called="baseline.weights")
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         if stem != STEM_CHANNELS:
             _widen_stem(self.backbone.body, stem)
-        if pretrained is None:
+        if weights is None:
             init_residuals(self.backbone, residual_init)
         if base_stride == 2:
             self.backbone.body.maxpool = nn.Identity()

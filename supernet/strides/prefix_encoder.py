@@ -15,8 +15,8 @@ from supernet.errors import SpaceError
 from supernet.strides.architecture import BLOCK_STRIDES, Architecture, stride_levels
 from supernet.strides.blocks import BLOCKS, MixedBlock
 from supernet.strides.path_network import PathNetwork, PathParts, input_widths, lateral_keys, new_parts
-from supernet.strides.prefix import prefix_strides
 from supernet.strides.prefix_backbone import PrefixBackbone
+from supernet.strides.prefix_start import prefix_strides
 from supernet.strides.residuals import init_residuals
 from supernet.strides.stride_encoder import branches_of, parts_of
 
@@ -46,10 +46,6 @@ class _PrefixEncoder(PathNetwork):
         """The prefix's features of normalised images [B, 3, H, W], [B, C_s, H / s, W / s] by stride s."""
         features: dict[int, Tensor] = self.backbone(images)
         return features
-
-    def prefix_parameters(self) -> list[nn.Parameter]:
-        """The prefix's parameters, which an optimizer may move slower than the rest, or not at all."""
-        return list(self.backbone.parameters())
 
     def _encode(
         self, features: Mapping[int, Tensor], architecture: Architecture, blocks: Sequence[nn.Module]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from supernet.strides.latency_parts import check_parts
-from supernet.strides.prefix import prefix_start
-from supernet.strides.stride_rules import check_settings
+from supernet.strides.prefix_start import prefix_start
+from supernet.strides.stride_rules import StrideRules
 from supernet.strides.stride_space import StrideSpace
 
 BASE_STRIDE = 4
@@ -39,27 +39,25 @@ class PrefixSpace(StrideSpace):
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, BASE_STRIDE, head_rules, live, tied, input_size)
-        size = (int(input_size[0]), int(input_size[1]))
-        start = prefix_start(backbone, cut, finest, size)
+        rules = StrideRules(
+            block=block,
+            depth=depth,
+            channels=channels,
+            base_stride=BASE_STRIDE,
+            head_rules=head_rules,
+            live=live,
+            tied=tied,
+            heads=heads,
+            input_size=input_size,
+        )
+        start = prefix_start(backbone, cut, finest, rules.size)
         self.backbone, self.cut, self.finest = backbone, cut, finest
         self.latency = None if latency is None else check_parts(latency, BASE_STRIDE, start)
-        self._build(start, block, depth, channels, BASE_STRIDE, head_rules, live, tied, heads, size)
+        self._build(start, rules)
 
     @property
     def config(self) -> dict[str, Any]:
         """What the constructor needs to make this space again, as JSON."""
-        return {
-            "backbone": self.backbone,
-            "cut": self.cut,
-            "depth": self.depth,
-            "channels": self.channels,
-            "block": self.block,
-            "finest": self.finest,
-            "head_rules": self.head_rules,
-            "live": self.live,
-            "tied": list(self.tied),
-            "heads": None if self.heads is None else list(self.heads),
-            "input_size": list(self.input_size),
-            "latency": None if self.latency is None else dict(self.latency),
-        }
+        rules = {name: value for name, value in self._rules.config.items() if name != "base_stride"}
+        prefix = {"backbone": self.backbone, "cut": self.cut, "finest": self.finest}
+        return {**prefix, **rules, "latency": None if self.latency is None else dict(self.latency)}

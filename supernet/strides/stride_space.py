@@ -26,7 +26,7 @@ from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import STEM_CHANNELS, PathStart, path_parts, stem_start
 from supernet.strides.fpn_points import fpn_paths, ssd_paths
 from supernet.strides.latency_parts import check_parts
-from supernet.strides.stride_rules import check_architecture, check_channels, check_depth, check_heads, check_settings
+from supernet.strides.stride_rules import StrideRules, check_architecture, check_channels, check_depth
 
 
 class StrideSpace:
@@ -57,44 +57,39 @@ class StrideSpace:
         input_size: Sequence[int] = (832, 1280),
         latency: Mapping[str, int] | None = None,
     ) -> None:
-        check_settings(block, depth, channels, base_stride, head_rules, live, tied, input_size)
+        rules = StrideRules(
+            block=block,
+            depth=depth,
+            channels=channels,
+            base_stride=base_stride,
+            head_rules=head_rules,
+            live=live,
+            tied=tied,
+            heads=heads,
+            input_size=input_size,
+        )
         check_channels("stem", stem)
         self.stem = int(stem)
         self.latency = None if latency is None else check_parts(latency, base_stride)
-        size = (int(input_size[0]), int(input_size[1]))
-        start = stem_start(int(base_stride), size, self.stem)
-        self._build(start, block, depth, channels, base_stride, head_rules, live, tied, heads, size)
+        self._build(stem_start(int(base_stride), rules.size, self.stem), rules)
 
-    def _build(
-        self,
-        start: PathStart,
-        block: str,
-        depth: int,
-        channels: int,
-        base_stride: int,
-        head_rules: bool,
-        live: bool,
-        tied: Sequence[int] | None,
-        heads: Sequence[int] | None,
-        input_size: tuple[int, int],
-    ) -> None:
-        """Everything that follows from checked settings."""
-        if heads is not None:
-            check_heads(heads, base_stride, head_rules=head_rules)
-        self.start, self.block, self.depth, self.channels = start, block, int(depth), int(channels)
-        self.base_stride, self.head_rules, self.live = int(base_stride), head_rules, live
-        self.tied = tuple(map(int, tied or ()))
-        self.heads = None if heads is None else tuple(map(int, heads))
-        self.input_size = input_size
-        self.levels = stride_levels(base_stride)
+    def _build(self, start: PathStart, rules: StrideRules) -> None:
+        """Everything that follows from the rules."""
+        self._rules, self.start, self.block = rules, start, rules.block
+        self.depth, self.channels, self.base_stride = int(rules.depth), int(rules.channels), int(rules.base_stride)
+        self.head_rules, self.live, self.input_size = rules.head_rules, rules.live, rules.size
+        self.tied = tuple(map(int, rules.tied or ()))
+        self.heads = None if rules.heads is None else tuple(map(int, rules.heads))
+        self.levels = stride_levels(self.base_stride)
         fixed = None if self.heads is None else tuple(map(self.levels.index, self.heads))
-        shape = (start, block, self.depth, self.channels, self.base_stride, input_size)
-        self._tables = StrideTables(*shape, head_rules, live, self.tied, fixed, self.latency)
+        shape = (start, self.block, self.depth, self.channels, self.base_stride, self.input_size)
+        self._tables = StrideTables(*shape, self.head_rules, self.live, self.tied, fixed, self.latency)
         self._bounds = (COUNT, 0, 0)  # metric, low, high of the budget; without one everything counts 0
         self._rest: tuple[Budget, ...] = ()  # further budgets
         if self._tables.count() == 0:
-            rules = f"{depth=}, {head_rules=}, {live=}, {tied=}, {heads=}"
-            raise SpaceError(f"No architecture keeps the rules of this space: {rules}.")
+            names = ("depth", "head_rules", "live", "tied", "heads")
+            said = ", ".join(f"{name}={getattr(rules, name)!r}" for name in names)
+            raise SpaceError(f"No architecture keeps the rules of this space: {said}.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.config, self.budget)
@@ -102,19 +97,8 @@ class StrideSpace:
     @property
     def config(self) -> dict[str, Any]:
         """What the constructor needs to make this space again, as JSON."""
-        return {
-            "block": self.block,
-            "depth": self.depth,
-            "channels": self.channels,
-            "base_stride": self.base_stride,
-            "stem": self.stem,
-            "head_rules": self.head_rules,
-            "live": self.live,
-            "tied": list(self.tied),
-            "heads": None if self.heads is None else list(self.heads),
-            "input_size": list(self.input_size),
-            "latency": None if self.latency is None else dict(self.latency),
-        }
+        latency = None if self.latency is None else dict(self.latency)
+        return {**self._rules.config, "stem": self.stem, "latency": latency}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -167,16 +151,8 @@ class StrideSpace:
 
     def _check(self, architecture: Architecture, *, named: bool = False) -> None:
         """named: somebody names it, so that `live` and `tied`, which bind the search alone, need not hold."""
-        check_architecture(
-            architecture,
-            self.start,
-            depth=self.depth,
-            base_stride=self.base_stride,
-            head_rules=self.head_rules,
-            live=self.live and not named,
-            tied=() if named else self.tied,
-            fixed_heads=self.heads,
-        )
+        rules = replace(self._rules, live=False, tied=None) if named else self._rules
+        check_architecture(architecture, self.start, rules)
 
     def is_valid(self, genome: Sequence[int]) -> bool:
         """Whether `genome` is an architecture that keeps all rules, and the budget where one is bound in."""

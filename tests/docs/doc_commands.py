@@ -10,9 +10,9 @@ from doc_blocks import ROOT, Block
 from tiny_words import fitting
 
 from msnas.cli import _expanded, main, parse
-from msnas.commands.table import COMMANDS
+from msnas.commands.command_list import COMMANDS
 from msnas.config.compose import split
-from msnas.config.stored import named, stored_words
+from msnas.config.run_config import named, stored_words
 from msnas.setup.open_run import setup_of
 
 SMALL = (
@@ -67,7 +67,7 @@ class Shell:
         plain = [word for word in rest if not word.startswith("@")]
         name = next((word for word in plain if word.startswith("run=")), "")
         call = parse(stage, [*self._made.get(name, []), *plain])
-        assert setup_of(call.words).config is not None
+        assert setup_of(call.words).space_name
         self._made.setdefault(name, [word for word in call.words if name])
 
 

@@ -15,7 +15,7 @@ from msnas.data.opening import Splits, open_data
 from msnas.data.settings import DataSettings
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine import checkpoint
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
 from supernet.strides.architecture import Architecture

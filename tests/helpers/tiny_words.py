@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from msnas.config.compose import split
-from msnas.config.stored import run_config
+from msnas.config.run_config import run_config
 from msnas.differences import flatten
 
 TINY = (
@@ -11,10 +11,10 @@ TINY = (
     *("data.search_val.minimum=6", "schedule.batch=4", "train.steps=2", "retrain.steps=1", "top_k=1"),
     *("strategy.population_size=2", "strategy.children=2", "strategy.iterations=1", "strategy.n_random=1"),
     *("search.finalists=1", "search.replicates=1", "space.channels=8", "baseline.channels=8", "baseline.width=0.125"),
-    *("candidate.iterations=1", "candidate.batch=4", "candidate.bn_images=16", "proxy.iterations=1", "proxy.batch=4"),
-    *("decoder.iterations=1", "decoder.batch=4", "backbone.decoder_channels=8", "network.channels=8"),
+    *("candidate.iterations=1", "candidate.batch=4", "candidate.bn_images=16"),
+    *("backbone.decoder_channels=8", "network.channels=8"),
     *("heads.channels=8", "heads.training=1", "heads.population_size=2", "heads.children=2", "heads.iterations=1"),
-    *("speed.steps=2", "speed.last=1", "speed.batch=4", "hardware.train_threads=1", "hardware.device=cpu"),
+    *("candidate.last=1", "hardware.train_threads=1", "hardware.device=cpu"),
 )
 
 

@@ -10,7 +10,7 @@ from pretended_cuda import pretended_cuda
 
 from msnas.detectors.fcos import FCOS
 from msnas.engine import gpu_turns
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
 from msnas.families.nas_fcos.decoder_features import cache_features

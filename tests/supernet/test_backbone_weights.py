@@ -158,7 +158,7 @@ def test_a_file_that_is_no_safetensors_has_a_reason(tmp_path, content, reason):
     ("make", "option"),
     [
         (lambda wrong: Backbone("resnet18", weights=wrong), "backbone.weights"),
-        (lambda wrong: FpnEncoder("resnet18", pretrained=wrong), "baseline.pretrained"),
+        (lambda wrong: FpnEncoder("resnet18", weights=wrong), "baseline.weights"),
         (lambda wrong: NasFpnEncoder(DISCOVERED, weights=wrong), "network.weights"),
     ],
 )

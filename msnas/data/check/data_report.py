@@ -27,7 +27,7 @@ from msnas.data.check.object_sizes import (
     suggest,
 )
 from msnas.data.faults import Fault
-from msnas.data.groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
+from msnas.data.image_groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, read_source
 

@@ -19,7 +19,7 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Targets, losses
 from msnas.engine.devices import Hardware
-from msnas.engine.evaluator import CostedSpace, Evaluator, refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, refuse_fp16
 from msnas.errors import TrainingError
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe

@@ -90,7 +90,7 @@ class FcosBaseline:
     width: float
     channels: int
     scaled: bool
-    pretrained: str | None
+    weights: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,6 @@ class FcosFamily(Family):
     fixed_by: ClassVar[Mapping[str, Stage]] = {
         "backbone": "supernet",
         "heads": "search",
-        "decoder": "search",
         "cache": "search",
         "network": "retrain",
     }
@@ -111,7 +110,7 @@ class FcosFamily(Family):
     sides: Sides
     backbone: BackboneOptions
     heads: HeadOptions | None = None
-    decoder: DecoderRecipe
+    candidate: DecoderRecipe
     cache: CacheOptions
     network: NetworkOptions
     baseline: FcosBaseline
@@ -137,7 +136,7 @@ class FcosFamily(Family):
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
-        from msnas.drawings.decoders import draw_decoder  # an extra
+        from msnas.drawings.decoder_picture import draw_decoder  # an extra
 
         if len(pictures) > 1:
             raise ConfigError("A picture holds one decoder; draw these apart.")
@@ -165,7 +164,7 @@ class FcosFamily(Family):
 
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
-        own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.pretrained}
+        own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.weights}
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
     def _network(self, decoder: Decoder) -> dict[str, Any]:
@@ -208,7 +207,7 @@ class FcosFamily(Family):
 
     @property
     def scored_by_loss(self) -> bool:
-        return self.decoder.reward == "loss"
+        return self.candidate.reward == "loss"
 
     def check_search(self, settings: SearchSettings) -> None:
         why = "Decoders are scored in one process, on features in its memory"
@@ -258,7 +257,7 @@ class FcosFamily(Family):
         assert isinstance(space, PyramidSpace | HeadSpace)
         if isinstance(space, HeadSpace):
             return _outcome([run.run_heads(self._phase(settings, space, "head"))])
-        training = replace(self.decoder, iterations=self.heads.training) if self.heads else self.decoder
+        training = replace(self.candidate, iterations=self.heads.training) if self.heads else self.candidate
         return _outcome(run.run(self._phase(settings, space, "pyramid"), self.head_phase(settings), training=training))
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
@@ -283,7 +282,7 @@ class FcosFamily(Family):
         return Phase(
             space=space,
             make_strategy=partial(strategy, seed=derive(settings.seed, "search", name)),
-            recipe=self.decoder,
+            recipe=self.candidate,
             top_k=settings.top_k,
             finalists=settings.finalists,
             replicates=settings.replicates,

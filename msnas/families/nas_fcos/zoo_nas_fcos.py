@@ -44,6 +44,13 @@ class PublishedDecoder:
         """The decoder; None for a baseline."""
         return None if self.decoder == Decoder() else self.decoder
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The backbone in full width, and the channels of pyramid and head."""
+        inner, outer = self.channels
+        backbone = ("experiment=nas_fcos", f"space.backbone={BACKBONES[self.backbone]}", "space.width=1.0")
+        return (*backbone, f"network.channels={inner}", f"network.out_channels={outer}")
+
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 32.
 

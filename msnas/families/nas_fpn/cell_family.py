@@ -1,7 +1,7 @@
 """NAS-FPN: pyramids of merging cells under RetinaNet, every candidate trained from scratch.
 
-A plan has two networks: the small one that a search trains to score it (`space.*` and `proxy.*`, section 4.2 of arXiv
-1904.07392), and the one that it is retrained as (`network.*`).
+A plan has two networks: the small one that a search trains to score it (`space.*` and `candidate.*`, section 4.2 of
+arXiv 1904.07392), and the one that it is retrained as (`network.*`).
 """
 
 import re
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyOptions:
-    """Options `proxy.*`: how a plan is scored. warmup, milestones: shares of the iterations. lr: at batch 32."""
+class ScratchOptions:
+    """Options `candidate.*`: how a plan is scored. warmup, milestones: shares of the iterations. lr: at batch 32."""
 
     iterations: int
     batch: int
@@ -59,7 +59,7 @@ class FpnOptions:
     channels: int
     stacks: int
     scaled: bool
-    pretrained: str | None
+    weights: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +67,13 @@ class CellFamily(OneSpaceFamily):
     """A budget counts the network that scores a plan; rows of a table the one that it is retrained as."""
 
     pretraining: ClassVar[Pretraining] = None
-    fixed_by: ClassVar[Mapping[str, Stage]] = {"proxy": "search", "network": "retrain"}
+    fixed_by: ClassVar[Mapping[str, Stage]] = {"network": "retrain"}
 
     space: CellSpace
     detector: Blueprint
     sides: Sides
     schedule: ScheduleOptions
-    proxy: ProxyOptions
+    candidate: ScratchOptions
     network: NetworkOptions
     baseline: FpnOptions
 
@@ -98,7 +98,7 @@ class CellFamily(OneSpaceFamily):
     @staticmethod
     def draw(pictures: Sequence[Picture], path: Path, *, borders: Sequence[float] | None = None) -> None:
         require_matplotlib()
-        from msnas.drawings.cells import TitledPlan, draw_plans  # an extra
+        from msnas.drawings.cell_picture import TitledPlan, draw_plans  # an extra
 
         draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
 
@@ -148,7 +148,7 @@ class CellFamily(OneSpaceFamily):
         from supernet.nas_fpn.plan_encoder import FpnLevelEncoder  # torch
 
         top = self.space.top_level
-        encoder = FpnLevelEncoder(**self._baseline_shape, top_level=top, weights=self.baseline.pretrained)
+        encoder = FpnLevelEncoder(**self._baseline_shape, top_level=top, weights=self.baseline.weights)
         return self._retinanet(encoder, classes, anytime=False)
 
     def _retinanet(self, encoder: "nn.Module", classes: Sequence[str], **changes: Any) -> "nn.Module":
@@ -160,13 +160,13 @@ class CellFamily(OneSpaceFamily):
     def recipe(self) -> ScratchRecipe:
         """A whole training in short, from scratch."""
         training = {name: getattr(self.schedule, name) for name in ("momentum", "weight_decay", "clip")}
-        return ScratchRecipe(**vars(self.proxy), **training)
+        return ScratchRecipe(**vars(self.candidate), **training)
 
     def candidates(
         self, weights: "Path | Mapping[str, Tensor] | None", classes: Sequence[str], *, seed: int
     ) -> "nn.Module":
         """Fresh networks: all plans start from the same weights, since their shapes are the same."""
-        from msnas.families.nas_fpn.scratch import FreshNetworks  # torch
+        from msnas.families.nas_fpn.fresh_networks import FreshNetworks  # torch
 
         fresh = derive(seed, "initial weights", "candidate")
         return FreshNetworks(lambda plan: self.scored_detector(plan, classes), seed=fresh)

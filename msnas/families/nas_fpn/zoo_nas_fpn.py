@@ -39,6 +39,12 @@ class PublishedRetinaNet:
         """The cells; None for a baseline."""
         return DISCOVERED if self.stacks else None
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The backbone in full width, and how many pyramids of how many channels."""
+        backbone = ("experiment=nas_fpn", f"network.backbone={BACKBONES[self.backbone]}", "network.width=1.0")
+        return (*backbone, f"network.stacks={self.stacks}", f"network.channels={self.channels}")
+
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 128."""
         size = input_size or self.input_size

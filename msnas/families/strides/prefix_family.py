@@ -211,7 +211,7 @@ class PrefixFamily(StrideFamily):
         if self.backbone.train != "frozen":
             return splits
         from msnas.data.cached_dataset import CachedDataset  # torch
-        from msnas.engine.feature_cache import cache_images
+        from msnas.families.strides.prefix_features import cache_images
 
         widest = self.baseline_detector(splits.train.classes)  # reads every stride that any network reads
         cache = cache_images(

@@ -70,7 +70,7 @@ class FpnBaseline:
     width: float
     channels: int
     scaled: bool
-    pretrained: str | None
+    weights: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +228,7 @@ class StrideFamily(OneSpaceFamily):
 
         width, channels = variant or self.baseline_shape
         shape = {**self._fpn, "width": width, "channels": channels}
-        encoder = FpnEncoder(self.baseline.backbone, **shape, pretrained=self.baseline.pretrained)
+        encoder = FpnEncoder(self.baseline.backbone, **shape, weights=self.baseline.weights)
         return self._detector(encoder, classes)
 
     def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":

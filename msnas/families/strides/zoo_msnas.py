@@ -35,6 +35,11 @@ class TwoStage(ABC):
         """What a search found; None for a baseline."""
         return None
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a baseline is made of is not trained by its name."""
+        return ()
+
     @abstractmethod
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Exact costs; see `Published`."""
@@ -67,6 +72,12 @@ class PublishedPath(TwoStage):
     def architecture(self) -> Architecture:
         """The architecture as a value."""
         return Architecture.parse(self.text)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Its space, at the width of the paper whatever the scale, dead blocks included."""
+        shape = SPACES[self.space]
+        return (f"space=msnas_{self.space}", f"space.channels={shape['channels']}", "space.live=false")
 
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Exact costs, those of dead blocks (`dead_macs`) beside them; see `Published`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msnas.cli import main, parse
-from msnas.commands.table import COMMANDS
+from msnas.commands.command_list import COMMANDS
 from msnas.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from msnas.cli import main
+from msnas.commands.command_list import COMMANDS
 from msnas.commands.completion import option_words
-from msnas.commands.table import COMMANDS
 from msnas.config.compose import compose, groups
 from msnas.differences import flatten
 

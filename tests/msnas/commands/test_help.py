@@ -2,14 +2,14 @@
 
 import pytest
 
+from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import WIDTH, options_of, stage_help
-from msnas.commands.table import COMMANDS
 from msnas.config.compose import compose, groups
 from msnas.differences import flatten
 from msnas.setup.setup import Setup
 
 # What a space and a scale say of themselves, and what they say for others to read: nobody types these.
-NO_OPTIONS = ("family", "space_name", "scale_name", "sizes", "two_stage")
+NO_OPTIONS = ("family", "space_name", "scale_name", "sizes", "two_stage", "finetuning")
 
 
 def lines(stage, *words):
@@ -39,10 +39,11 @@ def test_options_given_beside_help_choose_what_is_shown():
 
 @pytest.mark.parametrize("space", groups()["space"])
 def test_every_option_of_a_space_is_shown_by_a_stage_that_the_space_has(space):
-    setup = Setup(compose([f"space={space}"]))
+    config = compose([f"space={space}"])
+    setup = Setup(config)
     stages = [name for name in COMMANDS if name != "train" or setup.family_class.pretraining is not None]
     shown = {option for stage in stages for option in options_of(stage, setup.family_class)}
-    keys = [key for key in flatten(setup.config) if "._" not in key and key.split(".")[0] not in NO_OPTIONS]
+    keys = [key for key in flatten(config) if "._" not in key and key.split(".")[0] not in NO_OPTIONS]
     assert [key for key in keys if key not in shown and key.split(".")[0] not in shown] == []
 
 
@@ -50,10 +51,10 @@ def test_every_option_of_a_space_is_shown_by_a_stage_that_the_space_has(space):
     ("stage", "space", "option"),
     [
         ("train", "nas_fcos_fpn", "backbone.caffe=true"),
-        ("search", "nas_fcos_fpn", "decoder.polyak=0.9"),
+        ("search", "nas_fcos_fpn", "candidate.polyak=0.9"),
         ("search", "nas_fcos_fpn", "cache.views=1"),
         ("retrain", "nas_fcos_fpn", "network.out_channels=null"),
-        ("search", "nas_fpn", "proxy.batch=64"),
+        ("search", "nas_fpn", "candidate.batch=64"),
         ("search", "nas_fpn", "space.num_cells=7"),
         ("train", "msnas_timm", "backbone.train=frozen"),
     ],

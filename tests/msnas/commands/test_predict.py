@@ -10,7 +10,9 @@ from PIL import Image
 from tiny_detectors import make_detector
 
 from msnas.cli import main
-from msnas.data.images import read_upright
+from msnas.data import video
+from msnas.data.images import ImageError, read_upright
+from msnas.data.named_images import find_images
 from msnas.export.model_file import save
 
 META = {"classes": ["Fisch", "крабы", "海星"], "category_ids": [3, 7, 9]}
@@ -136,3 +138,72 @@ def test_images_of_16_bits_are_read_as_in_training(tmp_path, white, brightest):
     words = [str(tmp_path / "deep.png"), str(out), "score=1.0", "hardware.train_threads=1"]
     assert main(["predict", str(tmp_path / "model"), *words]) == 0
     assert int(read_upright(out / "deep.png").max()) == brightest
+
+
+def test_images_that_would_be_called_alike_go_by_their_path(tmp_path):
+    places = [tmp_path / folder / name for folder, name in (("a", "x.png"), ("b", "X.png"), ("c", "x.png"))]
+    for place in places:
+        place.parent.mkdir()
+        Image.new("RGB", (8, 8)).save(place)
+    sources = find_images(places, tmp_path / "out").sources
+    assert [source.name for source in sources] == [str(places[0]), "X.png", str(places[2])]
+    assert len({source.picture.casefold() for source in sources}) == 3
+
+
+def test_detections_below_the_score_are_counted(answer, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = [str(answer[0].parent / "rgba.png"), str(out), "score=1.0", "hardware.train_threads=1"]
+    assert main(["predict", str(model), *words]) == 0
+    below = json.loads((out / "detections.json").read_text())["below_score"]
+    assert below > 0
+    assert f"0 objects in 1 images; {below} of score below 1.0 left out" in capsys.readouterr().out
+
+
+def test_a_results_file_never_replaces_an_image_or_a_source(model, tmp_path, capsys):
+    (tmp_path / "a.json").write_text("[]")
+    assert main(["predict", str(model), str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 2
+    assert "must go to another file" in capsys.readouterr().err
+
+
+def test_a_video_without_its_extra_is_one_line(model, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
+    assert main(["predict", str(model), str(tmp_path / "a.mp4"), str(tmp_path / "out")]) == 2
+    assert "pip install 'msnas[video]'" in capsys.readouterr().err
+
+
+def test_a_video_inside_a_folder_is_left_out_and_counted(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    found = find_images([tmp_path], tmp_path / "out")
+    assert ([source.name for source in found.sources], found.videos) == (["a.png"], 1)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A video of five grey frames."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for grey in range(0, 250, 50):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), grey, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return tmp_path / "clip.mp4"
+
+
+def test_every_so_many_th_frame_of_a_video_is_an_image(model, clip, capsys):
+    out = clip.parent / "out"
+    assert main(["predict", str(model), str(clip), str(out), "every=2", "hardware.train_threads=1"]) == 0
+    images = json.loads((out / "detections.json").read_text())["images"]
+    assert [(i["file"], i["frame"], i["seconds"]) for i in images] == [("clip.mp4", n, (n - 1) / 10) for n in (1, 3, 5)]
+    assert [read_upright(out / i["picture"]).shape for i in images] == [(48, 64, 3)] * 3
+    assert "0 images and 3 frames" in capsys.readouterr().out
+
+
+def test_a_video_that_cannot_be_read_is_listed(tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(ImageError, match=r"readable, but got a\.mp4"):
+        list(video.frames(tmp_path / "a.mp4"))

@@ -4,11 +4,14 @@ import pytest
 
 from msnas.cli import main
 from msnas.config.compose import compose
+from msnas.errors import ConfigError
 from msnas.families.initial_weights import network
 from msnas.files import read_json
+from msnas.pipeline.retraining import named
 from msnas.report.page import report
 from msnas.setup.open_run import state_of
 from msnas.setup.setup import Setup
+from msnas.setup.zoo import published, with_published_shape
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
 CELLS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "baseline.width=0.125", "baseline.channels=8"]
@@ -16,6 +19,7 @@ CELLS += ["space.channels=8", "space.stacks=1", "scale=tiny", "data=shapes", "da
 CELLS += ["data.val=6", "data.short_side=64", "data.long_side=64", "data.search_val.minimum=4", "data.workers=0"]
 CELLS += ["schedule.batch=2", "retrain.steps=2", "retrain.seeds=2", "hardware.train_threads=1"]
 SWAPPED = "3,1,4,gp|1,5,4,sum|0,6,3,sum|6,7,4,sum|7,8,5,gp|6,9,7,gp|9,10,6,gp"
+NARROW = "architecture of nas_fpn_r50_7at256, network.width=0.125, network.stacks=1, network.channels=8"
 PATH = "1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32"
 
 
@@ -30,8 +34,8 @@ def run(tmp_path_factory):
 
 def test_the_table_has_every_name_and_the_baseline_with_the_spread_over_seeds(run):
     rows = {row["name"]: row for row in read_json(run[0] / "retrain" / "table.json")["rows"]}
-    assert set(rows) == {"nas_fpn_r50_7at256", "architecture 2", "FPN baseline"}
-    assert rows["nas_fpn_r50_7at256"]["architecture"] == str(DISCOVERED)
+    assert set(rows) == {NARROW, "architecture 2", "FPN baseline"}
+    assert rows[NARROW]["architecture"] == str(DISCOVERED)
     assert all(row["seeds"] == 2 and row["ap_spread"] is not None for row in rows.values())
 
 
@@ -56,7 +60,7 @@ def test_status_asks_for_no_search(run):
 
 def test_the_report_calls_what_was_named_by_its_name(run):
     text = report([run[0]]).read_text()
-    assert "nas_fpn_r50_7at256 reaches AP" in text
+    assert f"{NARROW} reaches AP" in text
     assert "What was trained" in text
     assert "search's first choice" not in text
 
@@ -92,3 +96,29 @@ def test_a_path_of_the_stride_space_is_trained_too(tmp_path):
     words += ["data.search_val.minimum=4", "data.workers=0", f"runs_root={tmp_path}", "run=r"]
     assert main(["retrain", PATH, "retrain.fpn=false", *words]) == 0
     assert read_json(tmp_path / "r" / "retrain" / "table.json")["rows"][0]["architecture"] == PATH
+
+
+@pytest.mark.parametrize("family", ["nas_fpn_r50_7at384", "nas_fpn_mv2_3at256", "nas_fcos_r101_128", "msnas_r34_2"])
+def test_a_name_of_the_zoo_is_trained_as_the_network_of_that_name(family):
+    setup = Setup(compose(with_published_shape([f"retrain.architectures=[{family}]", "scale=tiny", "input=896x1280"])))
+    [choice] = named(setup)
+    assert choice.name == family
+    entry = published(family)
+    if family.startswith("msnas"):
+        assert setup.family.cost(choice.architecture).macs > 100e9
+    elif family.startswith("nas_fpn"):
+        body = setup.family.network
+        assert (body.stacks, body.channels) == (entry.stacks, entry.channels)
+    else:
+        assert (setup.family.space.backbone, setup.family.network.out_channels) == ("resnet101", 128)
+
+
+def test_names_of_several_shapes_are_refused():
+    with pytest.raises(ConfigError, match="must be of one shape, but got nas_fpn_r50_7at256 and nas_fpn_r50_3at256"):
+        with_published_shape(["retrain.architectures=['nas_fpn_r50_7at256','nas_fpn_r50_3at256']"])
+
+
+def test_what_the_user_says_of_the_shape_stands():
+    words = ["retrain.architectures=[nas_fpn_r50_7at256]", "network.channels=64", "space.stacks=3", "input=896x1280"]
+    [choice] = named(Setup(compose(with_published_shape(words))))
+    assert choice.name == "architecture of nas_fpn_r50_7at256, network.stacks=3, network.channels=64"

@@ -48,6 +48,10 @@ def test_an_explicit_scale_beats_the_one_an_experiment_asks_for():
     [
         ("space=msnas_r19", "Did you mean 'msnas_r18'"),
         ("budget.mac=1e9", "Did you mean 'budget.macs'"),
+        ("proxy.lr=0.1", "It is called 'candidate.lr'"),
+        ("decoder.reward=ap", "It is called 'candidate.reward'"),
+        ("baseline.pretrained=timm", "It is called 'baseline.weights'"),
+        ("candidate.warmup=0.1", "It belongs to candidate=scratch"),
         ("seed=abc", "seed must be an integer, but got 'abc'"),
         ("space.head_rules=2", "space.head_rules must be true or false"),
         ("schedule.milestones=5", "schedule.milestones must be a list such as [42, 47], but got '5'"),

@@ -10,10 +10,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from torchvision.ops import box_area, clip_boxes_to_image
 
+from msnas.data.augmentation import augment
 from msnas.data.images import read_rgb
 from msnas.data.opening import DetectionDataset, open_data
 from msnas.data.settings import DataSettings
-from msnas.data.transforms import augment
 from msnas.errors import DataError
 
 # pycocotools decodes by a protocol that numpy 2 warns about

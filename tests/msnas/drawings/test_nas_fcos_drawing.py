@@ -4,7 +4,7 @@ import pytest
 
 from msnas.cli import main
 from msnas.drawings.curves import Rectangle, best_curve
-from msnas.drawings.decoders import block_links, draw_decoder, output_links
+from msnas.drawings.decoder_picture import block_links, draw_decoder, output_links
 from msnas.errors import ConfigError
 from supernet.nas_fcos.decoder import PUBLISHED, Decoder, Head
 

@@ -3,7 +3,7 @@
 import pytest
 
 from msnas.cli import main
-from msnas.drawings.cells import TitledPlan, draw_plans, links
+from msnas.drawings.cell_picture import TitledPlan, draw_plans, links
 from msnas.errors import ConfigError
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 

@@ -6,7 +6,7 @@ import pytest
 
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
-from msnas.families.candidates import rungs_of
+from msnas.families.search_processes import rungs_of
 from msnas.setup.setup import Setup
 
 WEIGHTS = Path(__file__)  # any file: what is in it does not matter here

@@ -94,7 +94,8 @@ def test_the_network_begins_with_the_weights_of_its_path(searched):
 def test_random_networks_begin_as_what_stands_for_the_search_and_points_from_scratch(searched):
     path, cost = searched.setup.space.parse(PATH), Cost(1, 1)
     beside = [(Baseline("baseline-a", "a", PATH, cost, path), role) for role in ("random", None)]
-    entries = list(entries_of(searched, [Choice("w", path)], beside, CLASSES, starts=["supernet", "scratch"]))
+    choices = [Choice("w", path, role="winner")]
+    entries = list(entries_of(searched, choices, beside, CLASSES, starts=["supernet", "scratch"]))
     assert [entry.role for entry in entries] == ["winner", "other start", "random", None]
     assert [entry.start for entry in entries] == ["supernet", "scratch", "supernet", "scratch"]
 

@@ -73,7 +73,7 @@ def test_an_unfinished_search_tells_its_best_reward(tmp_path: Path) -> None:
 
 
 def test_a_reward_that_is_an_ap_stays_in_percent(tmp_path: Path) -> None:
-    folder = make_run(tmp_path, upto="search", words=[*WORDS, "decoder.reward=ap"])
+    folder = make_run(tmp_path, upto="search", words=[*WORDS, "candidate.reward=ap"])
     text = report([folder]).read_text()
     assert "minus the sum of losses" not in text
     assert f"<td>{100 * read_json(folder / 'search' / 'result.json')['winners'][0]['score']:.2f}</td>" in text

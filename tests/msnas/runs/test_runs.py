@@ -29,8 +29,8 @@ def test_another_configuration_gets_a_run_of_its_own(root):
 
 def test_a_later_stage_keeps_the_words_of_the_first(root):
     open_new([root, "seed=5", "space=msnas_r34"])
-    run = open_existing([root, "budget.macs=1e9"])
-    assert (run.setup.config.seed, run.setup.config.space.depth, run.setup.config.budget.macs) == (5, 21, 1e9)
+    setup = open_existing([root, "budget.macs=1e9"]).setup
+    assert (setup.seed, setup.space_options["depth"], setup.budget.target) == (5, 21, 1e9)
 
 
 def test_an_option_of_a_stage_that_has_begun_may_not_change(root):
@@ -41,7 +41,7 @@ def test_an_option_of_a_stage_that_has_begun_may_not_change(root):
 
 def test_an_option_of_a_stage_that_has_not_begun_may_change(root):
     open_new([root, "run=a"]).stage("supernet")
-    assert open_existing([root, "run=a", "top_k=3"]).setup.config.top_k == 3
+    assert open_existing([root, "run=a", "top_k=3"]).setup.top_k == 3
 
 
 def made_with_other_defaults(folder):
@@ -55,7 +55,7 @@ def test_a_default_that_has_changed_since_leaves_a_run_as_it_was_made(root):
     run = open_new([root, "run=a", "seed=5"])
     run.stage("supernet")
     made_with_other_defaults(run.folder)
-    assert open_existing([root, "run=a", "top_k=3"]).setup.config.train.paths == "in_budget"
+    assert open_existing([root, "run=a", "top_k=3"]).setup.train.paths == "in_budget"
 
 
 def test_the_new_default_is_refused_where_it_is_asked_for(root):
@@ -68,7 +68,7 @@ def test_the_new_default_is_refused_where_it_is_asked_for(root):
 
 def test_where_the_data_lie_may_change(root):
     open_new([root, "run=a", "data.root=here"]).stage("supernet")
-    assert open_existing([root, "run=a", "data.root=there"]).setup.config.data.root == "there"
+    assert open_existing([root, "run=a", "data.root=there"]).setup.data.root == "there"
 
 
 def test_an_unknown_run_is_an_error_that_names_the_known_ones(root):
@@ -152,28 +152,27 @@ def test_a_run_that_has_begun_is_kept(root):
 def test_words_of_a_stage_that_has_not_begun_are_forgotten(root):
     open_new([root, "run=a"]).stage("supernet")
     open_existing([root, "run=a", "fidelity=halving"], stage="search").forget_unless_begun("search")
-    assert open_existing([root, "run=a"]).setup.config.fidelity == "full"
+    assert open_existing([root, "run=a"]).setup.rungs == ()
 
 
 def test_words_of_a_stage_that_has_begun_are_kept(root):
     open_new([root, "run=a"]).stage("search")
     open_existing([root, "run=a", "retrain.steps=3"], stage="retrain").stage("retrain")
     open_existing([root, "run=a", "retrain.seeds=1"], stage="retrain").forget_unless_begun("retrain")
-    assert open_existing([root, "run=a"]).setup.config.retrain.steps == 3
+    assert open_existing([root, "run=a"]).setup.retrain.steps == 3
 
 
 def test_options_of_a_run_s_own_space_need_no_other_word(tmp_path):
     words = ["experiment=nas_fpn", "data=shapes", f"runs_root={tmp_path}", "run=cells"]
     open_new(words)
     again = [f"runs_root={tmp_path}", "run=cells", "network.stacks=2"]
-    assert setup_of(again).config.network.stacks == 2
-    assert open_existing(again).setup.config.network.stacks == 2
+    assert [setup.family.network.stacks for setup in (setup_of(again), open_existing(again).setup)] == [2, 2]
 
 
 def test_an_option_of_a_strategy_ends_where_a_later_word_chooses_another_that_has_not_got_it(root):
     open_new([root, "run=a", "strategy.n_random=1", "strategy.children=3"]).stage("supernet")
-    strategy = open_existing([root, "run=a", "strategy=nsga2"], stage="search").setup.config.strategy
-    assert (strategy.children, "n_random" in strategy) == (3, False)
+    strategy = open_existing([root, "run=a", "strategy=nsga2"], stage="search").setup.strategy
+    assert (strategy.options["children"], "n_random" in strategy.options) == (3, False)
 
 
 def test_a_text_that_cannot_take_its_place_leaves_nothing_behind(tmp_path):

@@ -7,7 +7,7 @@ from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import write_json
-from msnas.setup.families import option_groups
+from msnas.setup.make_family import option_groups
 from msnas.setup.open_run import open_existing, open_new, setup_of
 from msnas.setup.setup import Setup
 
@@ -38,9 +38,10 @@ def test_a_frozen_backbone_refuses_what_moves_pixels_before_there_is_a_run(folde
 
 @pytest.mark.parametrize("how", ["slow", "full"])
 def test_a_trained_backbone_takes_jitter_and_crops(how):
-    setup = Setup(compose(["space=msnas_timm", f"backbone.train={how}", "data.jitter=[0.5,1.5]", "data.crop=true"]))
+    config = compose(["space=msnas_timm", f"backbone.train={how}", "data.jitter=[0.5,1.5]", "data.crop=true"])
+    setup = Setup(config)
     setup.check()  # raises nothing
-    assert not setup.family_class.learns_on_features(option_groups(setup.config))
+    assert not setup.family_class.learns_on_features(option_groups(config))
 
 
 def test_an_unknown_sampling_of_paths_is_refused_before_there_is_a_run(folder, capsys):
@@ -60,13 +61,13 @@ def test_every_command_refuses_weights_that_are_no_file(command, capsys):
 @pytest.mark.parametrize(
     ("space", "option"),
     [
-        ("msnas_r18", "baseline.pretrained"),
+        ("msnas_r18", "baseline.weights"),
         ("msnas_timm", "backbone.weights"),
         ("nas_fcos_fpn", "backbone.weights"),
         ("nas_fcos_fpn", "network.weights"),
-        ("nas_fcos_head", "baseline.pretrained"),
+        ("nas_fcos_head", "baseline.weights"),
         ("nas_fpn", "network.weights"),
-        ("nas_fpn_lite", "baseline.pretrained"),
+        ("nas_fpn_lite", "baseline.weights"),
     ],
 )
 def test_every_option_that_names_weights_must_name_a_file(space, option):

@@ -9,7 +9,7 @@ from msnas.cli import main
 from msnas.commands.help import stage_help
 from msnas.config.compose import PLUGINS, compose
 from msnas.errors import ConfigError, RunError
-from msnas.setup.families import family_class, family_classes, own_groups
+from msnas.setup.make_family import family_class, family_classes, own_groups
 from msnas.setup.open_run import open_existing, open_new, state_of
 from msnas.setup.setup import Setup
 

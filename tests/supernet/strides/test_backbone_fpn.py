@@ -69,7 +69,7 @@ def test_features_give_what_the_images_give():
 def test_the_backbone_stays_frozen_in_training():
     encoder = BackboneFpnEncoder("resnet18", channels=8).train()
     assert not any(module.training for module in encoder.backbone.modules())
-    assert not any(parameter.requires_grad for parameter in encoder.prefix_parameters())
+    assert not any(parameter.requires_grad for parameter in encoder.backbone.parameters())
     assert encoder.pyramid.training
 
 

@@ -51,7 +51,7 @@ def test_backbone_takes_the_weights_of_a_file(tmp_path, base_stride):
     classifier = timm.create_model("resnet18")
     nn.init.constant_(classifier.layer4[1].bn2.weight, 0.25)
     save_file(classifier.state_dict(), tmp_path / "weights.safetensors")
-    encoder = FpnEncoder("resnet18", base_stride=base_stride, pretrained=str(tmp_path / "weights.safetensors"))
+    encoder = FpnEncoder("resnet18", base_stride=base_stride, weights=str(tmp_path / "weights.safetensors"))
     state = encoder.state_dict()
     taken = [key for key in classifier.state_dict() if any(name.endswith(key) for name in state)]
     assert {key for key in classifier.state_dict() if key not in taken} == {"fc.weight", "fc.bias"}
@@ -61,7 +61,7 @@ def test_backbone_takes_the_weights_of_a_file(tmp_path, base_stride):
 
 def test_another_stem_is_refused_with_weights_of_64_channels():
     with pytest.raises(SpaceError, match="stem of 64 channels, but got stem=16"):
-        FpnEncoder("resnet18", stem=16, pretrained="weights.safetensors")
+        FpnEncoder("resnet18", stem=16, weights="weights.safetensors")
 
 
 def test_config_builds_the_baseline_again():

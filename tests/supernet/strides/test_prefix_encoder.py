@@ -105,7 +105,7 @@ def test_extraction_shares_a_frozen_prefix_and_nothing_else():
     path = supernet.extract(Architecture.parse(LATERALS))
     shared = {p.data_ptr() for p in path.parameters()} & {p.data_ptr() for p in supernet.parameters()}
     assert path.backbone is supernet.backbone
-    assert shared == {p.data_ptr() for p in supernet.prefix_parameters()}
+    assert shared == {p.data_ptr() for p in supernet.backbone.parameters()}
 
 
 def test_extraction_copies_a_prefix_that_is_trained():
@@ -119,7 +119,7 @@ def test_a_frozen_prefix_keeps_statistics_and_gets_no_gradient_in_training():
     before = {key: value.clone() for key, value in encoder.backbone.state_dict().items()}
     sum(feature.sum() for feature in encoder(torch.rand(2, 3, 64, 64))).backward()
     assert all(torch.equal(value, before[key]) for key, value in encoder.backbone.state_dict().items())
-    assert all(parameter.grad is None for parameter in encoder.prefix_parameters())
+    assert all(parameter.grad is None for parameter in encoder.backbone.parameters())
     assert encoder.blocks.training
     assert not any(module.training for module in encoder.backbone.modules())
 
@@ -128,7 +128,7 @@ def test_a_frozen_prefix_keeps_statistics_and_gets_no_gradient_in_training():
 def test_a_prefix_that_is_trained_gets_gradients(train):
     encoder = PrefixPathEncoder(LATERALS, train_prefix=train, **SHAPE).train()
     sum(feature.sum() for feature in encoder(torch.rand(2, 3, 64, 64))).backward()
-    assert any(parameter.grad is not None for parameter in encoder.prefix_parameters())
+    assert any(parameter.grad is not None for parameter in encoder.backbone.parameters())
 
 
 def test_features_are_normalised_per_channel_where_asked():

@@ -73,7 +73,7 @@ def test_every_space_of_the_family_builds_what_it_samples(name):
 @pytest.mark.parametrize("scale", groups()["scale"])
 def test_every_scale_builds_the_space_and_the_recipe(name, scale):
     family = Setup(compose([f"space={name}", f"scale={scale}", "detector=fcos", SIZE])).family
-    recipe = family.decoder
+    recipe = family.candidate
     assert family.space.count() > 0
     assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
 

@@ -24,8 +24,8 @@ SMALL += [
     "baseline.width=0.125",
     "baseline.channels=8",
     "network.channels=8",
-    "decoder.iterations=1",
-    "decoder.batch=4",
+    "candidate.iterations=1",
+    "candidate.batch=4",
 ]
 SMALL += ["strategy.population_size=2", "strategy.children=1", "strategy.iterations=1", "heads.population_size=2"]
 SMALL += ["heads.children=1", "heads.iterations=1", "search.finalists=2", "search.replicates=1", "schedule.batch=4"]
@@ -122,7 +122,7 @@ def test_workers_are_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("words", [
-    ["decoder.reward=ap"],
+    ["candidate.reward=ap"],
     ["strategy=random"],
     ["strategy=regularized", "strategy.sample_size=2"],
     ["strategy=algorithm1", "strategy.n_random=1"],

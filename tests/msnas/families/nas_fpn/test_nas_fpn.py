@@ -17,8 +17,8 @@ from msnas.data.settings import DataSettings
 from msnas.engine.evaluation import evaluate
 from msnas.engine.exits import evaluate_exits
 from msnas.export import model_file
-from msnas.families.candidates import evaluator as make_evaluator
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
+from msnas.families.search_processes import evaluator as make_evaluator
 from msnas.setup.setup import Setup
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fpn.plan_cost import exit_macs, nas_fpn_cost
@@ -27,7 +27,7 @@ from supernet.nas_fpn.pyramid_plan import DISCOVERED
 WORDS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "input=64x64"]
 WORDS += ["space.top_level=6", "space.num_cells=5", "space.channels=8", "space.stacks=2"]
 WORDS += ["data.short_side=64", "data.long_side=64", "detector.score_threshold=0", "baseline.channels=8"]
-WORDS += ["baseline.width=0.125", "proxy.iterations=3", "proxy.batch=4", "proxy.lr=0.1", "data.workers=0"]
+WORDS += ["baseline.width=0.125", "candidate.iterations=3", "candidate.batch=4", "candidate.lr=0.1", "data.workers=0"]
 SIZES = {"population_size": 2, "children": 2, "iterations": 1}
 STRATEGIES = {
     "controller": lambda space: Controller(space, seed=0, **SIZES, hidden=8, max_attempts=50),

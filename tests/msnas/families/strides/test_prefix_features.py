@@ -15,10 +15,10 @@ from msnas.data.cached_dataset import CachedDataset
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import detect
-from msnas.engine.feature_cache import cache_images, needed_bytes
 from msnas.engine.loop import Training, train
 from msnas.engine.schedule import Schedule
 from msnas.errors import ConfigError, DataError
+from msnas.families.strides.prefix_features import cache_images, needed_bytes
 
 HARDWARE = Hardware(threads=1)
 SIZES = {"short_side": 64, "long_side": 64, "score_threshold": 0.0}

@@ -21,7 +21,6 @@ FIXED: dict[str, tuple[str, ...]] = {  # the options of every family that a stag
     "retrain": ("retrain", "top_k"),
     "front": ("front",),
 }
-WEIGHTS = ("weights", "pretrained")  # options that name weights, whatever their group
 
 
 def family_class(name: str) -> type[Family]:
@@ -87,13 +86,12 @@ def option_groups(config: DictConfig) -> dict[str, Any]:
 def check_weights(groups: Mapping[str, Any]) -> None:
     """Raise ConfigError where an option that names weights is neither a word for some nor a file."""
     for name, group in groups.items():
-        for option in WEIGHTS:
-            value = getattr(group, option, None)
-            if value is not None and value not in SOURCES and not Path(str(value)).is_file():
-                raise ConfigError(
-                    f"{name}.{option} must be {', '.join(SOURCES)} or a file of weights, but there is no file {value}; "
-                    f"correct the path."
-                )
+        value = getattr(group, "weights", None)
+        if value is not None and value not in SOURCES and not Path(str(value)).is_file():
+            raise ConfigError(
+                f"{name}.weights must be {', '.join(SOURCES)} or a file of weights, but there is no file {value}; "
+                f"correct the path."
+            )
 
 
 def from_group(kind: type[T], group: Mapping[str, Any], *, name: str) -> T:

@@ -11,7 +11,7 @@ from typing import Any
 from msnas.drawings import palette
 from msnas.drawings.canvas import Canvas, picture
 from msnas.drawings.curves import Point, Rectangle, best_curve
-from msnas.drawings.decoder_heads import HEAD_HEIGHT, OPERATIONS, draw_head, fill_of, head_width, label_of
+from msnas.drawings.head_picture import HEAD_HEIGHT, OPERATIONS, draw_head, fill_of, head_width, label_of
 from supernet.nas_fcos.decoder import AGGREGATIONS, UNARY_OPS, Decoder, Pyramid
 
 LANE, PITCH = 1.15, 2.25  # inches: height of a stride's lane, width of a block's column

@@ -18,9 +18,9 @@ from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.evaluation import EvaluationData, FirstImages, detect, evaluate
-from msnas.engine.evaluator import CostedSpace, Evaluator, refuse_fp16
 from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
+from msnas.engine.scoring import CostedSpace, Evaluator, refuse_fp16
 from msnas.seeds import derive
 
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)

@@ -138,7 +138,7 @@ class _Picture:
         source, target = link.source, link.target
         return (self.x(source) + WIDTH / 2, self.y(source)), (self.x(target) - OPERATION, self.y(target))
 
-    def _over(self, link: Link) -> Any:
+    def _over(self, link: Link) -> Curve:
         """The way of a leftover: along the top of its lane, then down behind the operation."""
         left, y = self._ends(link)[0]
         right, top = self.x(link.target) - JOIN, y - LANE * 0.38

@@ -14,13 +14,14 @@ from msnas.errors import ConfigError, RunError
 from msnas.files import damaged, read_json, write_json, write_text
 from msnas.runs.folder import CONFIG, ROOT, WORDS
 
-# Where the work is done does not change what is done.
+# Where the work is done does not change what is done; nor what is looked at when it is.
 FREE = (
     "data.root",
     "data.workers",
     "data.memory_limit",
     "train.checkpoint_every",
     "retrain.checkpoint_every",
+    "budget.exported_ms",  # of finalists, which are chosen when every candidate is scored
 )
 CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them
 _LAST = "hardware"  # the last of a configuration's parts

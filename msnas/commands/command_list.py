@@ -69,10 +69,13 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.export",
         "stand-alone detectors: a winner, or a front's",
         "[front] [RUN]",
-        ("run", "rank", "out", "onnx"),
+        ("run", "rank", "out", "onnx", "export"),
     ),
     "predict": Command(
-        "msnas.commands.predict", "a model over your images, boxes drawn", "MODEL IMAGES... OUT", ("score", "hardware")
+        "msnas.commands.predict",
+        "a model over your images and videos, boxes drawn",
+        "MODEL IMAGES... OUT",
+        ("score", "every", "hardware"),
     ),
     "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
     "cost": Command(
@@ -83,9 +86,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "latency": Command(
         "msnas.commands.latency",
-        "times every part of a space's networks on this device",
-        "",
-        (*_SPACE, "latency", "hardware"),
+        "times every part of a space's networks on this device, or a whole exported detector",
+        "[MODEL]",
+        (*_SPACE, "latency", "data", "hardware"),
     ),
     "sample": Command(
         "msnas.commands.inspect_space",

@@ -7,8 +7,8 @@ import torch
 from engine_fakes import state_bits
 
 from evolution.driver import Job
-from msnas.engine import candidate
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine import detector_scoring
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import FirstImages, evaluate
 from msnas.engine.recipe import Recipe
@@ -153,7 +153,7 @@ def test_a_candidate_that_runs_out_of_memory_once_is_scored_alone(tiny, evaluato
 
 def test_a_small_candidate_is_timed_whole(tiny, evaluator, monkeypatch):
     seen = []
-    monkeypatch.setattr(candidate, "detect", lambda model, images, **options: seen.append(len(images)))
+    monkeypatch.setattr(detector_scoring, "detect", lambda model, images, **options: seen.append(len(images)))
     assert evaluator.steps_per_second(0.0) > 0
     assert seen == [8]
 

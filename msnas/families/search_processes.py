@@ -12,7 +12,7 @@ from torch import Tensor
 from evolution.driver import EvaluateMany
 from msnas.data.batches import batches_of
 from msnas.data.opening import Splits, open_data
-from msnas.engine.candidate import CandidateEvaluator
+from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.recipe import Recipe
 from msnas.engine.workers import evaluating
 from msnas.errors import ConfigError
