@@ -51,9 +51,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "retrain": Command(
         "msnas.commands.retrain",
-        "winners, or architectures that you name, and baselines from scratch",
-        "[ARCH...]",
-        (*_TRAINING, "retrain", "baseline", "top_k"),
+        "winners, architectures that you name, or networks along the front, and baselines",
+        "[ARCH...|front]",
+        (*_TRAINING, "retrain", "front", "baseline", "top_k"),
         True,
     ),
     "rank": Command(
@@ -66,7 +66,10 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.report", "one page: what was found, how sure, at which cost", "[RUN...]", ("run",)
     ),
     "export": Command(
-        "msnas.commands.export", "a stand-alone detector", "[RUN]", ("run", "rank", "out", "onnx", "export")
+        "msnas.commands.export",
+        "stand-alone detectors: a winner, or a front's",
+        "[front] [RUN]",
+        ("run", "rank", "out", "onnx", "export"),
     ),
     "predict": Command(
         "msnas.commands.predict",

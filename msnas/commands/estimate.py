@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from rich.table import Table
 
 from msnas.call import Call
+from msnas.errors import ConfigError
 from msnas.pipeline.forecast import Forecast, forecast
-from msnas.runs.folder import SUPERNET
+from msnas.runs.folder import FRONT, SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
 from msnas.setup.open_run import open_existing, setup_to_be
@@ -19,6 +20,8 @@ STAGES = ("train", "search", "retrain")
 
 def main(call: Call) -> int:
     """Measure a few steps and print the table."""
+    if call.positionals == (FRONT,):
+        raise ConfigError("--estimate knows winners and named architectures, but got front; leave one of the two out.")
     call = replace(call, words=with_published_shape(call.with_architectures().words))
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":

@@ -1,4 +1,7 @@
-"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, and ONNX."""
+"""`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, and ONNX.
+
+`msnas export front [RUN]` does it for every network that `msnas retrain front` has trained.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -10,41 +13,74 @@ from msnas.export.model_file import load
 from msnas.export.onnx_export import Exported, export_onnx, require_extra
 from msnas.export.onnx_int8 import SPLIT, Quantised, export_int8
 from msnas.export.onnx_options import OnnxOptions
-from msnas.files import written
-from msnas.runs.folder import MODEL, MODEL_WEIGHTS, RETRAIN, find_run
-from msnas.setup.open_run import open_existing, setup_of
+from msnas.files import read_json, write_json, written
+from msnas.runs.folder import FRONT, MODEL, MODEL_WEIGHTS, MODELS, RESULT, RETRAIN, find_run
+from msnas.runs.tables import amount
+from msnas.setup.open_run import OpenRun, open_existing, setup_of
+from msnas.setup.options import OTHER_START
 from msnas.setup.setup import Setup
 
 
 def main(call: Call) -> int:
-    """Copy the model of the winner with this rank in the search to `out=`; the reported split has no say in it."""
-    if len(call.positionals) > 1:
-        raise ConfigError(f"Give one run, but got {', '.join(call.positionals)}.")
-    words = [*call.words, *(word for name in call.positionals for word in _named(call, name))]
+    """Copy the model of the winner with this rank in the search to `out=`; the reported split has no say in it.
+
+    `front` before the run: every network of a front, each in its own folder, as ONNX too unless `onnx=false`.
+    """
+    of_front = call.positionals[:1] == (FRONT,)
+    names = call.positionals[of_front:]
+    if len(names) > 1:
+        raise ConfigError(f"Give one run, but got {', '.join(names)}.")
+    words = [*call.words, *(word for name in names for word in _named(call, name))]
     setup = setup_of(words)
     config = setup.arguments
-    if config.onnx:
-        setup.export.files()  # options that make no sense are refused before anything is written
+    onnx = setup.export if (of_front if config.onnx is None else config.onnx) else None
+    if onnx is not None:
+        onnx.files()  # options that make no sense are refused before anything is written
         require_extra()
     run = open_existing(words)
-    run.require(RETRAIN)
-    found = sorted((run.folder / RETRAIN).glob(f"{config.rank:02d}-*/{MODEL}"))
-    if not found:
-        raise RunError(f"Run {run.name} has no retrained winner of rank {config.rank}; see `msnas retrain`.")
-    out = config.out or Path(f"{run.name}-rank{config.rank}")
-    out.mkdir(parents=True, exist_ok=True)
-    _copy(found[0].parent, out)
-    print(f"{out}: load it with `msnas.load({str(out)!r})`")
-    if config.onnx:
-        for line in _as_onnx(out, run.setup, setup.export):
-            print(line)
+    run.require(FRONT if of_front else RETRAIN)
+    if of_front:
+        _export_front(run, config.out or Path(f"{run.name}-front"), onnx)
+    else:
+        found = _trained(run.folder / RETRAIN, config.rank)
+        _export(run, found, config.out or Path(f"{run.name}-rank{config.rank}"), onnx)
     return 0
+
+
+def _export_front(run: OpenRun, out: Path, onnx: OnnxOptions | None) -> None:
+    """Every network, the cheapest first, in a folder named by its place and its MACs; and a list of them."""
+    stage, models = run.folder / FRONT, []
+    ranks = sorted({path.parent.name.split("-")[0] for path in stage.glob(f"[0-9][0-9]-*/{MODEL}")})
+    for rank in ranks:
+        found = _trained(stage, int(rank))
+        row = read_json(found / RESULT)
+        folder = f"{rank}-{amount(row['macs']).replace(' ', '')}"
+        _export(run, found, out / folder, onnx)
+        models.append({"folder": folder, **{key: row[key] for key in ("architecture", "macs", "params", "ap")}})
+    write_json(out / MODELS, models)
+
+
+def _export(run: OpenRun, found: Path, out: Path, onnx: OnnxOptions | None) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    _copy(found, out)
+    print(f"{out}: load it with `msnas.load({str(out)!r})`")
+    if onnx is not None:
+        for line in _as_onnx(out, run.setup, onnx):
+            print(line)
 
 
 def _named(call: Call, name: str) -> list[str]:
     """The words that open the run of that name or path, wherever it lies."""
     folder = find_run(setup_of(call.words).arguments.runs_root, name)
     return [f"run={folder.name}", f"runs_root={folder.parent}"]
+
+
+def _trained(stage: Path, rank: int) -> Path:
+    """The folder of the first training of a rank, from the start that stands for it. Raises RunError for none."""
+    for path in sorted(stage.glob(f"{rank:02d}-*/{MODEL}")):
+        if (read_json(path.parent / RESULT) or {}).get("role") != OTHER_START:
+            return path.parent
+    raise RunError(f"Run {stage.parent.name} has no retrained winner of rank {rank}; see `msnas retrain`.")
 
 
 def _copy(model: Path, out: Path) -> None:

@@ -246,6 +246,10 @@ class Family(ABC):
         """Architectures of the space that winners are compared with beside the FPN baseline, near the budget."""
         return []
 
+    def baseline_of_size(self, macs: int) -> "tuple[str, Cost, Any] | None":
+        """The FPN baseline scaled to so many MACs: its name, cost and `variant`; None where it has one size."""
+        return None
+
     def fpn_with_heads_of(self, architecture: Any) -> Baseline | None:
         """The FPN baseline with a winner's heads, at the plain one's cost; None where there is no such thing."""
         return None

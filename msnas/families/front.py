@@ -1,5 +1,8 @@
 """The answer of a search with several objectives: everything that nothing else beats in all of them."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from evolution.driver import Finalist
@@ -44,3 +47,14 @@ def lines_of(front: list[Record]) -> list[str]:
         + "  ".join(f"{name} {row[name]:,}" for name in ("macs", "params", "latency_ms") if name in row)
         for row in front
     ]
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> set[int]:
+    """Indices of the (cost, score) whose score nothing reaches at the same cost or less."""
+    front: set[int] = set()
+    best = -math.inf
+    for index, (_, score) in sorted(enumerate(points), key=lambda item: (item[1][0], -item[1][1])):
+        if score > best:
+            front.add(index)
+            best = score
+    return front

@@ -27,6 +27,7 @@ from msnas.families.initial_weights import fpn_baseline, network, pretraining_ne
 from msnas.pipeline.retraining import baselines, named
 from msnas.pipeline.supernet_training import paths
 from msnas.seeds import derive
+from msnas.setup.options import BOTH, SCRATCH, SUPERNET
 from msnas.setup.setup import Setup
 
 WARM, STEPS = 2, 12  # steps that are left out, and that are measured
@@ -218,10 +219,15 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     chosen = len(named(setup)) if setup.names_architectures else setup.top_k
     beside = [baseline for baseline, _ in baselines(setup, next(_drawn(setup, 1)))]
     own = chosen + sum(one.architecture is not None for one in beside)
-    networks = chosen + len(beside)
+    starts = (SCRATCH, SUPERNET) if options.init == BOTH else (options.init,)
+    begun = sum(map(options.share, starts))  # schedules of each that was chosen
+    networks = chosen * len(starts) + len(beside)
     schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=options.factor)
-    steps = own * measured.network_step + (networks - own) * measured.baseline_step
-    images = (networks + own) * len(splits.val) * measured.network_image  # ours once more, without their trunk
+    others = chosen + len(beside) - own
+    steps = (chosen * begun + own - chosen) * measured.network_step + others * measured.baseline_step
+    images = (2 * networks - others) * len(splits.val) * measured.network_image  # ours once more, without their trunk
     seconds = measured.opening + seeds * (steps * schedule.steps + images)
+    if options.init == BOTH:  # the start is chosen by two trainings more
+        seconds += begun * schedule.steps * measured.network_step
     work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"
     return Forecast("retrain", work, seconds, measured.memory, seeds * networks * measured.network_bytes)

@@ -1,37 +1,27 @@
-"""The last stage: winners, or architectures that the user names, and the baselines from scratch, by one recipe."""
+"""The last stage: winners, or architectures that the user names, and the baselines, by one recipe."""
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from msnas.engine.devices import describe
+from msnas.data.opening import Splits
+from msnas.engine.devices import Hardware, describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
-from msnas.families.initial_weights import fpn_baseline, network
 from msnas.files import read_json, write_json
+from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.prepared_data import prepared
-from msnas.pipeline.standalone_training import STAGE, Entry, identity, make_table, train_entry
+from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entries
+from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
+from msnas.setup.options import BOTH
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import architecture_text, published
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An architecture to train: what it is called, and its one-shot score where a search gave it one."""
-
-    name: str
-    architecture: Any
-    one_shot: float | None = None
 
 
 def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
@@ -44,34 +34,52 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
         run.require(SEARCH)
     if run.done(STAGE) is not None:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
-    hardware = setup.hardware.for_training()
-    splits = prepared(setup, run.splits(scoring=False, writes=group.writes), hardware)
-    entries = list(_entries(run, splits.train.classes))
+    check_starts(run)
+    hardware, splits = opened(run, group)
+    choices = chosen(run)
+    first = choices[0].architecture
+    beside = list(baselines(setup, first))
     if group.writes:
         record_environment(run, command, describe(hardware))
-    for number, entry in enumerate(entries, start=1):
-        if not (run.stage(STAGE) / entry.folder / RESULT).exists():
-            if group.writes:
-                log.info("Retraining %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
-            train_entry(setup, entry, run.stage(STAGE) / entry.folder, splits, hardware, group)
+    place = run.stage(STAGE) / CHOICE
+    begin = starts(run, first, setup.family.cost(first), splits, hardware, group, folder=place)
+    entries = list(entries_of(run, choices, beside, splits.train.classes, starts=begin))
+    train_entries(setup, entries, run.stage(STAGE), splits, hardware, group)
     if group.writes:
         _finish(run, entries)
     return _answer(run, "")
 
 
+def opened(run: OpenRun, group: Group) -> tuple[Hardware, Splits]:
+    """What networks are trained on, and the data as they read them."""
+    hardware = run.setup.hardware.for_training()
+    decides = run.setup.retrain.init == BOTH  # on search_val, which then must have boxes
+    return hardware, prepared(run.setup, run.splits(scoring=decides, writes=group.writes), hardware)
+
+
 def _answer(run: OpenRun, begin: str) -> str:
-    table = render(read_json(run.folder / STAGE / TABLE), by_loss=run.setup.family.scored_by_loss)
-    return f"{table}\n{begin}Next: msnas report run={run.name}"
+    return f"{table_text(run, STAGE)}\n{begin}Next: msnas report run={run.name}"
+
+
+def table_text(run: OpenRun, stage: str) -> str:
+    """The table of a stage's networks, and under it how their start was chosen."""
+    table = render(read_json(run.folder / stage / TABLE), by_loss=run.setup.family.scored_by_loss)
+    return "\n".join(filter(None, (table, choice_line(run.folder / stage / CHOICE))))
 
 
 def chosen(run: OpenRun) -> list[Choice]:
     """The winners by rank, or the architectures that the user names."""
     setup = run.setup
     if setup.retrain.architectures is not None:
-        return named(setup)
+        return _led(named(setup))
     winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
-    return [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
+    return _led([Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners])
+
+
+def _led(choices: list[Choice]) -> list[Choice]:
+    """The same; the first is what the report takes apart."""
+    return [replace(choices[0], role="winner"), *choices[1:]]
 
 
 def named(setup: Setup) -> list[Choice]:
@@ -89,14 +97,6 @@ def _published_name(setup: Setup, name: str) -> str:
     return f"architecture of {name}, {', '.join(other)}" if other else name
 
 
-def _entries(run: OpenRun, classes: Sequence[str]) -> Iterator[Entry]:
-    """What was chosen, in its order, then what it is compared with; each of them `retrain.seeds` times."""
-    choices, setup = chosen(run), run.setup
-    beside = list(baselines(setup, choices[0].architecture))
-    for seed in range(setup.retrain.seeds):
-        yield from _entries_of_seed(choices, beside, setup, classes, seed)
-
-
 def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
     """What the winner is compared with, each with its role in the split of the gain."""
     family, options = setup.family, setup.retrain
@@ -111,29 +111,6 @@ def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]
         for number, one in enumerate(family.alike(winner, setup.budget, options.random, rng), start=1):
             folder = f"{BASELINE}random-{number:02d}"
             yield Baseline(folder, f"random {number}", str(one), family.cost(one), one), "random"
-
-
-def _entries_of_seed(
-    choices: Sequence[Choice],
-    beside: Sequence[tuple[Baseline, str | None]],
-    setup: Setup,
-    classes: Sequence[str],
-    seed: int,
-) -> Iterator[Entry]:
-    family = setup.family
-    suffix = f"-seed{seed}" if seed else ""
-    initial = derive(setup.seed, STAGE, "initial weights", seed) if seed else setup.seed
-    for rank, one in enumerate(choices, start=1):
-        text = str(one.architecture)
-        build = partial(network, family, one.architecture, classes, seed=initial)
-        folder, role = f"{rank:02d}-{identity(text)}{suffix}", "winner" if rank == 1 else None
-        yield Entry(folder, one.name, text, build, family.cost(one.architecture), one.one_shot, seed, role)
-    for other, role in beside:
-        if other.architecture is None:
-            build = partial(fpn_baseline, family, classes, seed=initial, variant=other.variant)
-        else:
-            build = partial(network, family, other.architecture, classes, seed=initial)
-        yield Entry(f"{other.folder}{suffix}", other.name, other.text, build, other.cost, None, seed, role)
 
 
 def _finish(run: OpenRun, entries: list[Entry]) -> None:

@@ -23,7 +23,17 @@ from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
-from msnas.runs.folder import DONE, METRICS, RESULT, SEARCH, STATUS, SUPERNET, record_environment
+from msnas.runs.folder import (
+    DONE,
+    METRICS,
+    RESULT,
+    SEARCH,
+    STATUS,
+    SUPERNET,
+    completing,
+    record_environment,
+    stages_of,
+)
 from msnas.runs.progress import Progress, duration
 from msnas.setup.open_run import OpenRun
 
@@ -40,7 +50,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     setup, done = run.setup, run.done(STAGE)
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
-        return f"The search of run {run.name} is complete ({evaluated}). Next: msnas retrain run={run.name}"
+        return f"The search of run {run.name} is complete ({evaluated}). {_next(run)}"
     hardware, ceiling = setup.hardware.for_candidates(), ExportedCeiling.of(setup)
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
@@ -96,7 +106,13 @@ def _answer(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float])
     lines += lines_of(outcome.front or [])
     inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
     took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
-    return "\n".join([*lines, f"{took}, {inside}. Next: msnas retrain run={run.name}"])
+    return "\n".join([*lines, f"{took}, {inside}. {_next(run)}"])
+
+
+def _next(run: OpenRun) -> str:
+    """What comes after a search, which has left its result: of a front, a family of networks along it."""
+    after = stages_of(run.folder, named=False)[-1]
+    return f"Next: msnas {completing(after)} run={run.name}"
 
 
 def _line(winner: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
-"""One network alone: trained from scratch, judged on the split that is reported, saved with its numbers."""
+"""One network alone: trained from where it starts, judged on the split that is reported, saved with its numbers."""
 
 import hashlib
 import json
+import logging
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DETECTIONS, RESULT, RETRAIN, STATUS
+from msnas.runs.folder import DETECTIONS, PLAN, RESULT, RETRAIN, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
+from msnas.setup.options import SCRATCH, SUPERNET
 from msnas.setup.setup import Setup
 from supernet.cost import Cost
 
 STAGE = RETRAIN
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Entry:
     cost: Cost
     one_shot: float | None
     seed: int
-    role: str | None = None  # winner, fpn, fpn_heads or random, for the report's split of the gain
+    role: str | None = None  # winner, fpn, fpn_heads or random, for the report's split of the gain; or OTHER_START
+    start: str = SCRATCH  # what `build` gives: fresh weights, or those of a path of the supernet
 
 
 def identity(architecture: str) -> str:
@@ -53,11 +57,16 @@ def identity(architecture: str) -> str:
 def train_entry(
     setup: Setup, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
 ) -> None:
-    """Train, evaluate on the reported split, save into `folder`; the result is written last."""
+    """Train, evaluate on the reported split, save into `folder`; the result is written last.
+
+    What starts from the supernet trains a share of the schedule and estimates its norms' statistics anew, as a
+    candidate does: the supernet's are of all paths.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     seed = derive(setup.seed, STAGE, entry.seed)
     options = setup.retrain
-    schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=options.factor)
+    factor = options.factor * options.share(entry.start)
+    schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=factor)
     model = entry.build()
     every = options.checkpoint_every
     with (
@@ -73,15 +82,36 @@ def train_entry(
         batches = batches_of(
             setup.data, splits.train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size
         )
-        training = Training(schedule=schedule, seed=seed, stage=STAGE, hardware=hardware, group=group)
+        training = Training(
+            schedule=schedule,
+            seed=seed,
+            stage=STAGE,
+            restart_statistics=entry.start == SUPERNET,
+            hardware=hardware,
+            group=group,
+        )
         made_with = {"network": entry.architecture, "detector": setup.network_fingerprint["detector"]}
         files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
         trained = train(model, batches, training, files=files, report=report)
         result = evaluate(model, splits.val, hardware=hardware, group=group)
         board.scalars(schedule.steps - 1, result.numbers, part="val")
-        extra = {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
+        extra = {"start": entry.start, "steps": schedule.steps}
+        extra |= {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
     if group.writes:
         _save(model, entry, splits, result, folder, trained.seconds, extra)
+
+
+def train_entries(
+    setup: Setup, entries: Sequence[Entry], folder: Path, splits: Splits, hardware: Hardware, group: Group
+) -> None:
+    """Train, each in its own folder below `folder`, what is not trained yet."""
+    if group.writes:
+        write_json(folder / PLAN, {"networks": len(entries)})
+    for number, entry in enumerate(entries, start=1):
+        if not (folder / entry.folder / RESULT).exists():
+            if group.writes:
+                log.info("Training %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
+            train_entry(setup, entry, folder / entry.folder, splits, hardware, group)
 
 
 def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardware, group: Group) -> dict[str, float]:
@@ -142,6 +172,7 @@ def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:
         }
         spread = statistics.stdev(r["ap"] for r in runs) if len(runs) > 1 else None
         fixed = {k: runs[0][k] for k in ("name", "architecture", "macs", "params", "one_shot")}
+        fixed |= {k: runs[0][k] for k in ("start", "steps") if k in runs[0]}
         rows.append({**fixed, **numbers, "ap_spread": spread, "seeds": len(runs)})
     scored = [row for row in rows if row["one_shot"] is not None]
     tau = kendall_tau([row["one_shot"] for row in scored], [row["ap"] for row in scored])

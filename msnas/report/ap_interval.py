@@ -122,6 +122,21 @@ def ap_intervals(
     return intervals
 
 
+def sized_intervals(
+    truth: Any, results: Mapping[str, Mapping[int, Results]], pairs: Mapping[str, str]
+) -> dict[str, dict[str, Interval]]:
+    """As `ap_intervals`, but `difference` is to the network that `pairs` names for each."""
+    found = {name: seeds for name, seeds in results.items() if all(seeds.values())}
+    if not found:
+        return {}
+    draws = _paired_draws(truth, found)
+    intervals = {name: {"ap": draws.interval([name])} for name in found}
+    for name, other in pairs.items():
+        if name in found and other in found:
+            intervals[name]["difference"] = draws.interval([name], [other])
+    return intervals
+
+
 def _paired_draws(truth: Any, results: Mapping[str, Mapping[int, Results]]) -> PairedDraws:
     """Every training scored on the same draws of the images."""
     models = {name: {seed: ImageScores(truth, r) for seed, r in seeds.items()} for name, seeds in results.items()}

@@ -10,10 +10,12 @@ from msnas.data.dataset import DetectionDataset
 from msnas.data.images import read_rgb
 from msnas.data.opening import open_split
 from msnas.errors import DataError, UserError
-from msnas.report.ap_interval import ap_intervals
+from msnas.report.ap_interval import ap_intervals, sized_intervals
 from msnas.report.networks_table import is_fpn
 from msnas.report.paired_draws import Interval
 from msnas.report.run_data import Record, RunData
+from msnas.report.sizes import size_pairs
+from msnas.runs.folder import FRONT
 
 PICTURES = 6
 SIDE = 520  # pixels of a picture's longer side
@@ -38,6 +40,20 @@ def evidence(run: RunData, *, pictures: int = PICTURES) -> Evidence:
     intervals = ap_intervals(split.ground_truth(), results, against=fpn, roles=roles)
     shown = [name for name in (next(iter(networks)), fpn) if name is not None]
     return intervals, _pictures(split, {name: next(iter(results[name].values())) for name in shown}, pictures), ""
+
+
+def front_intervals(run: RunData) -> dict[str, dict[str, Interval]]:
+    """Intervals of the networks along the front, each beside the FPN of its size; {} where the data are gone."""
+    if not run.front:
+        return {}
+    try:
+        truth = _reported_split(run).ground_truth()
+    except (UserError, OSError):
+        return {}
+    results: dict[str, dict[int, list[Record]]] = {}
+    for record in run.front:
+        results.setdefault(record["name"], {})[record["seed"]] = run.detections(record, FRONT)
+    return sized_intervals(truth, results, size_pairs(run.front))
 
 
 def _reported_split(run: RunData) -> DetectionDataset:

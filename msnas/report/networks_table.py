@@ -1,4 +1,4 @@
-"""What was trained from scratch, one row a network: its seeds together, its intervals, the search's rank."""
+"""What was trained alone, one row a network: its seeds together, its intervals, the search's rank."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from msnas.report.gain import FPN, WINNER
 from msnas.report.run_data import Record
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.runs.folder import BASELINE
+
+SEARCHED = (None, WINNER, "front")  # roles of what a search or the user chose, and not of what stands beside it
 
 
 def networks_of(retrained: Sequence[Record], intervals: Record) -> list[Record]:
@@ -30,9 +32,9 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
     return {
         "name": name,
         "folders": [seed["folder"] for seed in seeds],
-        "baseline": first["folder"].startswith(BASELINE) or (first.get("role") or WINNER) != WINNER,
+        "baseline": first["folder"].startswith(BASELINE) or first.get("role") not in SEARCHED,
         "fpn": is_fpn(first),
-        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot")},
+        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot", "start", "steps")},
         **numbers,
         "seeds": len(seeds),
         "spread": deviation(aps),

@@ -15,15 +15,16 @@ from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.report import numbers
 from msnas.report.found import drawings
-from msnas.report.held_out import evidence
+from msnas.report.held_out import evidence, front_intervals
 from msnas.report.page_data import page_data
 from msnas.report.run_data import Record, RunData
 from msnas.report.sentences import run_context
+from msnas.report.sizes import sizes_of
 from msnas.report.verdicts import comparison
 from msnas.runs.folder import REPORT
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "main.js")
+SCRIPTS = ("chart.js", "tooltip.js", "search.js", "samples.js", "result.js", "sizes.js", "main.js")
 
 
 def report(runs: Sequence[Path], path: Path | None = None) -> Path:
@@ -57,7 +58,7 @@ def page(contexts: Sequence[Record]) -> str:
 
 def _context(run: RunData) -> Record:
     intervals, pictures, note = evidence(run)
-    data = page_data(run, intervals=intervals, pictures=pictures, note=note)
+    data = page_data(run, intervals=intervals, pictures=pictures, note=note, sizes=sizes_of(run, front_intervals(run)))
     return {**run_context(data), **drawings(run, data), "config": run.config_text}
 
 

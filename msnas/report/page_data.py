@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolution.strategy import Evaluation
+from msnas.families.front import pareto_front
 from msnas.pipeline.rank_table import label
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
@@ -20,9 +21,14 @@ CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
 
 
 def page_data(
-    run: RunData, *, intervals: Record | None = None, pictures: Sequence[Record] = (), note: str = ""
+    run: RunData,
+    *,
+    intervals: Record | None = None,
+    pictures: Sequence[Record] = (),
+    note: str = "",
+    sizes: Sequence[Record] = (),
 ) -> Record:
-    """JSON values only. The other arguments are what `held_out.evidence` gives."""
+    """JSON values only. The other arguments are what `held_out` and `sizes_of` give."""
     setup = run.setup
     first, second = first_scores(run.evaluations), first_scores(run.second)
     networks = networks_of(run.retrained, intervals or {})
@@ -47,6 +53,8 @@ def page_data(
             "rank": _rank(run.rank),
             "retrained": run.retrained,
             "networks": networks,
+            "sizes": list(sizes),
+            "latency": {key: value for key, value in run.latencies.items() if key != "milliseconds"},
             "tau": tau_of(networks),
             "curves": [_curve(name, lines) for name, lines in run.curves.items() if lines],
             "pictures": list(pictures),
@@ -104,7 +112,9 @@ def _budget(run: RunData) -> Record | None:
 
 
 def _evaluations(evaluations: Sequence[Evaluation], space: SearchSpace) -> list[Record]:
-    front = _pareto_front(evaluations)
+    known = [index for index, e in enumerate(evaluations) if e.ok and "macs" in e.cost]
+    points = [(float(evaluations[index].cost["macs"]), evaluations[index].score[0]) for index in known]
+    front = {known[place] for place in pareto_front(points)}
     return [
         {
             "architecture": str(space.decode(evaluation.genome)),
@@ -123,18 +133,6 @@ def _evaluations(evaluations: Sequence[Evaluation], space: SearchSpace) -> list[
         }
         for index, evaluation in enumerate(evaluations)
     ]
-
-
-def _pareto_front(evaluations: Sequence[Evaluation]) -> set[int]:
-    """Indices of those that no other one beats in AP at the same MACs or fewer."""
-    scored = [(i, e.cost["macs"], e.score[0]) for i, e in enumerate(evaluations) if e.ok and "macs" in e.cost]
-    front: set[int] = set()
-    best = -math.inf
-    for index, _, ap in sorted(scored, key=lambda item: (item[1], -item[2])):
-        if ap > best:
-            front.add(index)
-            best = ap
-    return front
 
 
 def _curve(name: str, lines: Sequence[Record]) -> Record:

@@ -14,19 +14,22 @@ from msnas.runs.folder import (
     CONFIG,
     DONE,
     ENVIRONMENT,
+    FRONT,
+    LATENCIES,
     METRICS,
     RANK,
     RESULT,
     RETRAIN,
     SEARCH,
-    STAGES,
     SUPERNET,
     TABLE,
+    completing,
     stages_of,
 )
 from msnas.runs.folder import DETECTIONS as DETECTED
 from msnas.runs.state import StageState, stage_state
 from msnas.setup.open_run import stored_setup
+from msnas.setup.options import OTHER_START
 from msnas.setup.setup import Setup
 
 Record = dict[str, Any]
@@ -50,7 +53,8 @@ class RunData:
     false, and a budget that follows from that size is not known). evaluations: in the order made, failed attempts
     included. generations: the strategy's own records. second, second_generations: the same of the second space that
     a search went through, where there is one. curves: lines of `metrics.jsonl` by stage ("supernet", "retrain/01-...").
-    rank: what `msnas rank` found. retrained: `result.json` of every network trained from scratch (each seed is one)
+    front: the same as `retrained` of the networks along the search's front; latencies: their milliseconds, by name.
+    rank: what `msnas rank` found. retrained: `result.json` of every network trained alone (each seed is one)
     with its `folder`.
     """
 
@@ -67,6 +71,8 @@ class RunData:
     retrained: list[Record]
     curves: dict[str, list[Record]]
     rank: Record = field(default_factory=dict)
+    front: list[Record] = field(default_factory=list)
+    latencies: Record = field(default_factory=dict)
     second: list[Evaluation] = field(default_factory=list)
     second_generations: list[Record] = field(default_factory=list)
 
@@ -93,6 +99,8 @@ class RunData:
             retrained=list(_retrained(folder / RETRAIN)),
             curves=dict(_curves(folder)),
             rank=read_json(folder / RANK / TABLE) or {},
+            front=list(_retrained(folder / FRONT)),
+            latencies=read_json(folder / FRONT / LATENCIES) or {},
             second=second,
             second_generations=second_generations,
         )
@@ -101,9 +109,9 @@ class RunData:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def detections(self, retrained: Record) -> list[Record]:
-        """The COCO results of one entry of `retrained`, [] where they were not written."""
-        return read_json(self.folder / RETRAIN / str(retrained["folder"]) / DETECTED) or []
+    def detections(self, retrained: Record, stage: str = RETRAIN) -> list[Record]:
+        """The COCO results of one entry of `retrained` (or `front`), [] where they were not written."""
+        return read_json(self.folder / stage / str(retrained["folder"]) / DETECTED) or []
 
 
 def _readable(setup: Setup) -> tuple[Setup, bool]:
@@ -116,7 +124,7 @@ def _readable(setup: Setup) -> tuple[Setup, bool]:
 
 def _stage(folder: Path, name: str) -> StageData:
     seconds = (read_json(folder / name / DONE) or {}).get("seconds")
-    return StageData(name, stage_state(folder / name), seconds, f"msnas {STAGES[name]} run={folder.resolve().name}")
+    return StageData(name, stage_state(folder / name), seconds, f"msnas {completing(name)} run={folder.resolve().name}")
 
 
 def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
@@ -127,10 +135,13 @@ def _history(path: Path) -> tuple[list[Evaluation], list[Record]]:
 
 
 def _retrained(folder: Path) -> Iterator[Record]:
-    """Winners by rank, then the baselines."""
-    folders = [path.parent for path in folder.glob(f"*/{RESULT}")]
-    for path in sorted(folders, key=lambda p: (p.name.startswith(BASELINE), p.name)):
-        yield {"folder": path.name, **read_json(path / RESULT)}
+    """Winners by rank, then the same from another start, then the baselines."""
+    records = [{"folder": path.parent.name, **read_json(path)} for path in folder.glob(f"*/{RESULT}")]
+
+    def place(record: Record) -> tuple[bool, bool, str]:
+        return record["folder"].startswith(BASELINE), record.get("role") == OTHER_START, record["folder"]
+
+    yield from sorted(records, key=place)
 
 
 def _curves(folder: Path) -> Iterator[tuple[str, list[Record]]]:

@@ -12,11 +12,13 @@ from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
 from msnas.report.run_data import Record
 from msnas.report.size_recall import size_recalls
+from msnas.report.sizes import sizes_sentence
 from msnas.report.spread import deviation, mean, standard_error
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
 from msnas.runs.state import StageState
 from msnas.runs.tables import tau_line
+from msnas.setup.options import OTHER_START, SUPERNET
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ def run_context(data: Record) -> Record:
         "cards": _cards(data, winner, fpn),
         "missing": [stage for stage in data["stages"] if stage["state"] != StageState.COMPLETE],
         "mean": _mean(winners),
+        "starts": any(_from_supernet(row) for row in data["networks"]),
+        "sized": sizes_sentence(data["sizes"]),
+        "size_verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["sizes"]},
+        "size_starts": any(_from_supernet(row) for row in data["sizes"]),
         "several_seeds": any(row["seeds"] > 1 for row in data["networks"]),
         "caveat": _caveat(data["networks"]),
         "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
@@ -94,11 +100,13 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
         rows = data["best_so_far"]
         so_far = f" The best candidate so far has a {_scored(data, rows[-1]['best'])}." if rows else ""
         return f"Not known yet: the search has not finished.{so_far}"
+    if winner is None and data["sizes"]:
+        return sizes_sentence(data["sizes"])
     if winner is None:
         best = data["winners"][0]
         return (
             f"The search puts {best['architecture']} first, with a {_scored(data, best['score'])}. "
-            "What it reaches when it is trained from scratch is not known yet."
+            "What it reaches when it is trained alone is not known yet."
         )
     first = "The search's first choice" if _is_searched(winner) else winner["name"]
     start = f"{first} reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
@@ -117,6 +125,11 @@ def _scored(data: Record, value: float | None) -> str:
 def _is_searched(network: Record) -> bool:
     """Whether a search chose it; otherwise the user named it."""
     return network["one_shot"] is not None
+
+
+def _from_supernet(network: Record) -> bool:
+    """Whether it began from the supernet's weights."""
+    return bool(network["start"] == SUPERNET)
 
 
 def _over_seeds(network: Record) -> str:
@@ -174,6 +187,11 @@ def _caveat(networks: Sequence[Record]) -> str:
     parts = ["AP is COCO's, over IoU 0.50 to 0.95, in percent."]
     if any(_is_searched(row) for row in networks):
         parts.append("The winner is the search's first choice, not the best of this table: the table chose nothing.")
+    if any(_from_supernet(row) for row in networks):
+        parts.append("What began from the supernet trained a share of the schedule, baselines all of it; its trainings")
+        parts.append("share one supernet, whose own noise is in no interval.")
+    if any(row["role"] == OTHER_START for row in networks):
+        parts.append("Which start stands for the search was chosen on search_val, by trainings without those images.")
     parts.append("± and the intervals come from drawing the trainings and the test images again with replacement,")
     parts.append("the same draws for all networks.")
     if any(row["seeds"] < 2 for row in networks):

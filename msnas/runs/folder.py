@@ -26,10 +26,14 @@ DATA = "data.json"  # what the data set held when the first stage read it
 DONE, RESULT, STATUS, TABLE, METRICS = "done.json", "result.json", "status.json", "table.json", "metrics.jsonl"
 WEIGHTS, DETECTIONS, CHECKPOINT = "weights.safetensors", "detections.json", "checkpoint.pt"
 MODEL, MODEL_WEIGHTS = "model.json", "model.safetensors"  # as `msnas export` copies them out
+MODELS = "models.json"  # beside the folders of an exported front: what each of them holds
 HISTORY, HEAD_HISTORY = "history.sqlite", "head.sqlite"  # of a search, and of its second half where it has one
 SCORES, SETTING = "scores.json", "setting.json"  # of a ranking: a network's, and what all were made with
 SUPERNET, SEARCH, RETRAIN, RANK = "supernet", "search", "retrain", "rank"  # folders of the stages, and of a ranking
 STAGES = {SUPERNET: "train", SEARCH: "search", RETRAIN: "retrain"}  # each with the command that completes it
+FRONT = "front"  # a stage that a run may have: several networks along the front of its search
+FEWEST_ON_FRONT = 3  # networks that nothing as cheap beats, below which a search has no front to train
+PLAN, LATENCIES = "plan.json", "latency.json"  # how many networks a stage trains; what a front's networks take
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
 
 
@@ -65,7 +69,7 @@ class Run:
         """`done(name)`, or a RunError that names the command that completes the stage."""
         done = self.done(name)
         if done is None:
-            command = f"msnas {STAGES[name]} run={self.name}"
+            command = f"msnas {completing(name)} run={self.name}"
             raise RunError(f"Stage {name!r} of run {self.name} is not complete; finish it with `{command}`.")
         return done
 
@@ -73,7 +77,7 @@ class Run:
         """A wrong option leaves nothing behind: neither a run that no stage has begun nor words of one that has not."""
         if (self.folder / stage).exists():
             return
-        if not any((self.folder / name).exists() for name in STAGES):
+        if not any((self.folder / name).exists() for name in (*STAGES, FRONT)):
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             for name, text in self.before.items():
@@ -91,8 +95,26 @@ class Run:
 
 
 def stages_of(folder: Path, *, named: bool) -> tuple[str, ...]:
-    """The stages that a run has. named: architectures are, so that none comes before their training."""
-    return tuple(name for name in STAGES if name == RETRAIN or not named or (folder / name).exists())
+    """The stages that a run has. named: architectures are, so that none comes before their training.
+
+    A search with a front is followed by the front's training, unless it was its winners' that was begun.
+    """
+    stages = tuple(name for name in STAGES if name == RETRAIN or not named or (folder / name).exists())
+    begun, retrained = (folder / FRONT).exists(), (folder / RETRAIN).exists()
+    if not begun and (retrained or not _has_front(folder)):
+        return stages
+    return (*(name for name in stages if name != RETRAIN or retrained), FRONT)
+
+
+def _has_front(folder: Path) -> bool:
+    """Whether the search of a run was one for a front, and found one."""
+    found = read_json(folder / SEARCH / RESULT) or {}
+    return len(found.get("front", ())) >= FEWEST_ON_FRONT
+
+
+def completing(stage: str) -> str:
+    """The words of the command that completes a stage, behind `msnas`."""
+    return "retrain front" if stage == FRONT else STAGES[stage]
 
 
 def is_held(folder: Path) -> bool:

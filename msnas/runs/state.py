@@ -16,13 +16,13 @@ from msnas.files import read_json
 from msnas.runs.folder import (
     DONE,
     ENVIRONMENT,
+    FRONT,
+    PLAN,
     REPORT,
     RESULT,
-    RETRAIN,
-    SEARCH,
-    STAGES,
     STATUS,
     SUPERNET,
+    completing,
     is_held,
     stages_of,
 )
@@ -45,15 +45,11 @@ class StageState(StrEnum):
 class Plan:
     """What a run is to do.
 
-    pretrains: what its first stage trains, "" where that is nothing; named: architectures are named, `networks` of
-    them; else the best `networks` of a search are retrained. others: baselines beside them.
+    pretrains: what its first stage trains, "" where that is nothing; named: architectures are named, and no search is.
     """
 
     pretrains: str
     named: bool
-    networks: int
-    others: int
-    seeds: int
 
 
 def run_state(folder: Path, plan: Plan, now: float | None = None) -> State:
@@ -104,20 +100,21 @@ def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float)
     if status is None or (running and began is not None and status["updated"] < began):
         return {"began": began} if running else {}  # a status of before the stage was given again says nothing
     found: State = {key: status[key] for key in ("done", "total", "rate", "began", "updated")}
-    if name == RETRAIN:
-        found |= {"network": status["stage"], **_networks(folder, plan)}
+    if (folder / name / PLAN).exists():
+        found |= {"network": status["stage"], **_networks(folder / name)}
     if running and status["left"] is not None:
         found["ends"] = max(status["updated"] + status["left"] + _later_networks(found, status), now)
     return found
 
 
-def _networks(folder: Path, plan: Plan) -> State:
-    """How many networks are retrained, of how many."""
-    found = read_json(folder / SEARCH / RESULT) or {"finalists": []}
-    chosen = plan.networks if plan.named else min(plan.networks, len(found["finalists"]))
-    wanted = (chosen + plan.others) * plan.seeds
-    finished = [read_json(path)["seconds"] for path in sorted((folder / RETRAIN).glob(f"*/{RESULT}"))]
-    return {"networks_done": len(finished), "networks": wanted, "network_seconds": finished}
+def _networks(stage: Path) -> State:
+    """How many networks a stage has trained, of how many."""
+    finished = [read_json(path)["seconds"] for path in sorted(stage.glob(f"*/{RESULT}"))]
+    return {
+        "networks_done": len(finished),
+        "networks": read_json(stage / PLAN)["networks"],
+        "network_seconds": finished,
+    }
 
 
 def _later_networks(found: State, status: State) -> float:
@@ -134,9 +131,10 @@ def _next(folder: Path, stages: list[State]) -> str:
     run = [f"run={folder.name}", *([] if folder.parent == Path("runs") else [f"runs_root={folder.parent}"])]
     for stage in stages:
         if stage["state"] != StageState.COMPLETE:
-            command = "demo" if _last_command(folder).startswith("msnas demo ") else STAGES[stage["stage"]]
-            return shlex.join(["msnas", command, *run])
-    return shlex.join(["msnas", "export" if (folder / REPORT).exists() else "report", *run])
+            command = "demo" if _last_command(folder).startswith("msnas demo ") else completing(stage["stage"])
+            return shlex.join(["msnas", *command.split(), *run])
+    export = ["export", *([FRONT] if stages[-1]["stage"] == FRONT else [])]
+    return shlex.join(["msnas", *(export if (folder / REPORT).exists() else ["report"]), *run])
 
 
 def _last_command(folder: Path) -> str:

@@ -15,6 +15,9 @@ def render(table: dict[str, Any], width: int = 150, *, by_loss: bool = False) ->
     grid = Table(box=None, header_style="bold", pad_edge=False)
     grid.add_column("network")
     grid.add_column("architecture", overflow="fold")
+    starts = any(row.get("start", "scratch") != "scratch" for row in table["rows"])
+    if starts:
+        grid.add_column("start, steps")
     for title in ("MACs", "params", *(title for _, title in _COLUMNS), score):
         grid.add_column(title, justify="right")
     for row in table["rows"]:
@@ -23,6 +26,7 @@ def render(table: dict[str, Any], width: int = 150, *, by_loss: bool = False) ->
         grid.add_row(
             row["name"],
             row["architecture"],
+            *([f"{row['start']}, {row['steps']:,}"] if starts else []),
             amount(row["macs"]),
             amount(row["params"]),
             *numbers,

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 class CommandOptions:
     """Which run and where runs lie, and what one command or another is told; None: what fits.
 
-    zoo: of a published network. n: networks that are drawn. rank: of a winner. onnx: whether to write it too. score:
-    the least of a detection that is shown. every: which frames of a video. out: the file or folder that is written.
-    keep: runs that keep checkpoints.
+    zoo: of a published network. n: networks that are drawn. rank: of a winner. onnx: whether to write it too; None: of
+    a front. score: the least of a detection that is shown. every: which frames of a video. out: the file or folder
+    that is written. keep: runs that keep checkpoints.
     """
 
     run: str | None
@@ -20,7 +20,7 @@ class CommandOptions:
     zoo: str | None
     n: int
     rank: int
-    onnx: bool
+    onnx: bool | None
     score: float
     every: int
     out: Path | None

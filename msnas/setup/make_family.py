@@ -19,6 +19,7 @@ FIXED: dict[str, tuple[str, ...]] = {  # the options of every family that a stag
     "supernet": ("seed", "input", "family", "space", "data", "detector", "schedule", "train"),
     "search": ("budget", "strategy", "candidate", "fidelity", "baseline"),
     "retrain": ("retrain", "top_k"),
+    "front": ("front",),
 }
 
 

@@ -83,17 +83,8 @@ def stored_setup(folder: Path) -> Setup:
 
 def state_of(folder: Path, now: float | None = None) -> State:
     """What a run is doing, by its stored configuration."""
-    config = stored_config(folder)
-    setup, retrain = Setup(config), config.retrain
-    named = retrain.get("architectures")
-    plan = Plan(
-        pretrains=_pretrains(setup),
-        named=named is not None,
-        networks=setup.top_k if named is None else len(named),
-        others=retrain.fpn + retrain.point,
-        seeds=retrain.seeds,
-    )
-    return run_state(folder, plan, now)
+    setup = stored_setup(folder)
+    return run_state(folder, Plan(pretrains=_pretrains(setup), named=setup.names_architectures), now)
 
 
 def _pretrains(setup: Setup) -> str:

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from msnas.errors import ConfigError
+from msnas.runs.folder import FEWEST_ON_FRONT
 
+SCRATCH, SUPERNET, BOTH = "scratch", "supernet", "both"  # how a retrained network begins
+OTHER_START = "other start"  # the role of a chosen architecture's networks that begin as search_val did not choose
+MOST_ON_FRONT = 8
 SAMPLINGS = ("uniform", "walk")  # how a supernet draws the paths of its steps
 
 
@@ -30,18 +34,46 @@ class TrainOptions:
 class RetrainOptions:
     """Options `retrain.*`. factor: length of the schedule; steps: instead of it. architectures: named ones, or None.
 
-    fpn, point, fpn_heads, random: what else is trained beside them.
+    init: how winners begin, SCRATCH, SUPERNET or BOTH; supernet_share: of the schedule, for those that begin from the
+    supernet. fpn, point, fpn_heads, random: what else is trained beside them. Fields are checked (ConfigError).
     """
 
     factor: float
     steps: int | None
     architectures: tuple[str, ...] | None
+    init: str = SCRATCH
+    supernet_share: float = 0.25
     seeds: int
     fpn: bool
     point: bool
     fpn_heads: bool = False
     random: int = 0
     checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        if self.init not in (SCRATCH, SUPERNET, BOTH):
+            raise ConfigError(f"retrain.init must be {SCRATCH}, {SUPERNET} or {BOTH}, but got {self.init!r}.")
+        if not 0 < self.supernet_share <= 1:
+            raise ConfigError(
+                f"`0 < retrain.supernet_share <= 1` must hold: no winner is trained for longer than the baselines; "
+                f"but got {self.supernet_share}."
+            )
+
+    def share(self, start: str) -> float:
+        """The share of the schedule that a network trains for that begins so."""
+        return self.supernet_share if start == SUPERNET else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontOptions:
+    """Options `front.*`; fields are checked (ConfigError). networks: along the front; fpn: also an FPN of each size."""
+
+    networks: int
+    fpn: bool
+
+    def __post_init__(self) -> None:
+        if not FEWEST_ON_FRONT <= self.networks <= MOST_ON_FRONT:
+            raise ConfigError(f"front.networks must be {FEWEST_ON_FRONT} to {MOST_ON_FRONT}, but got {self.networks}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ from msnas.setup.make_family import (
     own_groups,
 )
 from msnas.setup.make_space import budget_advice, exported_ceiling, input_size, make_budget, make_space
-from msnas.setup.options import LatencyOptions, RetrainOptions, TrainOptions
+from msnas.setup.options import FrontOptions, LatencyOptions, RetrainOptions, TrainOptions
 from supernet.cost import Cost
 from supernet.errors import BudgetError
 from supernet.space import Budget, SearchSpace
@@ -253,6 +253,16 @@ class Setup:
     def names_architectures(self) -> bool:
         """Whether architectures are named that are trained instead of a search's winners."""
         return self._config.retrain.get("architectures") is not None
+
+    @cached_property
+    def front(self) -> FrontOptions:
+        """Of `msnas retrain front`."""
+        return from_group(FrontOptions, plain(self._config.front), name="front")
+
+    @property
+    def has_latency(self) -> bool:
+        """Whether latency is part of the budget or an objective, so that there is a table of it."""
+        return wants_latency(self._config)
 
     @cached_property
     def latency(self) -> LatencyOptions:

@@ -194,8 +194,8 @@ def scale_fpn(
 ) -> tuple[float, int]:
     """The `width` and `channels` of `fpn_cost` that bring the baseline nearest to `macs`.
 
-    Widths are multiples of 1/64; the FPN's channels, a multiple of 8, stay within an eighth of 256 * width,
-    so that backbone and FPN shrink together.
+    Widths are multiples of 1/64 from 1/16 to 4; the FPN's channels, a multiple of 8, stay within an eighth of
+    256 * width, so that backbone and FPN shrink together.
     """
 
     def distance(choice: tuple[float, int]) -> int:
@@ -203,7 +203,7 @@ def scale_fpn(
         shape = {"width": width, "channels": channels, "base_stride": base_stride, "stem": stem}
         return abs(fpn_cost(backbone, **shape, input_size=input_size).macs - macs)  # type: ignore[arg-type]
 
-    widths = [step / 64 for step in range(8, 257)]
+    widths = [step / 64 for step in range(4, 257)]
     return min(
         ((w, c) for w in widths for c in range(8, 1160, 8) if abs(c - 256 * w) <= max(4, 32 * w)),
         key=distance,

@@ -114,6 +114,10 @@ class PrefixFamily(StrideFamily):
     def baseline_name(self) -> str:
         return f"{self.space.backbone}-FPN, {self.baseline_shape[1]} channels"
 
+    def baseline_of_size(self, macs: int) -> tuple[str, Cost, Any]:
+        channels = self._fpn_channels(macs, None)
+        return f"{self.space.backbone}-FPN, {channels} channels", self._fpn_cost(channels, None), (channels, None)
+
     def _fpn_channels(self, macs: int, heads: Sequence[int] | None) -> int:
         from supernet.strides.backbone_fpn_cost import scale_backbone_fpn  # torch
 

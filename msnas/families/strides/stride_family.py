@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -173,6 +173,10 @@ class StrideFamily(OneSpaceFamily):
         width, channels = self.baseline_shape
         return f"{self.baseline.backbone}-FPN, width {width:g}, {channels} channels"
 
+    def baseline_of_size(self, macs: int) -> tuple[str, Cost, Any]:
+        scaled = replace(self, budget_macs=macs, baseline=replace(self.baseline, scaled=True))
+        return scaled.baseline_name, scaled.baseline_cost, scaled.baseline_shape
+
     def points(self, budget: Budget | None) -> list[Baseline]:
         """The space's SSD and its FPN nearest to the budget; none where the space has other rules, or no such path."""
         if not isinstance(self.space, StrideSpace):
@@ -216,10 +220,15 @@ class StrideFamily(OneSpaceFamily):
         return self._detector(PathEncoder(architecture, **self._shape), classes)
 
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
-        """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads."""
+        """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads.
+
+        variant: (width, channels) of another than the plain one.
+        """
         from supernet.strides.fpn_encoder import FpnEncoder  # torch
 
-        encoder = FpnEncoder(self.baseline.backbone, **self._fpn, weights=self.baseline.weights)
+        width, channels = variant or self.baseline_shape
+        shape = {**self._fpn, "width": width, "channels": channels}
+        encoder = FpnEncoder(self.baseline.backbone, **shape, weights=self.baseline.weights)
         return self._detector(encoder, classes)
 
     def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":

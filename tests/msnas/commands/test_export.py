@@ -6,7 +6,7 @@ import msnas
 from msnas.cli import main
 from msnas.export.model_file import save
 from msnas.files import write_json
-from msnas.runs.folder import DONE
+from msnas.runs.folder import DONE, RESULT
 from msnas.setup.open_run import open_new
 
 
@@ -24,3 +24,13 @@ def test_a_path_outside_of_runs_root_names_that_run_and_none_of_its_name_inside(
         retrained(root)
     assert main(["export", "other/runs/a", "out=winner"]) == 0
     assert msnas.load("winner").meta["root"] == "other/runs"
+
+
+def test_of_two_starts_that_is_exported_which_stands_for_the_search(tmp_path):
+    retrained(str(tmp_path))
+    stage = tmp_path / "a" / "retrain"
+    meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
+    save(stage / "01-x-supernet", make_detector(short_side=48, long_side=64), {**meta, "root": "supernet"})
+    write_json(stage / "01-x" / RESULT, {"role": "other start"})
+    assert main(["export", "run=a", f"runs_root={tmp_path}", f"out={tmp_path / 'winner'}"]) == 0
+    assert msnas.load(tmp_path / "winner").meta["root"] == "supernet"

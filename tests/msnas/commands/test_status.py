@@ -85,7 +85,7 @@ def test_a_status_of_before_the_stage_was_given_again_is_not_shown(held):
 def test_retraining_ends_when_its_last_network_does(held):
     for name in ("supernet", "search"):
         write_json(held.stage(name) / "done.json", {"seconds": 60.0})
-    write_json(held.folder / "search" / "result.json", {"finalists": [{}, {}, {}]})
+    write_json(held.stage("retrain") / "plan.json", {"networks": 3})
     for name in ("01-a", "02-b"):
         (held.stage("retrain") / name).mkdir()
     write_json(held.folder / "retrain" / "01-a" / "result.json", {"seconds": 200.0})
@@ -128,3 +128,22 @@ def test_without_arguments_and_without_a_run_it_is_said_how_to_begin(tmp_path, c
     monkeypatch.chdir(tmp_path)
     assert main([]) == 0
     assert "msnas demo" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_search_for_a_front_is_followed_by_the_fronts_training_and_its_export(run):
+    for name in ("supernet", "search"):
+        write_json(run.stage(name) / "done.json", {"seconds": 60.0})
+    write_json(run.folder / "search" / "result.json", {"front": [{}, {}, {}]})
+    nexts = [state_of(run.folder)["next"]]
+    write_json(run.stage("front") / "done.json", {"seconds": 60.0})
+    nexts.append(state_of(run.folder)["next"])
+    (run.folder / "report.html").touch()
+    nexts.append(state_of(run.folder)["next"])
+    assert [words.split(" run=")[0] for words in nexts] == ["msnas retrain front", "msnas report", "msnas export front"]
+
+
+def test_winners_that_are_retrained_need_no_front(run):
+    for name in ("supernet", "search", "retrain"):
+        write_json(run.stage(name) / "done.json", {"seconds": 60.0})
+    write_json(run.folder / "search" / "result.json", {"front": [{}, {}, {}]})
+    assert [*stages(run)] == ["supernet", "search", "retrain"]
