@@ -172,7 +172,7 @@ def _search(folder: Path, config: Any) -> None:
 
 
 def _half(path: Path, space: Any, strategy: Strategy, config: Any) -> SearchResult:
-    loss = 1.5 if config.get("decoder", {}).get("reward") == "loss" else 0.0  # of the worst: the reward is minus it
+    loss = 1.5 if config["candidate"].get("reward") == "loss" else 0.0  # of the worst: the reward is minus it
 
     def evaluate(jobs: Iterable[Job]) -> Iterator[Evaluation]:
         for job in jobs:
