@@ -5,7 +5,6 @@ made on.
 """
 
 import logging
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from evolution.strategy import Evaluation, Record
 from msnas.data.dataset import DetectionDataset
 from msnas.engine.devices import describe
 from msnas.errors import ConfigError, DataError
-from msnas.families.candidate_family import weight_sharing
 from msnas.families.family import ScoredNetwork, SearchOutcome
 from msnas.families.front import lines_of
-from msnas.files import read_lines, write_json
+from msnas.files import write_json
 from msnas.pipeline.exported_ceiling import ExportedCeiling
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.standalone_training import identity
@@ -25,7 +23,6 @@ from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
 from msnas.runs.folder import (
     DONE,
-    METRICS,
     RESULT,
     SEARCH,
     STATUS,
@@ -60,7 +57,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
     setup.family.check_search(settings)
     log.info(_size_of(run))
-    log.info(_estimate(run, len(splits.search_val)))
+    log.info("About %d evaluations.", setup.evaluations)
     record_environment(run, command, describe(hardware))
     folder = run.stage(STAGE)
     with (
@@ -143,24 +140,6 @@ def _size_of(run: OpenRun) -> str:
     inside = f"with {budget}" if budget is not None else "in the space"
     number = "An unknown number of" if count is None else f"{count:,}"
     return f"{number} architectures {inside}; costs at {'x'.join(map(str, setup.input_size))}."
-
-
-def _estimate(run: OpenRun, images: int) -> str:
-    """How long the search will take, by the supernet's own speed.
-
-    A detection counts as a third of a training image, since it has no backward pass.
-    """
-    setup = run.setup
-    family, expected = weight_sharing(setup.family), setup.evaluations
-    lines = read_lines(run.folder / SUPERNET / METRICS)
-    if family is None or not lines:
-        return f"About {expected} evaluations."
-    step = statistics.median(line["seconds"] for line in lines)
-    recipe = family.recipe
-    trained = recipe.iterations * recipe.batch if recipe.finetunes else 0
-    candidate = step / setup.schedule.batch * (trained + images / 3)
-    wall = candidate * expected / max(1, setup.hardware.workers)
-    return f"About {expected} evaluations; by the supernet's speed {duration(wall)} in all."
 
 
 class _Narrator:
