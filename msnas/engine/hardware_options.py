@@ -1,5 +1,6 @@
 """What a user says about where the work is done. Torch-free; `choose` turns it into what this machine offers."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ ENGINES = ("local", "ray")
 class HardwareOptions:
     """Options `hardware.*` and `ray.address`; fields are checked (ConfigError).
 
-    threads: CPU threads of a candidate. train_threads: of the supernet and of retraining; None: all cores. engine:
-    "local" or "ray". workers: candidates side by side, 0: in this process. workers_per_gpu: on Ray, or "auto".
-    address: of the Ray cluster; None: Ray is started here.
+    threads: CPU threads of a candidate. train_threads: of the supernet, and of a network that is trained alone; None:
+    all cores, shared among the networks that are trained side by side. engine: "local" or "ray". workers: candidates,
+    and networks, side by side on this machine; 0: in this process. workers_per_gpu: on Ray, or "auto". address: of the
+    Ray cluster; None: Ray is started here.
     """
 
     device: str = "auto"
@@ -33,10 +35,23 @@ class HardwareOptions:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise ConfigError(f"hardware.engine is local or ray, but got {self.engine!r}.")
+        if self.workers < 0:
+            raise ConfigError(f"`hardware.workers >= 0` must hold (0: in this process), but got {self.workers}.")
 
     def for_training(self) -> "Hardware":
         """Device, precision and threads of a training on this machine. Raises ConfigError."""
         return self._choose(self.train_threads)
+
+    @property
+    def side_by_side(self) -> int:
+        """How many networks are trained at a time. A cluster scores candidates alone."""
+        return max(1, self.workers) if self.engine == "local" else 1
+
+    def for_networks(self) -> "Hardware":
+        """As `for_training`, of each network that is trained beside others: they share the cores."""
+        if self.side_by_side == 1:
+            return self.for_training()
+        return self._choose(self.train_threads or max(1, _cores() // self.side_by_side))
 
     def for_candidates(self) -> "Hardware":
         """The same of a candidate, whose threads are part of its score."""
@@ -53,3 +68,8 @@ class HardwareOptions:
             channels_last=self.channels_last,
             local_rank=local_rank(),
         )
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,27 +1,22 @@
 """Candidates side by side in processes of this machine. Free of torch until a worker builds its evaluator.
 
-Every worker is a `ProcessPoolExecutor` of its own with a single process: when one dies, exactly its
-candidate is lost, known by name, and run again elsewhere, while the others go on (one executor with several
-processes would end them all). A worker builds its evaluator once, from paths and settings, so that no
-weights travel between processes.
+Every worker is a `WorkerProcess`: when one dies, exactly its candidate is lost, known by name, and run again
+elsewhere, while the others go on. A worker builds its evaluator once, from paths and settings, so that no weights
+travel between processes.
 """
 
-import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Self
 
 from evolution.driver import Evaluate, Guarded, Job, evaluate_with
 from evolution.strategy import FAILED, Evaluation
-from msnas.errors import ConfigError, RunError
+from msnas.engine.worker_process import WorkerProcess
+from msnas.errors import RunError
 
 Build = Callable[[], Evaluate]
 """Makes a process's evaluator; can be pickled: a `functools.partial` of a function and plain values."""
@@ -34,10 +29,8 @@ STARTS = 3  # workers in a row that may die before they are ready
 def evaluating(build: Build, *, workers: int = 0) -> Iterator[Callable[[Iterable[Job]], Iterator[Evaluation]]]:
     """The `evaluate_many` of a search: in this process (0 workers), or in so many others.
 
-    The scores are the same either way. Raises ConfigError for a negative number.
+    The scores are the same either way.
     """
-    if workers < 0:
-        raise ConfigError(f"`hardware.workers >= 0` must hold (0: in this process), but got {workers}.")
     if workers == 0:
         evaluate_here = evaluate_with(build())
         yield lambda jobs: iter(evaluate_here(jobs))
@@ -193,26 +186,22 @@ def _died(job: Job) -> Evaluation:
 
 
 class ProcessLane:
-    """One worker process at a time; it ends when its leash is cut, a pipe whose other end is held here.
+    """One worker process at a time; the next begins when this one has died.
 
     number: from 0; worker i of n takes GPU i modulo the number of GPUs.
     """
 
     def __init__(self, build: Build, number: int = 0) -> None:
         self._build, self._number = build, number
-        self._executor: ProcessPoolExecutor | None = None
-        self._leash: Connection | None = None
+        self._process: WorkerProcess | None = None
         self._ready: Future[None] = Future()
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Score `job` in the worker, which is started if there is none."""
-        if self._executor is None:
-            context = get_context("spawn")
-            self._leash, theirs = context.Pipe()
-            self._executor = ProcessPoolExecutor(1, context, initializer=_obey, initargs=(theirs,))
-            self._ready = self._executor.submit(_prepare, self._build, self._number)
-            theirs.close()
-        return self._executor.submit(_score, job)
+        if self._process is None:
+            self._process = WorkerProcess(self._number)
+            self._ready = self._process.submit(_prepare, self._build)
+        return self._process.submit(_score, job)
 
     def take(self, future: Future[Evaluation]) -> Evaluation | None:
         """The result, or None where the worker died; raises what building its evaluator raised."""
@@ -236,31 +225,16 @@ class ProcessLane:
 
     def stop(self) -> None:
         """End the worker, whatever it is doing."""
-        if self._leash is not None:
-            self._leash.close()
-        if self._executor is not None:
-            self._executor.shutdown()
-        self._executor = self._leash = None
+        if self._process is not None:
+            self._process.stop()
+        self._process = None
 
 
 _scorer: Guarded | None = None  # this worker's; one process has one evaluator
 
 
-def _obey(leash: Connection) -> None:
-    """In a worker, first of all: leave Ctrl-C to the process that started it, and end with that process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait_for_the_end() -> None:
-        with suppress(EOFError, OSError):
-            leash.recv_bytes()
-        os._exit(1)
-
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
-
-
-def _prepare(build: Build, number: int) -> None:
+def _prepare(build: Build) -> None:
     global _scorer
-    os.environ["LOCAL_RANK"] = str(number)  # by which `devices.choose` finds this worker's GPU
     _scorer = Guarded(build())
 
 

@@ -3,6 +3,7 @@
 Nothing is written: no run is made, and the features of the few images that are measured on lie in a folder that goes.
 """
 
+import math
 import resource
 import statistics
 import sys
@@ -92,6 +93,7 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         supernet_step = _step(setup, supernet, few, hardware, supernet=family.pretraining == "supernet")
         supernet_bytes = _bytes(setup, supernet)
         del supernet
+    hardware = setup.hardware.for_networks()
     architecture = setup.bounded_space.decode(setup.bounded_space.sample(np.random.default_rng(setup.seed)))
     alone = network(family, architecture, classes, seed=setup.seed)
     network_step = _step(setup, alone, few, hardware)
@@ -226,8 +228,15 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     others = chosen + len(beside) - own
     steps = (chosen * begun + own - chosen) * measured.network_step + others * measured.baseline_step
     images = (2 * networks - others) * len(splits.val) * measured.network_image  # ours once more, without their trunk
-    seconds = measured.opening + seeds * (steps * schedule.steps + images)
+    at_once, number = setup.hardware.side_by_side, seeds * networks
+    turns = math.ceil(number / at_once) / number  # of the time that they take one after another
+    seconds = measured.opening + seeds * (steps * schedule.steps + images) * turns
+    if at_once > 1:
+        seconds += measured.opening  # each process opens the data
     if options.init == BOTH:  # the start is chosen by two trainings more
         seconds += begun * schedule.steps * measured.network_step
     work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"
-    return Forecast("retrain", work, seconds, measured.memory, seeds * networks * measured.network_bytes)
+    if at_once > 1:
+        work += f", {at_once} at once"
+    memory = measured.memory * (1 + at_once if at_once > 1 else 1)
+    return Forecast("retrain", work, seconds, memory, number * measured.network_bytes)

@@ -11,8 +11,9 @@ from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.front_choice import SAME_SIZE, front_choices
 from msnas.pipeline.front_latency import measure
 from msnas.pipeline.retraining import opened, table_text
-from msnas.pipeline.standalone_training import Entry, make_table, train_entries
+from msnas.pipeline.standalone_training import Entry, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, starts
+from msnas.pipeline.trainings import seconds_taken, train_entries
 from msnas.runs.folder import BASELINE, DONE, FRONT, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import amount
 from msnas.setup.open_run import OpenRun
@@ -68,7 +69,7 @@ def _finish(run: OpenRun, entries: Sequence[Entry]) -> None:
     table = make_table(results)
     table["rows"].sort(key=lambda row: row["macs"])
     write_json(run.folder / FRONT / TABLE, table)
-    seconds = sum(result["seconds"] for result in results)
+    seconds = seconds_taken(run.folder / FRONT, results)
     write_json(run.folder / FRONT / DONE, {"networks": len(table["rows"]), "seconds": seconds})
 
 

@@ -18,7 +18,7 @@ from evolution.strategy import Genome
 from msnas.data.check.object_sizes import collect_boxes, head_recall
 from msnas.data.opening import Splits
 from msnas.differences import differences
-from msnas.engine.devices import Hardware, computing_with, describe
+from msnas.engine.devices import computing_with, describe
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.candidate_family import CandidateFamily, weight_sharing
@@ -27,7 +27,8 @@ from msnas.families.search_processes import evaluator
 from msnas.files import read_json, write_json
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
-from msnas.pipeline.standalone_training import Entry, identity, train_entry
+from msnas.pipeline.standalone_training import Entry, identity
+from msnas.pipeline.trainings import train_entries
 from msnas.runs.folder import DONE, RANK, RESULT, SCORES, SETTING, SUPERNET, TABLE, record_environment
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
@@ -135,9 +136,8 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     with computing_with(0):  # scoring sets its own number of threads; training has that of before
         for name in (*RECIPES, RANDOM):
             _score(run, family, name, networks, splits)
-    for seed in range(SEEDS):
-        for one in networks:
-            _train(setup, one, seed, splits, hardware)
+    entries = [_entry(setup, one, seed, splits.train.classes) for seed in range(SEEDS) for one in networks]
+    train_entries(setup, entries, run.stage(STAGE), splits, hardware, lost=partial(_lost, run.stage(STAGE)))
     boxes = collect_boxes(splits.train.images, setup.data.short_side, setup.data.long_side)
     recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.groups.anchors)
     for one in networks:
@@ -171,26 +171,24 @@ def recipe_named(family: CandidateFamily, name: str) -> Recipe:
     return replace(family.recipe, kind=kinds.get(name, "finetune"), iterations=iterations)
 
 
-def _train(setup: Setup, one: Network, seed: int, splits: Splits, hardware: Hardware) -> None:
-    """Train it alone as `msnas retrain` would; the first seed equals that, others differ in weights and batches."""
-    folder = one.folder / f"seed{seed}"
-    if one.read(f"seed{seed}/{RESULT}"):
-        return
+def _entry(setup: Setup, one: Network, seed: int, classes: Sequence[str]) -> Entry:
+    """It alone, as `msnas retrain` would train it; the first seed equals that, others differ in weights and batches."""
     initial = derive(setup.seed, STAGE, seed) if seed else setup.seed
-    entry = Entry(
-        folder=folder.name,
+    return Entry(
+        folder=f"{one.folder.name}/seed{seed}",
         name=f"network {one.number}, seed {seed}",
         architecture=str(one.architecture),
-        build=partial(network, setup.family, one.architecture, splits.train.classes, seed=initial),
+        build=partial(network, setup.family, one.architecture, classes, seed=initial),
         cost=one.cost,
         one_shot=None,
         seed=seed,
     )
-    try:
-        train_entry(setup, entry, folder, splits, hardware)
-    except TrainingError as error:  # told in the result, so that one network does not end the ranking
-        log.info("%s failed: %s", entry.name, error)
-        write_json(folder / RESULT, {"ap": None, "reason": str(error), "seconds": 0.0})
+
+
+def _lost(folder: Path, entry: Entry, error: TrainingError) -> None:
+    """Told in the result, so that one network does not end the ranking."""
+    log.info("%s failed: %s", entry.name, error)
+    write_json(folder / entry.folder / RESULT, {"ap": None, "reason": str(error), "seconds": 0.0})
 
 
 def _mean_stride(setup: Setup, architecture: Architecture) -> float:

@@ -13,8 +13,9 @@ from msnas.families.family import Baseline
 from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.prepared_data import prepared
-from msnas.pipeline.standalone_training import STAGE, Entry, make_table, train_entries
+from msnas.pipeline.standalone_training import STAGE, Entry, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
+from msnas.pipeline.trainings import seconds_taken, train_entries
 from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
 from msnas.runs.tables import render
 from msnas.seeds import derive
@@ -117,5 +118,5 @@ def _finish(run: OpenRun, entries: list[Entry]) -> None:
     results = [read_json(run.stage(STAGE) / entry.folder / RESULT) for entry in entries]
     table = make_table(results)
     write_json(run.stage(STAGE) / TABLE, table)
-    seconds = sum(result["seconds"] for result in results)
+    seconds = seconds_taken(run.stage(STAGE), results)
     write_json(run.stage(STAGE) / DONE, {"networks": len(table["rows"]), "seconds": seconds})

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import logging
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,12 @@ from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.evaluation import EvaluationResult, evaluate
 from msnas.engine.loop import Training, train
+from msnas.engine.schedule import Schedule
 from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DETECTIONS, PLAN, RESULT, RETRAIN, STATUS
+from msnas.runs.folder import DETECTIONS, RESULT, RETRAIN, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
 from msnas.setup.options import SCRATCH, SUPERNET
@@ -31,7 +31,6 @@ from msnas.setup.setup import Setup
 from supernet.cost import Cost
 
 STAGE = RETRAIN
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,33 @@ def identity(architecture: str) -> str:
     return hashlib.sha256(architecture.encode()).hexdigest()[:8]
 
 
+def schedule_of(setup: Setup, entry: Entry, images: int) -> Schedule:
+    """The schedule of one training. images: that are trained on."""
+    options = setup.retrain
+    return setup.schedule.over(images, steps=options.steps, factor=options.factor * options.share(entry.start))
+
+
 def train_entry(
-    setup: Setup, entry: Entry, folder: Path, splits: Splits, hardware: Hardware, group: Group = ALONE
+    setup: Setup,
+    entry: Entry,
+    folder: Path,
+    splits: Splits,
+    hardware: Hardware,
+    group: Group = ALONE,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Train, evaluate on the reported split, save into `folder`; the result is written last.
 
     What starts from the supernet trains a share of the schedule and estimates its norms' statistics anew, as a
-    candidate does: the supernet's are of all paths.
+    candidate does: the supernet's are of all paths. quiet: no progress is shown, as another process shows it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seed = derive(setup.seed, STAGE, entry.seed)
-    options = setup.retrain
-    factor = options.factor * options.share(entry.start)
-    schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=factor)
+    schedule, every = schedule_of(setup, entry, len(splits.train)), setup.retrain.checkpoint_every
     model = entry.build()
-    every = options.checkpoint_every
     with (
-        Progress(entry.name, schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
+        Progress(entry.name, schedule.steps, status=folder / STATUS, quiet=quiet or not group.writes) as progress,
         Board(folder, on=setup.tensorboard and group.writes) as board,
     ):
         on_board = training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware)
@@ -99,19 +108,6 @@ def train_entry(
         extra |= {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
     if group.writes:
         _save(model, entry, splits, result, folder, trained.seconds, extra)
-
-
-def train_entries(
-    setup: Setup, entries: Sequence[Entry], folder: Path, splits: Splits, hardware: Hardware, group: Group
-) -> None:
-    """Train, each in its own folder below `folder`, what is not trained yet."""
-    if group.writes:
-        write_json(folder / PLAN, {"networks": len(entries)})
-    for number, entry in enumerate(entries, start=1):
-        if not (folder / entry.folder / RESULT).exists():
-            if group.writes:
-                log.info("Training %d of %d: %s  %s", number, len(entries), entry.name, entry.architecture)
-            train_entry(setup, entry, folder / entry.folder, splits, hardware, group)
 
 
 def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardware, group: Group) -> dict[str, float]:

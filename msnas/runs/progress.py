@@ -20,7 +20,7 @@ class Progress:
     """Counts steps of one stage; knows the rate of this process and the time left.
 
     label: what is counted, such as "supernet". status: the file that another terminal reads, or None.
-    quiet: say nothing (the other processes of a data-parallel run). side_by_side: steps that are made at a time.
+    quiet: say nothing (processes that work for another one). side_by_side: steps that are made at a time.
     """
 
     def __init__(
@@ -55,8 +55,6 @@ class Progress:
 
         seconds: that this step took; by the first one the rate leaves out what came before, such as workers' start.
         """
-        if self.quiet:
-            return
         now = time.monotonic()
         if self._first is None:
             self._first = done - 1
@@ -68,7 +66,7 @@ class Progress:
         last = done >= self.total
         if self._bar is not None:
             self._bar.update(self._task, completed=done, text=line)
-        elif last or now - self._last_line > LINE_EVERY:
+        elif not self.quiet and (last or now - self._last_line > LINE_EVERY):
             self._last_line = now
             sys.stderr.write(f"{self.label} {done}/{self.total}  {line}\n")
             sys.stderr.flush()

@@ -4,6 +4,7 @@ Whether a process works on it is told by the run's lock, which dies with its hol
 been given to another one since.
 """
 
+import math
 import shlex
 import time
 from dataclasses import dataclass
@@ -108,22 +109,20 @@ def _progress(folder: Path, name: str, plan: Plan, *, running: bool, now: float)
 
 
 def _networks(stage: Path) -> State:
-    """How many networks a stage has trained, of how many."""
+    """How many networks a stage has trained, of how many, and how many at a time."""
     finished = [read_json(path)["seconds"] for path in sorted(stage.glob(f"*/{RESULT}"))]
-    return {
-        "networks_done": len(finished),
-        "networks": read_json(stage / PLAN)["networks"],
-        "network_seconds": finished,
-    }
+    plan = {"side_by_side": 1, **read_json(stage / PLAN)}
+    return {"networks_done": len(finished), **plan, "network_seconds": finished}
 
 
 def _later_networks(found: State, status: State) -> float:
-    """Seconds that the networks after the present one will take: each as long as those before, or as this one."""
+    """Seconds that the networks after the present ones will take: each as long as those before, or as this one."""
     if "networks" not in found:
         return 0.0
     finished = found["network_seconds"]
     each = sum(finished) / len(finished) if finished else status["total"] / max(status["rate"], 1e-9)
-    return float(each * max(found["networks"] - found["networks_done"] - 1, 0))
+    later, at_once = found["networks"] - found["networks_done"] - found["side_by_side"], found["side_by_side"]
+    return float(each * max(math.ceil(later / at_once), 0))
 
 
 def _next(folder: Path, stages: list[State]) -> str:

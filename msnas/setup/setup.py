@@ -50,6 +50,10 @@ class Setup:
 
     _config: DictConfig
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which makes the values again."""
+        return {"_config": self._config}
+
     @property
     def seed(self) -> int:
         """Of every random draw."""

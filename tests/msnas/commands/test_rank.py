@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-import msnas.pipeline.rank_networks
 from msnas.cli import main
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.files import read_json
+from msnas.pipeline import rank_networks, trainings
 from msnas.pipeline.rank_networks import recipe_named, sample_networks
 from msnas.pipeline.rank_table import RECIPES
 from msnas.setup.open_run import open_new
@@ -92,8 +92,8 @@ def test_a_ranking_under_other_options_is_refused(whole, capsys):
     assert "candidate.iterations=1, but got candidate.iterations=2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["evaluator", "train_entry"])
-def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize(("module", "name"), [(rank_networks, "evaluator"), (trainings, "train_entry")])
+def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypatch, module, name):
     """Stopped at the fourth score, or at the fourth training; what was there is not made again."""
     root = tmp_path / "runs"
     (root / "r").mkdir(parents=True)
@@ -101,7 +101,7 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
         (root / "r" / part).write_bytes((whole / "r" / part).read_bytes())
     (root / "r" / "supernet").symlink_to(whole / "r" / "supernet")
     (tmp_path / "shapes").symlink_to(whole.parent / "shapes")
-    calls, real = [], getattr(msnas.pipeline.rank_networks, name)
+    calls, real = [], getattr(module, name)
 
     def stopping(*arguments, **options):
         calls.append(arguments)
@@ -110,7 +110,7 @@ def test_a_stopped_ranking_goes_on_to_the_same_numbers(whole, tmp_path, monkeypa
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(msnas.pipeline.rank_networks, name, stopping)
+        patch.setattr(module, name, stopping)
         assert stage("rank", root, "n=3") == 130
     before = {path: path.stat().st_mtime_ns for path in root.glob("r/rank/*/seed*/result.json")}
     assert results(root) == []

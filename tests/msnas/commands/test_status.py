@@ -94,6 +94,17 @@ def test_retraining_ends_when_its_last_network_does(held):
     assert (stage["networks_done"], stage["networks"], stage["ends"]) == (1, 3, NOW + 138 + 200)
 
 
+def test_networks_that_are_trained_side_by_side_end_two_at_a_time(held):
+    for name in ("supernet", "search"):
+        write_json(held.stage(name) / "done.json", {"seconds": 60.0})
+    write_json(held.stage("retrain") / "plan.json", {"networks": 5, "side_by_side": 2})
+    for name in ("01-a", "02-b"):
+        (held.stage("retrain") / name).mkdir()
+    write_json(held.folder / "retrain" / "01-a" / "result.json", {"seconds": 200.0})
+    report(held.folder / "retrain" / "02-b", stage="winner 2")
+    assert stages(held)["retrain"]["ends"] == NOW + 138 + 200  # two run, and two more are trained after them
+
+
 def test_a_run_that_says_nothing_for_long_is_told_apart(held):
     report(held.stage("supernet"), updated=NOW - 3600)
     assert "last sign of life 60 min ago" in "\n".join(state_lines(state_of(held.folder, NOW), NOW))

@@ -11,7 +11,7 @@ import pytest
 
 from evolution.driver import Job
 from msnas.engine.workers import ProcessLane, WorkerPool, evaluating
-from msnas.errors import ConfigError, DataError, RunError
+from msnas.errors import DataError, RunError
 
 JOBS = [Job((i, i % 3), i % 2) for i in range(12)]
 
@@ -143,8 +143,3 @@ def test_workers_end_when_the_search_is_killed(tmp_path):
         search.wait()
     pids = [int(path.name) for path in out.iterdir()]
     assert wait_until(lambda: not any(map(alive, pids)))
-
-
-def test_a_negative_number_of_workers_is_refused():
-    with pytest.raises(ConfigError, match="workers >= 0"), evaluating(light_evaluator.build, workers=-1):
-        pass

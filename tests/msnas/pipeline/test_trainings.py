@@ -1,0 +1,85 @@
+"""Networks that are trained side by side: the same as one after another, stopped, resumed, diverged, killed."""
+
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from dying_training import die
+
+from msnas.cli import main
+from msnas.files import read_json
+from msnas.pipeline import trainings
+from msnas.runs.progress import Progress
+
+WORDS = [
+    *("space=msnas_7", "scale=tiny", "budget=none", "space.channels=8", "baseline.channels=8"),
+    *("data=shapes", "data.size=64", "data.short_side=64", "data.long_side=64"),
+    *("data.train=12", "data.val=4", "data.search_val.minimum=2", "schedule.batch=4", "hardware.train_threads=1"),
+    *("retrain.steps=6", "retrain.checkpoint_every=100", "retrain.seeds=1", "retrain.point=false"),
+]
+PATH = "1,2,1,1,1,0.5,1|4,4,8,8,8"
+
+
+def retrained(place, *words):
+    """The exit status of a training of PATH and the FPN."""
+    return main(
+        ["retrain", PATH, f"runs_root={place / 'runs'}", "run=r", f"data.root={place / 'shapes'}", *WORDS, *words]
+    )
+
+
+def networks(place):
+    """Of each network its weights, and how many steps its journal has."""
+    found = {}
+    for folder in sorted((place / "runs" / "r" / "retrain").glob("*/")):
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        found[folder.name] = ((folder / "model.safetensors").read_bytes(), len(lines))
+    return found
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory):
+    threads = torch.get_num_threads()
+    place = tmp_path_factory.mktemp("trainings")
+    assert retrained(place) == 0
+    yield place
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def place(one_by_one, tmp_path):
+    """Where the same data are, and no run is."""
+    shutil.copytree(one_by_one / "shapes", tmp_path / "shapes")
+    return tmp_path
+
+
+def test_stopped_side_by_side_they_go_on_to_what_they_are_one_by_one(one_by_one, place, monkeypatch, capsys):
+    def stopping(self, done, *_args, **_options):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "update", stopping)  # in this process, which is told of steps that were made
+        patch.setattr(trainings, "LOOK_EVERY", 0.01)
+        assert retrained(place, "hardware.workers=2") == 130
+    assert "retrain stopped after" in capsys.readouterr().err
+    assert not list(place.glob("runs/r/retrain/table.json"))
+    assert retrained(place, "hardware.workers=2") == 0
+    assert networks(place) == networks(one_by_one)
+
+
+def test_a_network_that_diverges_ends_the_others_in_one_line(place, capsys):
+    assert retrained(place, "hardware.workers=2", "schedule.lr=1e30") == 2
+    assert "finite" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_process_that_dies_is_told_in_one_line(place, monkeypatch, capsys):
+    monkeypatch.setattr(trainings, "_train", die)
+    assert retrained(place, "hardware.workers=2") == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "that of architecture 1 died" in told
+    assert "lower hardware.workers" in told
+
+
+def test_the_plan_says_how_many_are_trained_at_a_time(one_by_one):
+    assert read_json(one_by_one / "runs" / "r" / "retrain" / "plan.json") == {"networks": 2, "side_by_side": 1}
