@@ -65,7 +65,7 @@ def _export(run: OpenRun, found: Path, out: Path, onnx: OnnxOptions | None) -> N
     _copy(found, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if onnx is not None:
-        for line in _as_onnx(out, run.setup, onnx):
+        for line in _as_onnx(out, run.setup.for_retraining, onnx):
             print(line)
 
 

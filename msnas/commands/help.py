@@ -10,9 +10,10 @@ from omegaconf import ListConfig
 from msnas.commands.command_list import COMMANDS
 from msnas.config.comments import meanings, summary
 from msnas.config.compose import compose, composed, folders, groups
+from msnas.config.retrain_recipe import OWN, followed
 from msnas.differences import flatten
 from msnas.families.family import Family
-from msnas.runs.folder import STAGES, newest
+from msnas.runs.folder import RETRAIN, STAGES, newest
 from msnas.runs.state import state_lines
 from msnas.setup.make_family import family_class, own_groups
 from msnas.setup.open_run import state_of
@@ -57,6 +58,7 @@ def stage_help(name: str, words: Sequence[str] = ()) -> str:
         lines += ["--estimate begins nothing: it says what this stage and those after it will take on this machine."]
     for option in options_of(name, family_class(str(config.family))):
         own = [key for key in leaves if (key == option or key.startswith(f"{option}.")) and "._" not in key]
+        own = [key for key in own if followed(key) == key or leaves[key] != leaves[followed(key)]]
         if option in known or own != [option]:
             lines.append("")
         if option in known:
@@ -65,6 +67,9 @@ def stage_help(name: str, words: Sequence[str] = ()) -> str:
                 lines += _entry(choice, summary(places, option, choice), indent=4)
         for key in own:
             lines += _entry(f"{key}={_shown(leaves[key])}", told.get(key, ""), indent=2)
+        if option == RETRAIN:  # what follows other options is told a group at a time
+            for group in OWN:
+                lines += _entry(f"{option}.{group}.OPTION=", told[f"{option}.{group}"], indent=2)
     return "\n".join(lines)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from msnas.config.retrain_recipe import OWN, RETRAIN
+
 _GLOBAL = "# @package _global_"
 _OPTION = re.compile(r"( *)([A-Za-z_]\w*):(?: (.*))?$")
 _INNER = re.compile(r"(\w+):")
@@ -19,7 +21,8 @@ def meanings(folders: Sequence[Path], choices: Mapping[str, str]) -> dict[str, s
     """The meaning of every option that has one, by its dotted key, under these choices of the groups.
 
     folders: where groups are looked up, the first that has the choice counts. Where several files set an option, the
-    first with a comment says what it means, in the order in which they are composed.
+    first with a comment says what it means, in the order in which they are composed. What retraining may have of its
+    own means what the option means that it follows.
     """
     found = comments(folders[0] / "config.yaml")
     for group, choice in choices.items():
@@ -27,7 +30,8 @@ def meanings(folders: Sequence[Path], choices: Mapping[str, str]) -> dict[str, s
             prefix = "" if _is_global(path) else f"{group}."
             for key, text in comments(path).items():
                 found.setdefault(prefix + key, text)
-    return found
+    own = {f"{RETRAIN}.{key}": text for key, text in found.items() if key.partition(".")[0] in OWN}
+    return {**own, **found}
 
 
 def choice_file(folders: Sequence[Path], group: str, choice: str) -> Path:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from msnas.config.comments import choice_file
+from msnas.config.retrain_recipe import REFUSED, follow, followed, unknown
 from msnas.differences import flatten
 from msnas.errors import ConfigError
 
@@ -38,6 +39,7 @@ LOWEST = {
     **dict.fromkeys(("candidate.bn_images", "candidate.bn_batch", "retrain.seeds", "top_k", "n", "rank", "every"), 1),
     "space.base_stride": 1,
     **dict.fromkeys(("seed", "search.replicates", "schedule.warmup", "hardware.workers", "keep"), 0),
+    "retrain.schedule.warmup": 0,
 }
 RENAMED = {"proxy": "candidate", "decoder": "candidate", "baseline.pretrained": "baseline.weights"}  # old: new
 OWN_FOLDER = "config_dir"
@@ -110,8 +112,7 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
         if key in known:
             continue
         if key not in leaves:
-            hint = _renamed(key) or _owners(key, places) or nearest(key, [*leaves, *known])
-            raise ConfigError(f"There is no option {key!r}.{hint}")
+            raise _no_option(key, [*leaves, *known], places)
         _check_type(key, value, leaves[key])
         OmegaConf.update(config, key, _value(key, value), merge=True)
     try:
@@ -123,6 +124,13 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
         if isinstance(value, int | float) and value < low:
             raise ConfigError(f"{key} must be at least {low}, but got {value}.")
     return config, choices
+
+
+def _no_option(key: str, known: Sequence[str], places: tuple[Path, ...]) -> ConfigError:
+    """What is said of an option that nobody has."""
+    all_stages = REFUSED if followed(key) != key and followed(key) in known else ""
+    hint = _renamed(key) or all_stages or _owners(followed(key), places) or nearest(key, known)
+    return ConfigError(f"There is no option {key!r}.{hint}")
 
 
 def _hydra(picked: tuple[str, ...], places: tuple[Path, ...]) -> tuple[DictConfig, dict[str, str]]:
@@ -148,7 +156,9 @@ def _composed_by_hydra(picked: tuple[str, ...], places: tuple[Path, ...]) -> byt
         for group in CLASSES:
             for key in set(config[group]) - _own_options(places, group, choices[group]):
                 del config[group][key]
-    return pickle.dumps((config, choices))
+    if wrong := unknown(config):
+        raise _no_option(wrong[0], [key for key in flatten(follow(config)) if key not in wrong], places)
+    return pickle.dumps((follow(config), choices))
 
 
 def _value(key: str, text: str) -> Any:
@@ -175,7 +185,7 @@ def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
     chosen, known = dict(map(split, later)), groups(places)
 
     def lasts(word: str) -> bool:
-        group, _, option = word.partition("=")[0].partition(".")
+        group, _, option = followed(word.partition("=")[0]).partition(".")
         new = chosen.get(group) if group in CLASSES else None
         if not option or new not in known.get(group, ()):
             return True

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from msnas.config.compose import compose, continued
+from msnas.config.retrain_recipe import follow, lean
 from msnas.differences import differences as differing
 from msnas.differences import flatten
 from msnas.errors import ConfigError, RunError
@@ -50,7 +51,7 @@ def run_config(words: Sequence[str]) -> DictConfig:
 def save(folder: Path, config: DictConfig, words: Sequence[str]) -> None:
     """Keep a run's configuration and the words that made it."""
     write_json(folder / WORDS, _last_of_each(words))
-    write_text(folder / CONFIG, OmegaConf.to_yaml(config))
+    write_text(folder / CONFIG, OmegaConf.to_yaml(lean(config)))
 
 
 def stored_words(folder: Path) -> list[str]:
@@ -67,7 +68,7 @@ def stored_config(folder: Path) -> DictConfig:
         raise damaged(path, error) from error
     if not isinstance(config, DictConfig) or _LAST not in config:
         raise damaged(path, f"it ends before {_LAST!r}")
-    return config
+    return follow(config)
 
 
 def continued_config(
@@ -79,6 +80,7 @@ def continued_config(
     fixes. Raises RunError where `words` ask for other values.
     """
     unasked, stored = compose(stored_words(folder)), stored_config(folder)
+    config = follow(lean(config))  # what retraining does not give follows the values that are taken from the run
     last = max((number for number, name in enumerate(fixed, start=1) if (folder / name).exists()), default=0)
     begun = [key for name in tuple(fixed)[:last] for key in fixed[name]]  # a stage's, and those of the ones before
     if begun and CHOSEN in stored:

@@ -143,14 +143,22 @@ class DataSettings:
         return cls(**{"masks": masks, **values})
 
 
-def check_still(jitter: Sequence[float], crop: bool) -> None:
-    """Raise ConfigError for augmentations of `data.*` that features cannot follow once they are computed."""
+def check_still(jitter: Sequence[float], crop: bool, *, of: str = "data") -> None:
+    """Raise ConfigError for augmentations, options of that group, that features cannot follow once they are made."""
     if list(jitter) != [1, 1] or crop:
         raise ConfigError(
             f"Scale jitter and crops are not possible on the features of a frozen backbone, which are computed once, "
-            f"but got data.jitter={list(jitter)} data.crop={str(crop).lower()}; "
-            f"give data.jitter=[1,1] data.crop=false, or backbone.train=slow or full."
+            f"but got {of}.jitter={list(jitter)} {of}.crop={str(crop).lower()}; "
+            f"give {of}.jitter=[1,1] {of}.crop=false, or backbone.train=slow or full."
         )
+
+
+def check_views(views: Mapping[str, Any]) -> None:
+    """Raise ConfigError for values of `retrain.data.*` that images cannot be read by, before any are."""
+    try:
+        DataSettings(root=".", **views)
+    except ConfigError as error:
+        raise ConfigError(f"retrain.{error}") from error
 
 
 def _kind(values: dict[str, Any]) -> str:

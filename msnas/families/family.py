@@ -9,10 +9,10 @@ methods only, so that costs need not wait for it.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast
 
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
@@ -236,6 +236,11 @@ class Family(ABC):
     @abstractmethod
     def baseline_name(self) -> str:
         """The FPN baseline in a table: backbone, width and channels."""
+
+    def counted_in(self, space: SearchSpace) -> Self:
+        """The same networks; what they cost is counted at the input size of `space`, which is otherwise the same."""
+        family: Any = self  # a dataclass, as every family is
+        return cast(Self, replace(family, space=space))
 
     @property
     def start(self) -> PathStart | None:

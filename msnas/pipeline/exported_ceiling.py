@@ -37,7 +37,7 @@ class ExportedCeiling:
         if setup.exported_ms is None:
             return None
         require_extra()
-        return cls(setup, setup.exported_ms)
+        return cls(setup.for_retraining, setup.exported_ms)  # what is exported is what is retrained
 
     def kept(self, outcome: SearchOutcome) -> SearchOutcome:
         """The outcome with the best finalists below the ceiling as winners; the finalists stay as they are.

@@ -49,7 +49,10 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Seconds and bytes that the stages are made of; those of steps and images are of one each."""
+    """Seconds and bytes that the stages are made of; those of steps and images are of one each.
+
+    own_feature, own_feature_bytes: of retraining, where it reads images otherwise than the stages before.
+    """
 
     opening: float
     feature: float
@@ -57,6 +60,8 @@ class _Measured:
     supernet_step: float
     supernet_bytes: int
     candidate: float | None
+    own_feature: float
+    own_feature_bytes: int
     network_step: float
     baseline_step: float
     network_image: float
@@ -76,16 +81,13 @@ def forecast(setup: Setup, *, stages: Sequence[str], weights: Path | None = None
     with tempfile.TemporaryDirectory() as folder:
         measured = _measure(setup, splits, opening, Path(folder), weights)
     made = {"train": _train, "search": _search, "retrain": _retrain}
-    return [made[stage](setup, splits, measured) for stage in stages]
+    setups = {"retrain": setup.for_retraining}
+    return [made[stage](setups.get(stage, setup), splits, measured) for stage in stages]
 
 
 def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights: Path | None) -> _Measured:
     hardware, family, classes = setup.hardware.for_training(), setup.family, splits.train.classes
-    few = _few(splits)
-    began = time.perf_counter()
-    few = family.prepared(few, hardware, folder=folder)
-    feature = (time.perf_counter() - began) / len(few.train)
-    feature_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // len(few.train)
+    few, feature, feature_bytes = _prepared(setup, splits, hardware, folder)
 
     supernet_step, supernet_bytes = 0.0, 0
     if family.pretraining is not None:
@@ -94,24 +96,39 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         supernet_bytes = _bytes(setup, supernet)
         del supernet
     hardware = setup.hardware.for_networks()
+    retraining, own, own_feature, own_feature_bytes = setup.for_retraining, few, 0.0, 0
+    if retraining.data != setup.data:
+        own, own_feature, own_feature_bytes = _prepared(retraining, retraining.splits(), hardware, folder / "own")
     architecture = setup.bounded_space.decode(setup.bounded_space.sample(np.random.default_rng(setup.seed)))
-    alone = network(family, architecture, classes, seed=setup.seed)
-    network_step = _step(setup, alone, few, hardware)
-    baseline_step = _step(setup, fpn_baseline(family, classes, seed=setup.seed), few, hardware)
-    evaluated = evaluate(alone, few.search_val, hardware=hardware)
+    alone = network(retraining.family, architecture, classes, seed=setup.seed)
+    network_step = _step(retraining, alone, own, hardware)
+    baseline_step = _step(retraining, fpn_baseline(retraining.family, classes, seed=setup.seed), own, hardware)
+    evaluated = evaluate(alone, own.search_val, hardware=hardware)
     return _Measured(
         opening=opening,
-        feature=feature if feature_bytes else 0.0,
+        feature=feature,
         feature_bytes=feature_bytes,
         supernet_step=supernet_step,
         supernet_bytes=supernet_bytes,
         candidate=_candidate(setup, splits, few, weights),
+        own_feature=own_feature,
+        own_feature_bytes=own_feature_bytes,
         network_step=network_step,
         baseline_step=baseline_step,
-        network_image=(evaluated.seconds + evaluated.score_seconds) / len(few.search_val),
-        network_bytes=_bytes(setup, alone),
+        network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),
+        network_bytes=_bytes(retraining, alone),
         memory=_peak_memory(hardware),
     )
+
+
+def _prepared(setup: Setup, splits: Splits, hardware: Hardware, folder: Path) -> tuple[Splits, float, int]:
+    """A few images as networks read them; seconds and bytes of an image's features in `folder`, 0 without any."""
+    few = _few(splits)
+    began = time.perf_counter()
+    few = setup.family.prepared(few, hardware, folder=folder)
+    seconds = (time.perf_counter() - began) / len(few.train)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // len(few.train)
+    return few, seconds if size else 0.0, size
 
 
 def _few(splits: Splits) -> Splits:
@@ -238,5 +255,10 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"
     if at_once > 1:
         work += f", {at_once} at once"
+    read = len(splits.train) + len(splits.val) if measured.own_feature else 0
+    if read:
+        work += f"; {read:,} images through the frozen backbone"
+    seconds += read * measured.own_feature
     memory = measured.memory * (1 + at_once if at_once > 1 else 1)
-    return Forecast("retrain", work, seconds, memory, number * measured.network_bytes)
+    disk = number * measured.network_bytes + read * measured.own_feature_bytes
+    return Forecast("retrain", work, seconds, memory, disk)

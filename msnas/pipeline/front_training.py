@@ -26,6 +26,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
 
     command: its words, for the run's record. Returns what there is to say in the end.
     """
+    run = run.retraining
     run.require(SEARCH)
     if run.done(FRONT) is not None:
         return _answer(run, f"The front of run {run.name} is trained. ")

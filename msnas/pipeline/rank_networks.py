@@ -1,5 +1,6 @@
 """Can the ranking be believed? Networks drawn inside the budget, scored as in the search and trained alone.
 
+Scores are those of the search, trainings those of `msnas retrain`, with the options that retraining has of its own.
 Every network has a folder in `rank/`: `scores.json` grows by one recipe at a time, `seed0/` and `seed1/` are its
 stand-alone trainings, `result.json` is written last. A larger `n` keeps the networks that are there.
 """
@@ -108,10 +109,11 @@ def own_recipe(family: CandidateFamily) -> str:
 def _hold_setting(run: OpenRun) -> None:
     """Raise RunError where networks of this run were ranked under other options."""
     setup, path = run.setup, run.stage(STAGE) / SETTING
+    own = {key: str(value) for key, value in setup.retraining_changes.items()}
     setting = {
         "budget": str(setup.budget),
         "candidate": setup.candidate_options,
-        "retrain": {"factor": setup.retrain.factor, "steps": setup.retrain.steps},
+        "retrain": {"factor": setup.retrain.factor, "steps": setup.retrain.steps, **own},
     }
     changed = differences(read_json(path) or setting, setting)
     if changed:
@@ -125,9 +127,10 @@ def _hold_setting(run: OpenRun) -> None:
 
 def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], networks: Sequence[Network]) -> None:
     """Everything that is not known yet of these networks: scores, trainings, then their results."""
-    setup = run.setup
+    setup, alone = run.setup, run.setup.for_retraining
     hardware = setup.hardware.for_training()
     splits = prepared(setup, run.splits(), hardware)
+    trained_on = splits if alone.data == setup.data else prepared(alone, run.retraining.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Networks need images to be scored on, but search_val is empty; add training images.")
     record_environment(run, command, describe(hardware))
@@ -136,8 +139,8 @@ def _measure(run: OpenRun, family: CandidateFamily, command: Sequence[str], netw
     with computing_with(0):  # scoring sets its own number of threads; training has that of before
         for name in (*RECIPES, RANDOM):
             _score(run, family, name, networks, splits)
-    entries = [_entry(setup, one, seed, splits.train.classes) for seed in range(SEEDS) for one in networks]
-    train_entries(setup, entries, run.stage(STAGE), splits, hardware, lost=partial(_lost, run.stage(STAGE)))
+    entries = [_entry(alone, one, seed, splits.train.classes) for seed in range(SEEDS) for one in networks]
+    train_entries(alone, entries, run.stage(STAGE), trained_on, hardware, lost=partial(_lost, run.stage(STAGE)))
     boxes = collect_boxes(splits.train.images, setup.data.short_side, setup.data.long_side)
     recall = head_recall(boxes, stride_levels(setup.fit.base_stride), setup.fit.groups.anchors)
     for one in networks:
@@ -179,7 +182,7 @@ def _entry(setup: Setup, one: Network, seed: int, classes: Sequence[str]) -> Ent
         name=f"network {one.number}, seed {seed}",
         architecture=str(one.architecture),
         build=partial(network, setup.family, one.architecture, classes, seed=initial),
-        cost=one.cost,
+        cost=setup.family.cost(one.architecture),
         one_shot=None,
         seed=seed,
     )

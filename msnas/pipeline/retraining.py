@@ -13,6 +13,7 @@ from msnas.families.family import Baseline
 from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.prepared_data import prepared
+from msnas.pipeline.recipe_line import recipe_line
 from msnas.pipeline.standalone_training import STAGE, Entry, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.pipeline.trainings import seconds_taken, train_entries
@@ -30,6 +31,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
 
     command: its words, for the run's record. Returns what there is to say in the end.
     """
+    run = run.retraining
     setup = run.setup
     if setup.retrain.architectures is None:
         run.require(SEARCH)
@@ -63,9 +65,9 @@ def _answer(run: OpenRun, begin: str) -> str:
 
 
 def table_text(run: OpenRun, stage: str) -> str:
-    """The table of a stage's networks, and under it how their start was chosen."""
+    """The table of a stage's networks; under it what their recipe has of its own, and how their start was chosen."""
     table = render(read_json(run.folder / stage / TABLE), by_loss=run.setup.family.scored_by_loss)
-    return "\n".join(filter(None, (table, choice_line(run.folder / stage / CHOICE))))
+    return "\n".join(filter(None, (table, recipe_line(run.setup), choice_line(run.folder / stage / CHOICE))))
 
 
 def chosen(run: OpenRun) -> list[Choice]:
@@ -99,17 +101,20 @@ def _published_name(setup: Setup, name: str) -> str:
 
 
 def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]]:
-    """What the winner is compared with, each with its role in the split of the gain."""
-    family, options = setup.family, setup.retrain
+    """What the winner is compared with, each with its role in the split of the gain.
+
+    The budget has its say at the input size of the search, costs are counted at that of retraining.
+    """
+    family, searched, options = setup.family, setup.for_search.family, setup.retrain
     if options.fpn:
         yield Baseline(f"{BASELINE}fpn", "FPN baseline", family.baseline_name, family.baseline_cost), "fpn"
     if options.fpn_heads and (with_heads := family.fpn_with_heads_of(winner)) is not None:
         yield with_heads, "fpn_heads"
-    for point in family.points(setup.budget) if options.point else ():
-        yield point, None
+    for point in searched.points(setup.budget) if options.point else ():
+        yield replace(point, cost=family.cost(point.architecture)), None
     if options.random:
         rng = np.random.default_rng(derive(setup.seed, STAGE, "random"))
-        for number, one in enumerate(family.alike(winner, setup.budget, options.random, rng), start=1):
+        for number, one in enumerate(searched.alike(winner, setup.budget, options.random, rng), start=1):
             folder = f"{BASELINE}random-{number:02d}"
             yield Baseline(folder, f"random {number}", str(one), family.cost(one), one), "random"
 

@@ -99,7 +99,8 @@ def train_entry(
             hardware=hardware,
             group=group,
         )
-        made_with = {"network": entry.architecture, "detector": setup.network_fingerprint["detector"]}
+        known = {key: value for key, value in setup.network_fingerprint.items() if key != "space"}
+        made_with = {"network": entry.architecture, **known}
         files = TrainingFiles(folder=folder, every=every, fingerprint=made_with)
         trained = train(model, batches, training, files=files, report=report)
         result = evaluate(model, splits.val, hardware=hardware, group=group)

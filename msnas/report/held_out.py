@@ -58,7 +58,7 @@ def front_intervals(run: RunData) -> dict[str, dict[str, Interval]]:
 
 def _reported_split(run: RunData) -> DetectionDataset:
     """The split that results are reported on, with no image decoded."""
-    return open_split(run.setup.data, "val", seed=run.setup.seed, decode=False)
+    return open_split(run.setup.for_retraining.data, "val", seed=run.setup.seed, decode=False)
 
 
 def _pictures(split: DetectionDataset, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:

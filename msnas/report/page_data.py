@@ -10,6 +10,7 @@ from typing import Any
 from evolution.strategy import Evaluation
 from msnas.families.front import pareto_front
 from msnas.pipeline.rank_table import label
+from msnas.pipeline.recipe_line import recipe_line
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
@@ -52,6 +53,7 @@ def page_data(
             "winners": _winners(run.search.get("winners", []), networks),
             "rank": _rank(run.rank),
             "retrained": run.retrained,
+            "recipe": recipe_line(setup, sized=run.sized),
             "networks": networks,
             "sizes": list(sizes),
             "latency": {key: value for key, value in run.latencies.items() if key != "milliseconds"},

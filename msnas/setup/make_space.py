@@ -25,15 +25,18 @@ BASELINE = "baseline"  # of a budget: what the FPN baseline costs
 BUDGETS = ("macs", "params", "latency_ms")
 
 
-def make_space(config: DictConfig, size: tuple[int, int]) -> SearchSpace:
-    """The search space of the configuration at an input size, without a budget."""
+def make_space(config: DictConfig, size: tuple[int, int], *, timed: bool = True) -> SearchSpace:
+    """The search space of the configuration at an input size, without a budget.
+
+    timed: with measured latencies, where the budget or an objective is on them.
+    """
     space = Blueprint.of(plain(config.space))
     changes: dict[str, Any] = {"input_size": size}
     if config.space.get("tied") == EMPTY:
         changes["tied"] = tied_heads(config)
     family, boxes, fit = family_class(str(config.family)), partial(training_boxes, config), partial(fit_of, config)
     changes |= family.options_by_boxes(space, changes, boxes, fit)
-    if wants_latency(config):
+    if timed and wants_latency(config):
         changes["latency"] = latency_of(config, size)
     return cast(SearchSpace, space(**changes))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +35,11 @@ class OpenRun(Run):
     """A run folder that a command works on, with what its configuration means."""
 
     setup: Setup
+
+    @property
+    def retraining(self) -> "OpenRun":
+        """The run as the stages read it that train networks alone."""
+        return replace(self, setup=self.setup.for_retraining)
 
     def splits(self, *, scoring: bool = True, writes: bool = True) -> "Splits":
         """The data in its splits, as `Setup.splits`; the first stage keeps what it held, for the later ones.

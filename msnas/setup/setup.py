@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build, plain
+from msnas.config.retrain_recipe import OWN, changes, retrained
 from msnas.data.check.object_sizes import Fit, FitOptions
-from msnas.data.settings import DataSettings, check_still
+from msnas.data.settings import DataSettings, check_still, check_views
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
@@ -49,10 +50,34 @@ class Setup:
     """What a configuration means; every value is made when it is first asked for, and raises what is wrong with it."""
 
     _config: DictConfig
+    _searched: "Setup | None" = None  # of `for_retraining`: what the stages before are told
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs, which makes the values again."""
-        return {"_config": self._config}
+        return {"_config": self._config, "_searched": self._searched}
+
+    @cached_property
+    def for_retraining(self) -> "Setup":
+        """The same as networks that are trained alone read it: by `retrain.data`, `.schedule`, `.detector`, `.input`.
+
+        Its budget and bounded space are those of the search. Its family has the same networks, the FPN baseline
+        included; what they cost is counted at the input size of retraining.
+        """
+        if self._searched is not None:
+            return self
+        changed = retrained(self._config)
+        same = not self.retraining_changes and changed.input == self._config.input
+        return self if same else Setup(changed, self)
+
+    @property
+    def for_search(self) -> "Setup":
+        """The same as the stages before retraining read it."""
+        return self._searched or self
+
+    @property
+    def retraining_changes(self) -> dict[str, Any]:
+        """What retraining has of its own, by the options that it replaces; {} where it has nothing."""
+        return changes(self.for_search._config)
 
     @property
     def seed(self) -> int:
@@ -107,6 +132,7 @@ class Setup:
         changed = self._config.copy()
         by_boxes = [key for key in ("heads", "tied") if isinstance(self._config.space.get(key), str)]
         changed.input = "x".join(map(str, build(self._config.space, **dict.fromkeys(by_boxes)).input_size))
+        changed.retrain.input = changed.input
         return Setup(changed)
 
     @property
@@ -117,11 +143,15 @@ class Setup:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space, without a budget."""
-        return make_space(self._config, self.input_size)
+        if self._searched is None:
+            return make_space(self._config, self.input_size)
+        return make_space(self._searched._config, self.input_size, timed=False)  # the same one at another size
 
     @cached_property
     def budget(self) -> Budget | None:
         """The budget; None where there is none."""
+        if self._searched is not None:
+            return self._searched.budget
         return make_budget(self._config, lambda: self.baseline_cost)
 
     @property
@@ -132,6 +162,8 @@ class Setup:
     @cached_property
     def bounded_space(self) -> SearchSpace:
         """The search space inside the budget; the space itself where there is none. Raises BudgetError."""
+        if self._searched is not None:
+            return self._searched.bounded_space
         if self.budget is None:
             return self.space
         try:
@@ -149,8 +181,19 @@ class Setup:
         """Raise ConfigError for options that a stage would refuse once it has begun; reads no data, writes nothing."""
         groups = option_groups(self._config)
         check_weights(groups)
+        views = self._views
+        if views:
+            check_views(views)
         if self.family_class.learns_on_features(groups):
             check_still(self._config.data.jitter, self._config.data.crop)
+            if views:
+                check_still(views["jitter"], views["crop"], of="retrain.data")
+
+    @property
+    def _views(self) -> dict[str, Any]:
+        """How retraining reads images; {} where it does so as the stages before."""
+        data, differs = plain(self.for_retraining._config.data), any(map(_of_data, self.retraining_changes))
+        return {key: data[key] for key in OWN["data"]} if differs else {}
 
     def check_detector(self) -> None:
         """Raise ConfigError for a detector that the family's networks cannot stand under; costs ask for none."""
@@ -165,14 +208,15 @@ class Setup:
     def family(self) -> Family:
         """The family of the space's networks."""
         macs = self._config.budget.macs
-        return make_family(
+        family = make_family(
             self._config,
-            space=self.space,
+            space=self.for_search.space,
             detector=self.detector,
             sides=Sides(self._config.data.short_side, self._config.data.long_side),
             budget_macs=round(macs) if isinstance(macs, int | float) else None,
             schedule=self.schedule,
         )
+        return family if self._searched is None else family.counted_in(self.space)
 
     @property
     def baseline_cost(self) -> Cost:
@@ -251,7 +295,8 @@ class Setup:
         words = self._config.retrain.architectures
         if words is not None and (not OmegaConf.is_list(words) or not words or len(set(words)) < len(words)):
             raise ConfigError(f"retrain.architectures must be a list of different texts or zoo names, but got {words}.")
-        return from_group(RetrainOptions, plain(self._config.retrain), name="retrain")
+        options = {key: value for key, value in plain(self._config.retrain).items() if key not in (*OWN, "input")}
+        return from_group(RetrainOptions, options, name="retrain")
 
     @property
     def names_architectures(self) -> bool:
@@ -362,7 +407,12 @@ class Setup:
     @property
     def network_fingerprint(self) -> dict[str, str]:
         """What a checkpoint of a network must have been made with, beside its schedule and seed."""
-        return {"space": str(self._config.space), "detector": str(self._config.detector)}
+        made_with = {"space": str(self._config.space), "detector": str(self._config.detector)}
+        return made_with if self._searched is None or not self._views else {**made_with, "data": str(self._views)}
+
+
+def _of_data(key: str) -> bool:
+    return key.startswith("data.")
 
 
 def _key(word: str) -> str:

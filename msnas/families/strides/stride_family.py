@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from msnas.config.blueprint import Blueprint
 from msnas.data.check.object_sizes import Boxes, Fit
@@ -167,6 +167,12 @@ class StrideFamily(OneSpaceFamily):
     def baseline_cost(self) -> Cost:
         """First-stage cost of the FPN baseline."""
         return fpn_cost(self.baseline.backbone, **self._fpn, input_size=self.space.input_size)
+
+    def counted_in(self, space: SearchSpace) -> Self:
+        """The baseline keeps the shape that it has here, also where it was scaled to a budget."""
+        width, channels = self.baseline_shape
+        kept = replace(self.baseline, width=width, channels=channels, scaled=False)
+        return replace(super().counted_in(space), baseline=kept)
 
     @property
     def baseline_name(self) -> str:
