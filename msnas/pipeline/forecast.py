@@ -60,13 +60,13 @@ class _Measured:
     supernet_step: float
     supernet_bytes: int
     candidate: float | None
-    own_feature: float
-    own_feature_bytes: int
     network_step: float
     baseline_step: float
     network_image: float
     network_bytes: int
     memory: int
+    own_feature: float = 0.0
+    own_feature_bytes: int = 0
 
 
 def forecast(setup: Setup, *, stages: Sequence[str], weights: Path | None = None) -> list[Forecast]:
@@ -111,13 +111,13 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         supernet_step=supernet_step,
         supernet_bytes=supernet_bytes,
         candidate=_candidate(setup, splits, few, weights),
-        own_feature=own_feature,
-        own_feature_bytes=own_feature_bytes,
         network_step=network_step,
         baseline_step=baseline_step,
         network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),
         network_bytes=_bytes(retraining, alone),
         memory=_peak_memory(hardware),
+        own_feature=own_feature,
+        own_feature_bytes=own_feature_bytes,
     )
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from msnas.data.opening import Splits
 
 HALVING = "halving"
+MANY = 1000  # batches of an epoch, where data are not read
 
 
 @dataclass(frozen=True)
@@ -184,16 +185,28 @@ class Setup:
         views = self._views
         if views:
             check_views(views)
+        self._check_schedule()
         if self.family_class.learns_on_features(groups):
             check_still(self._config.data.jitter, self._config.data.crop)
             if views:
                 check_still(views["jitter"], views["crop"], of="retrain.data")
 
+    def _check_schedule(self) -> None:
+        """Raise ConfigError for a schedule of retraining that is none, which would be told when all before is done."""
+        if any(key.startswith("schedule.") for key in self.retraining_changes):
+            own = self.for_retraining.schedule
+            try:
+                own.over(MANY * own.batch, steps=None)
+            except ConfigError as error:
+                raise ConfigError(f"Of retrain.schedule: {error}") from error
+
     @property
     def _views(self) -> dict[str, Any]:
         """How retraining reads images; {} where it does so as the stages before."""
-        data, differs = plain(self.for_retraining._config.data), any(map(_of_data, self.retraining_changes))
-        return {key: data[key] for key in OWN["data"]} if differs else {}
+        if not any(key.startswith("data.") for key in self.retraining_changes):
+            return {}
+        data = plain(self.for_retraining._config.data)
+        return {key: data[key] for key in OWN["data"]}
 
     def check_detector(self) -> None:
         """Raise ConfigError for a detector that the family's networks cannot stand under; costs ask for none."""
@@ -409,10 +422,6 @@ class Setup:
         """What a checkpoint of a network must have been made with, beside its schedule and seed."""
         made_with = {"space": str(self._config.space), "detector": str(self._config.detector)}
         return made_with if self._searched is None or not self._views else {**made_with, "data": str(self._views)}
-
-
-def _of_data(key: str) -> bool:
-    return key.startswith("data.")
 
 
 def _key(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Retraining with a recipe of its own: what is trained by it, what is refused, and that without one nothing changes."""
+"""Retraining with a recipe of its own: what is trained by it, what is refused, what is told."""
 
 import json
 
@@ -15,7 +15,6 @@ from msnas.setup.setup import Setup
 
 CELL = "3,1,4,gp|1,5,4,sum|0,6,3,sum|6,7,4,sum|7,8,5,gp|6,9,7,gp|9,10,6,gp"
 SPACE = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "scale=tiny", "data=shapes", "space.stacks=1"]
-SEARCHED = ["space=msnas_7", "scale=tiny", "data=shapes", "budget=none"]
 LARGER = ["retrain.data.short_side=160", "retrain.data.long_side=160"]
 OWN = [*LARGER, "retrain.schedule.batch=2", "retrain.detector.detections=50"]
 
@@ -100,61 +99,3 @@ def test_eval_reads_images_as_retraining_did(run, capsys):
     [model] = run.glob("retrain/01-*")
     assert main(["eval", str(model), "run=r", f"runs_root={run.parent}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ap"] == pytest.approx(results(run)["01"]["ap"], abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("word", "told"),
-    [
-        ("retrain.data.root=D", "All stages read the same images in the same splits; retrain.data has short_side,"),
-        ("retrain.data.search_val.fraction=0.2", "All stages read the same images in the same splits"),
-        ("retrain.data.shortside=64", "Did you mean 'retrain.data.short_side'?"),
-        ("retrain.schedule.epoch=3", "Did you mean 'retrain.schedule.epochs'?"),
-        ("retrain.detector.center_sampling=1", "It belongs to detector=fcos."),
-        ("retrain.schedule=6x", "retrain.schedule is a group of options; set one of retrain.schedule.epochs,"),
-        ("retrain.schedule.lr=fast", "retrain.schedule.lr must be a number, but got 'fast'."),
-        ("retrain.data.short_side=3000", "retrain.data.long_side must be at least 3000, but got 1333."),
-    ],
-)
-def test_a_wrong_option_is_one_line_before_there_is_a_run(word, told, tmp_path, capsys):
-    assert main(["train", f"data.root={tmp_path}", f"runs_root={tmp_path}", word]) == 2
-    error = capsys.readouterr().err
-    assert told in error
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_option_of_a_users_file_is_one_line(tmp_path, capsys):
-    (tmp_path / "experiment").mkdir()
-    file = tmp_path / "experiment" / "mine.yaml"
-    file.write_text("# @package _global_\n# Mine.\nretrain: {schedule: {epoch: 3}}\n")
-    assert main(["train", f"config_dir={tmp_path}", "experiment=mine"]) == 2
-    assert "no option 'retrain.schedule.epoch'. Did you mean 'retrain.schedule.epochs'?" in capsys.readouterr().err
-
-
-def test_without_a_recipe_of_its_own_retraining_is_as_the_search():
-    setup = Setup(compose(["scale=tiny", "data=shapes", "input=128x128"]))
-    assert setup.for_retraining is setup
-    assert setup.retraining_changes == {}
-
-
-def test_a_frozen_backbone_refuses_what_moves_pixels_in_retraining_too(capsys):
-    assert main(["train", "space=msnas_timm", "data.root=D", "retrain.data.crop=true"]) == 2
-    assert "but got retrain.data.jitter=[1.0, 1.0] retrain.data.crop=true; give" in capsys.readouterr().err
-
-
-def test_a_baseline_scaled_to_a_budget_keeps_its_shape_at_another_size():
-    setup = Setup(
-        compose([*SEARCHED, "budget=baseline", "budget.macs=100e6", "input=128x128", "retrain.input=256x256"])
-    )
-    alone = setup.for_retraining
-    assert alone.family.baseline_shape == setup.family.baseline_shape
-    assert alone.baseline_cost.macs > 3 * setup.baseline_cost.macs
-    assert (alone.budget, alone.bounded_space) == (setup.budget, setup.bounded_space)
-
-
-def test_what_a_run_gave_the_search_is_what_retraining_follows(root):
-    given = words(root, *SEARCHED, "run=f", "schedule.lr=0.005")
-    assert main(["train", *given]) == 0
-    run = open_existing(["run=f", f"runs_root={root}", "retrain.schedule.epochs=3"], stage="search")
-    assert run.setup.retraining_changes == {"schedule.epochs": 3}
-    assert run.setup.for_retraining.schedule.lr == 0.005

@@ -112,3 +112,14 @@ def test_networks_learn_on_features_where_the_prefix_is_frozen(tmp_path, monkeyp
     path = setup.space.decode(setup.space.sample(np.random.default_rng(0)))
     images, targets = zip(*(splits.supernet_train.load(i) for i in range(2)), strict=True)
     assert set(detector(list(images), list(targets), path)) > {"loss_classifier", "loss_objectness"}
+
+
+def test_retraining_at_another_size_has_features_of_that_size(tmp_path, monkeypatch):
+    pytest.importorskip(WEIGHTS)
+    monkeypatch.setenv("MSNAS_CACHE", str(tmp_path))
+    drawn = ["data=shapes", f"data.root={tmp_path}", "data.size=64", "data.short_side=64", "data.long_side=64"]
+    drawn += ["data.train=8", "data.val=4", "data.search_val.minimum=4", "data.workers=0"]
+    setup = made("backbone.weights=package", *drawn, "retrain.data.short_side=128", "retrain.data.long_side=128")
+    hardware = HardwareOptions(device="cpu", threads=1).for_candidates()
+    both = [one.family.prepared(one.splits(), hardware).train.load(0)[0] for one in (setup, setup.for_retraining)]
+    assert [image.maps[0].shape[-1] for image in both] == [8, 16]
