@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import yaml
 from coco_folders import CocoFolder
 
+from msnas.config.retrain_recipe import OWN
 from msnas.data.opening import Splits
 from msnas.errors import RunError
-from msnas.setup.open_run import OpenRun, open_existing, open_new
+from msnas.setup.open_run import OpenRun, open_existing, open_new, stored_setup
 
 
 def words(folder: CocoFolder) -> list[str]:
@@ -42,3 +44,12 @@ def test_a_process_that_does_not_write_leaves_nothing(folder: CocoFolder):
     run = open_new(words(folder.write()))
     run.splits(writes=False)
     assert not (run.folder / "data.json").exists()
+
+
+def test_a_run_of_before_there_were_recipes_of_retraining_has_none(begun: OpenRun, folder: CocoFolder):
+    file = begun.folder / "config.yaml"
+    known = yaml.safe_load(file.read_text())
+    known["retrain"] = {key: value for key, value in known["retrain"].items() if key not in (*OWN, "input")}
+    file.write_text(yaml.safe_dump(known, sort_keys=False))
+    assert stored_setup(begun.folder).retraining_changes == {}
+    assert open_existing(words(folder), stage="search").setup.retraining_changes == {}
