@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.check.duplicates import SIDE, Thumbnails, near_copies
 from msnas.data.images import read_rgb
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.settings import DataSettings
 from msnas.data.source import open_images
 from msnas.errors import ConfigError

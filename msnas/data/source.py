@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from msnas.data.annotations import AnnotationFile, ImageRecord, read_annotations
+from msnas.data.annotation_index import indexed
+from msnas.data.annotations import read_annotations
 from msnas.data.depth import find_white
 from msnas.data.faults import Fault, Severity, shown
 from msnas.data.images import ImageError, locate
 from msnas.data.layouts import DataFiles, SplitFiles, find_files, seen
 from msnas.data.names import Names
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.settings import DataSettings
 from msnas.data.shapes.shapes_folder import shapes_folder
 from msnas.errors import ConfigError
@@ -103,7 +106,12 @@ def image_sizes(settings: DataSettings) -> list[tuple[int, int]]:
 
 
 def _read(files: SplitFiles, settings: DataSettings) -> AnnotationFile:
-    return read_annotations(files, masks=settings.masks, group=settings.group, repair_names=settings.repair_names)
+    options: dict[str, Any] = {
+        "masks": settings.masks,
+        "group": settings.group,
+        "repair_names": settings.repair_names,
+    }
+    return indexed(files, partial(read_annotations, files, **options), **options)
 
 
 def open_images(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from msnas.data.annotations import ImageRecord
+from msnas.data.records import ImageRecord
 from msnas.data.settings import SearchVal
 from msnas.seeds import derive
 
@@ -40,9 +40,11 @@ def hold_out(
 def _filled(groups: Sequence[list[int]], number: int) -> list[list[int]]:
     """The first groups, in order, that fit into `number` images."""
     held: list[list[int]] = []
+    room = number
     for group in groups:
-        if sum(map(len, held)) + len(group) <= number:
+        if len(group) <= room:
             held.append(group)
+            room -= len(group)
     return held
 
 
@@ -90,7 +92,7 @@ def _exchanged(
 
 
 def _classes(images: Sequence[ImageRecord], group: Sequence[int]) -> set[int]:
-    return {item.category_id for index in group for item in images[index].annotations if not item.crowd}
+    return {one for index in group for one in images[index].box_classes}
 
 
 def search_val_size(images: int, rule: SearchVal) -> int:

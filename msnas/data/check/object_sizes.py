@@ -6,7 +6,6 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from msnas.data.annotations import ImageRecord
 from msnas.data.geometry import (
     BASE_SCALE,
     GROUPS,
@@ -16,6 +15,7 @@ from msnas.data.geometry import (
     padded_size,
     resized_size,
 )
+from msnas.data.records import ImageRecord
 from msnas.data.size_groups import FEW, SizeGroups
 from supernet.strides.architecture import stride_levels
 from supernet.strides.stride_rules import broken_bound
