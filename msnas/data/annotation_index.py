@@ -29,7 +29,7 @@ from msnas.files import cache_folder, written
 
 SMALLEST = 4_000_000  # bytes: a second of parsing; smaller files need no index
 VERSION = 1  # raised when `read_annotations` makes something else of the same file, or an index looks otherwise
-_SETTLED = 2e9  # nanoseconds: a file that changed since could change again without a new time of change
+SETTLED = 2e9  # nanoseconds: a file that changed since could change again without a new time of change
 _IMAGE = np.dtype([(name, "<i8") for name in ("id", "width", "height", "row", "first", "end")])
 _PREFIX = np.dtype("<i8")
 _NUMBERS = 5
@@ -66,7 +66,7 @@ def _fingerprint(path: Path, options: dict[str, Any]) -> dict[str, Any] | None:
     except OSError:
         return None
     changed = max(state.st_mtime_ns, state.st_ctime_ns)
-    if state.st_size < SMALLEST or time.time_ns() - changed < _SETTLED:
+    if state.st_size < SMALLEST or time.time_ns() - changed < SETTLED:
         return None
     times = {"size": state.st_size, "mtime": state.st_mtime_ns, "ctime": state.st_ctime_ns}
     return {"version": VERSION, "path": str(path.resolve()), **times, **options}
@@ -105,18 +105,24 @@ def _mapped(place: Path, known: dict[str, Any], files: SplitFiles) -> Annotation
             return None
     except (OSError, ValueError):
         return None
-    columns = Columns(objects.view(OBJECT), text)
-    rows = zip(images.view(_IMAGE).tolist(), told["names"], told["sources"], told["groups"], strict=True)
-    return AnnotationFile(
-        files,
-        dict(told["categories"]),
-        [
-            ImageRecord(id_, name, width, height, row, MappedAnnotations(columns, first, end), source, group)
-            for (id_, width, height, row, first, end), name, source, group in rows
-        ],
-        [Fault(files.label, *fault) for fault in told["faults"]],
-        digest=told["digest"],
-    )
+    found = AnnotationFile(files, dict(told["categories"]), digest=told["digest"])
+    found.faults = [Fault(files.label, *fault) for fault in told["faults"]]
+    texts = zip(told["names"], told["sources"], told["groups"], strict=True)
+    held = _annotations(images.view(_IMAGE), Columns(objects.view(OBJECT), text))
+    for row, annotations, (name, source, group) in zip(images.view(_IMAGE).tolist(), held, texts, strict=True):
+        id_, width, height, place_in_file, *_ = row
+        found.images.append(ImageRecord(id_, name, width, height, place_in_file, annotations, source, group))
+    return found
+
+
+def _annotations(images: NDArray[np.void], columns: Columns) -> Iterator[MappedAnnotations]:
+    """The objects of each image."""
+    boxes = ~columns.objects["crowd"]
+    classes = tuple(columns.objects["category_id"][boxes].tolist())
+    before = np.append(0, np.cumsum(boxes))  # [n + 1]: boxes before each object
+    spans = (images["first"], images["end"], before[images["first"]], before[images["end"]])
+    for first, end, low, high in zip(*(span.tolist() for span in spans), strict=True):
+        yield MappedAnnotations(columns, first, end, classes[low:high])
 
 
 def _parts(content: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -49,18 +49,22 @@ class Columns(NamedTuple):
 
 
 class MappedAnnotations(Sequence[Annotation]):
-    """The objects `first` to `end` of `columns`, made anew each time they are asked for."""
+    """The objects `first` to `end` of `columns`, made anew each time they are asked for.
 
-    __slots__ = ("_columns", "_end", "_first")
+    box_classes: see `ImageRecord`; what most passes over all images want.
+    """
 
-    def __init__(self, columns: Columns, first: int, end: int) -> None:
-        self._columns, self._first, self._end = columns, first, end
+    __slots__ = ("_columns", "_end", "_first", "box_classes")
+
+    def __init__(self, columns: Columns, first: int, end: int, box_classes: Sequence[int]) -> None:
+        self._columns, self._first, self._end, self.box_classes = columns, first, end, box_classes
 
     def __len__(self) -> int:
         return self._end - self._first
 
     def __iter__(self) -> Iterator[Annotation]:
-        for id_, category, x, y, width, height, x0, y0, x1, y1, area, crowd, start, end in self._rows().tolist():
+        rows = self._columns.objects[self._first : self._end].tolist()
+        for id_, category, x, y, width, height, x0, y0, x1, y1, area, crowd, start, end in rows:
             segmentation = json.loads(self._columns.text[start:end].tobytes()) if end > start else None
             yield Annotation(id_, category, (x, y, width, height), (x0, y0, x1, y1), area, crowd, segmentation)
 
@@ -73,15 +77,6 @@ class MappedAnnotations(Sequence[Annotation]):
 
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
-
-    def box_classes(self) -> list[int]:
-        """See `ImageRecord`."""
-        rows = self._rows()
-        classes: list[int] = rows["category_id"][~rows["crowd"]].tolist()
-        return classes
-
-    def _rows(self) -> NDArray[np.void]:
-        return self._columns.objects[self._first : self._end]
 
 
 @dataclass(slots=True)
@@ -104,6 +99,8 @@ class ImageRecord:
     @property
     def path(self) -> str:
         """The file name without what can be written in two ways, such as `./` before it."""
+        if "/" not in self.file_name and "\\" not in self.file_name:
+            return self.file_name  # the other way takes seconds of all COCO images
         return PurePosixPath(self.file_name.replace("\\", "/")).as_posix()
 
     @property
@@ -112,10 +109,10 @@ class ImageRecord:
         return f"images[{self.row}] (id {self.id})"
 
     @property
-    def box_classes(self) -> list[int]:
+    def box_classes(self) -> Sequence[int]:
         """The class of each object that is no crowd region, in their order."""
         if isinstance(self.annotations, MappedAnnotations):
-            return self.annotations.box_classes()
+            return self.annotations.box_classes
         return [item.category_id for item in self.annotations if not item.crowd]
 
     @property

@@ -56,6 +56,8 @@ def _with_every_class(
     The rarest missing class goes first. Its first group in rank comes in, and the last ones go out that no class of
     `held` needs; where they make no room, the class stays missing.
     """
+    if _classes(images, range(len(images))) <= _classes(images, [index for group in held for index in group]):
+        return held
     classes = {id(group): _classes(images, group) for group in groups}
     spread = Counter(one for group in groups for one in classes[id(group)])
     covered = Counter(one for group in held for one in classes[id(group)])
@@ -92,7 +94,7 @@ def _exchanged(
 
 
 def _classes(images: Sequence[ImageRecord], group: Sequence[int]) -> set[int]:
-    return {one for index in group for one in images[index].box_classes}
+    return set().union(*(images[index].box_classes for index in group))
 
 
 def search_val_size(images: int, rule: SearchVal) -> int:
