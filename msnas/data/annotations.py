@@ -2,6 +2,8 @@
 
 Format: https://cocodataset.org/#format-data. What pycocotools accepts and cannot corrupt a result is accepted
 too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size); the rest is a fault.
+
+What is read is kept: a change that reads something else of the same file raises `annotation_index.VERSION`.
 """
 
 import json
