@@ -15,6 +15,7 @@ from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport, refitted
 from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import report_text
+from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.pipeline.data_checking import checked
@@ -32,6 +33,7 @@ from msnas.setup.setup import Setup
 from supernet.errors import SpaceError
 
 SUFFIX = ".msnas"
+MOST_WORKERS = 4  # processes on a CPU, each of which holds the images
 ENOUGH = 100  # architectures inside the budget that a search is worth its while for
 _TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2)
 Option = tuple[str, str]  # the word, and why
@@ -66,6 +68,7 @@ def main(call: Call) -> int:
         options, report = _behind_backbone(report, given, options)
     else:
         options += _sizes(report, given, options)
+    options += _workers(given)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
     last = {split(word)[0]: (word, why) for word, why in options}  # a key has one line, with its last value
@@ -94,6 +97,19 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     if gpu:
         return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
+
+
+def _workers(given: list[str]) -> list[Option]:
+    """A process for each GPU, or for each core, up to what small data sets are worth."""
+    if _says(given, "hardware"):
+        return []
+    hardware = setup_of(given).hardware
+    gpus = hardware.gpus()
+    number = gpus or min(cores(), MOST_WORKERS)
+    if number < 2 or _says(given, "hardware.workers"):
+        return []
+    what = f"{gpus} GPUs" if gpus else f"{cores()} cores"
+    return [(f"hardware.workers={number}", f"For {what}: candidates, then networks alone, so many at a time.")]
 
 
 def _behind_backbone(report: CheckReport, given: list[str], options: list[Option]) -> tuple[list[Option], CheckReport]:

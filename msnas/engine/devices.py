@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -151,7 +152,7 @@ def describe(hardware: Hardware) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {"torch": str(torch.__version__)} | _versions(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name(hardware.device) if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
         "device": hardware.device.type,

@@ -1,9 +1,9 @@
 """What a user says about where the work is done. Torch-free; `choose` turns it into what this machine offers."""
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,11 +47,17 @@ class HardwareOptions:
         """How many networks are trained at a time. A cluster scores candidates alone."""
         return max(1, self.workers) if self.engine == "local" else 1
 
+    def gpus(self) -> int:
+        """How many this machine has that work may be done on."""
+        import torch  # as in `_choose`
+
+        return torch.cuda.device_count() if self.device in ("auto", "cuda") else 0
+
     def for_networks(self) -> "Hardware":
         """As `for_training`, of each network that is trained beside others: they share the cores."""
         if self.side_by_side == 1:
             return self.for_training()
-        return self._choose(self.train_threads or max(1, _cores() // self.side_by_side))
+        return self._choose(self.train_threads or max(1, cores() // self.side_by_side))
 
     def for_candidates(self) -> "Hardware":
         """The same of a candidate, whose threads are part of its score."""
@@ -68,8 +74,3 @@ class HardwareOptions:
             channels_last=self.channels_last,
             local_rank=local_rank(),
         )
-
-
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -68,7 +68,7 @@ def seconds_taken(folder: Path, results: Sequence[Mapping[str, Any]]) -> float:
 def _train_side_by_side(setup: Setup, entries: Sequence[Entry], folder: Path, images: int, lost: Lost | None) -> None:
     """After Ctrl-C every network saves where it is, and then Interrupted is raised."""
     steps = {entry.folder: schedule_of(setup, entry, images).steps for entry in entries}
-    total, begun, stopping = sum(steps.values()), _done(folder, steps), False
+    total, made, stopping = sum(steps.values()), _done(folder, steps), False
     waiting = [entry for entry in entries if not (folder / entry.folder / RESULT).exists()]
     busy: dict[Future[bool], tuple[Entry, WorkerProcess]] = {}
     with (
@@ -86,7 +86,8 @@ def _train_side_by_side(setup: Setup, entries: Sequence[Entry], folder: Path, im
                 entry, process = busy.pop(future)
                 _take(future, entry, lost, stopping=stopping)
                 idle.append(process)
-            if (done := _done(folder, steps)) > begun:
+            if (done := _done(folder, steps)) > made:
+                made = done
                 names = [entry.folder for entry, _ in busy.values()]
                 where = ", ".join(f"{name} {_steps(folder / name)}/{steps[name]}" for name in names)
                 progress.update(done, where, seconds=LOOK_EVERY)

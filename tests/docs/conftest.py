@@ -8,6 +8,7 @@ import torch
 from doc_blocks import ROOT, blocks
 from doc_commands import Shell
 
+from msnas.commands import init
 from msnas.data.settings import DataSettings
 from msnas.data.shapes.shapes_folder import shapes_folder
 from msnas.setup import pretrained_start
@@ -29,6 +30,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shell = Shell()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pretrained_start, "weights_at_hand", lambda: False)  # what makes runs small is for a stem
+            patch.setattr(init, "cores", lambda: 1)  # no workers, whose start takes longer than what they would do
             for block in blocks(ROOT / "README.md"):
                 shell.run(block)
     finally:

@@ -4,6 +4,7 @@ import pytest
 
 from msnas.cli import _expanded as expanded
 from msnas.cli import main, parse
+from msnas.commands import init
 from msnas.config.compose import compose, groups
 from msnas.setup import pretrained_start
 from msnas.setup.setup import Setup
@@ -93,6 +94,14 @@ def test_a_key_has_one_line(here):
     keys = [word.partition("=")[0] for word in expanded("@data.msnas")]
     assert sorted(keys) == sorted(set(keys))
     assert options().data.name == "fish"
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (2, 2), (64, 4)])
+def test_a_cpu_of_several_cores_gets_workers(here, monkeypatch, cores, workers):
+    monkeypatch.setattr(init, "cores", lambda: cores)
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert options().hardware.workers == workers
 
 
 def test_three_commands_are_printed(here, capsys):

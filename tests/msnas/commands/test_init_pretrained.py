@@ -139,7 +139,7 @@ def test_the_file_runs_to_the_report(here, monkeypatch):
     threads = torch.get_num_threads()
     here.write()
     init(*SIZES.split())
-    words = ["hardware.train_threads=1", *SHORT.split(), *SEARCH.split()]
+    words = ["hardware.train_threads=1", "hardware.workers=0", *SHORT.split(), *SEARCH.split()]
     assert main(["train", "@data.msnas", "run=r", *words]) == 0
     assert [main([stage, "run=r"]) for stage in ("search", "retrain", "report")] == [0, 0, 0]
     rows = read_json(here.root.parent / "runs" / "r" / "retrain" / "table.json")["rows"]
