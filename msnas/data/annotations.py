@@ -2,21 +2,23 @@
 
 Format: https://cocodataset.org/#format-data. What pycocotools accepts and cannot corrupt a result is accepted
 too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size); the rest is a fault.
+
+What is read is kept: a change that reads something else of the same file raises `annotation_index.VERSION`.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from msnas.data import fields
-from msnas.data.faults import Fault, Severity, shown
+from msnas.data.faults import Severity, shown
 from msnas.data.fields import MIN_SIDE, Box, FieldError
 from msnas.data.images import ImageError, locate, upright_size
 from msnas.data.layouts import SplitFiles, seen
 from msnas.data.names import Names
+from msnas.data.records import Annotation, AnnotationFile, ImageRecord
 from msnas.data.segmentation import bounds, segmentation_fault, usable
 from msnas.data.units import Objects, unit_fault
 
@@ -25,71 +27,6 @@ T = TypeVar("T")
 # the box with a pixel of rounding on each side.
 _THINNEST_AREA = 0.1
 _AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy of a picture
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """One object. bbox: xywh in pixels, as the file has it; xyxy: clipped to its image; area: pixels."""
-
-    id: int
-    category_id: int
-    bbox: Box
-    xyxy: Box
-    area: float
-    crowd: bool
-    segmentation: Any = None
-
-
-@dataclass(slots=True)
-class ImageRecord:
-    """One image of the file and its objects.
-
-    width, height: pixels, as stated; row: place in `images`; source: the picture that it is a copy of; group: its value
-    of `data.group`. Where images share one, no split divides them.
-    """
-
-    id: int
-    file_name: str
-    width: int
-    height: int
-    row: int
-    annotations: list[Annotation] = field(default_factory=list)
-    source: str | None = None
-    group: str | None = None
-
-    @property
-    def path(self) -> str:
-        """The file name without what can be written in two ways, such as `./` before it."""
-        return PurePosixPath(self.file_name.replace("\\", "/")).as_posix()
-
-    @property
-    def name(self) -> str:
-        """How faults call this record."""
-        return f"images[{self.row}] (id {self.id})"
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether there is anything to learn: an object that is no crowd region."""
-        return any(not item.crowd for item in self.annotations)
-
-
-@dataclass(slots=True)
-class AnnotationFile:
-    """All that one file holds: categories (id -> name, by id), images in file order, and what was wrong."""
-
-    files: SplitFiles
-    categories: dict[int, str] = field(default_factory=dict)
-    images: list[ImageRecord] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    @property
-    def refused(self) -> bool:
-        """Whether training must not start on this file."""
-        return any(fault.severity == "refused" for fault in self.faults)
-
-    def note(self, record: object, field: str, rule: str, severity: Severity = "refused", got: str = "") -> None:
-        """Add a fault of this file; `record` is named by its text."""
-        self.faults.append(Fault(self.files.label, str(record), field, rule, severity, got))
 
 
 def read_annotations(
@@ -157,6 +94,7 @@ class _Reader:
         self._objects = Objects()
         self._boxes: dict[tuple[int, int, Box], list[Any]] = {}  # image, class, box -> segmentations
         self._images: dict[int, ImageRecord] = {}  # also those with faults: their objects are not strangers
+        self._found: dict[int, list[Annotation]] = {}  # by image
 
     def read(self) -> None:
         """All three lists, in the order in which they refer to each other."""
@@ -200,7 +138,8 @@ class _Reader:
             file_names.add(name or "")
             if id_ is None:
                 continue
-            image = ImageRecord(id_, name or "", width or 0, height or 0, where.row)
+            objects = self._found[id_] = []
+            image = ImageRecord(id_, name or "", width or 0, height or 0, where.row, objects)
             image.source, image.group = _source(record), _value(record, self.group)
             self._images[id_] = image
             if name is not None and width is not None and height is not None:
@@ -208,6 +147,7 @@ class _Reader:
 
     def _repaired(self, where: object, name: str, names: Names) -> str:
         """The name, or where no such file is there the only one that can be meant, which is noted."""
+        self.result.looked = True
         try:
             locate(names.folder, name, links=self.result.files.reading.links)
             return name
@@ -221,7 +161,7 @@ class _Reader:
 
     def _measured(self, where: object, name: str) -> dict[str, int]:
         """Width and height as the image file has them; nothing where it cannot be read, which is another's fault."""
-        reading = self.result.files.reading
+        reading, self.result.looked = self.result.files.reading, True
         try:
             path = locate(self.result.files.images, name, links=reading.links)
             width, height = upright_size(path, reading)
@@ -255,7 +195,7 @@ class _Reader:
                 rule = "the same box of the same class is there already: dropped"
                 self.result.note(where, "bbox", rule, "repaired", shown(list(bbox)))
             else:
-                image.annotations.append(item)
+                self._found[image.id].append(item)
 
     def _bbox(self, where: object, record: dict[str, Any], segmentation: Any) -> Box | None:
         """The box as the file has it; where it has none, the one around the segmentation."""

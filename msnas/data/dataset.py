@@ -14,9 +14,9 @@ import torch
 from pycocotools.coco import COCO
 from torch import Tensor
 
-from msnas.data.annotations import Annotation, ImageRecord
 from msnas.data.augmentation import Target, augment
 from msnas.data.image_store import ImageStore
+from msnas.data.records import Annotation, ImageRecord
 from msnas.data.segmentation import encode, rasterise
 
 THINNEST = 1 / 64  # pixels: what float32 can still tell from nothing, in images of any size we train on

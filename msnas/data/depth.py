@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msnas.data.annotations import AnnotationFile
 from msnas.data.images import ImageError, Reading, deepest, locate
+from msnas.data.records import AnnotationFile
 
 _HALF = 32768  # a data set that reaches it uses its 16 bits
 _EIGHT_BIT = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # files that hold no deeper images, and need not be opened

@@ -1,23 +1,17 @@
 """What a data set holds in a few lines that a run keeps, and what has changed since, told by name."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from msnas.data.annotations import AnnotationFile
 from msnas.data.source import Source
 
 
 def data_digest(source: Source) -> dict[str, Any]:
-    """Classes by id (as text, for JSON), and of each split its file, counts, and a hash of what was read from it.
-
-    The hash is of the records that training uses, so neither the order nor the layout of the file matters; pixels are
-    not part of it.
-    """
+    """Classes by id (as text, for JSON), and of each split its file, counts, and a hash of what was read from it."""
     splits = zip(("train", "val"), source.parts, strict=False)
     return {
         "classes": {str(id_): name for id_, name in source.train.categories.items()},
-        "splits": {name: _digest(part) for name, part in splits},
+        "splits": {name: {"file": part.files.label, **part.digested()} for name, part in splits},
     }
 
 
@@ -37,14 +31,3 @@ def digest_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | No
         if old["sha256"] != new["sha256"]:
             return f"records of {new['file']} were edited, though their number is the same"
     return None
-
-
-def _digest(part: AnnotationFile) -> dict[str, Any]:
-    sha = hashlib.sha256()
-    for image in sorted(part.images, key=lambda image: image.id):
-        sha.update(repr((image.id, image.file_name, image.width, image.height)).encode())
-        for item in sorted(image.annotations, key=lambda item: item.id):
-            record = (item.id, item.category_id, item.bbox, item.area, item.crowd, item.segmentation)
-            sha.update(repr(record).encode())
-    boxes = sum(not item.crowd for image in part.images for item in image.annotations)
-    return {"file": part.files.label, "images": len(part.images), "boxes": boxes, "sha256": sha.hexdigest()[:16]}

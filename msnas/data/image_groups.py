@@ -1,5 +1,6 @@
 """Which images belong together, so that no split may divide them: near copies, augmented copies, shots of one film."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.check.duplicates import SIDE, Thumbnails, near_copies
 from msnas.data.images import read_rgb
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.settings import DataSettings
 from msnas.data.source import open_images
 from msnas.errors import ConfigError
@@ -47,11 +48,13 @@ def find_groups(part: AnnotationFile, settings: DataSettings, *, looks: bool = T
         if part.images and all(image.group is None for image in part.images):
             raise ConfigError(f"data.group must be a key of images in {part.files.label}, but got {settings.group!r}.")
     for why, key in reasons:
+        keys = [key(image) for image in part.images]
+        shared = {one for one, number in Counter(keys).items() if number > 1 and one is not None}
         same: dict[Hashable, list[int]] = {}
-        for index, image in enumerate(part.images):
-            if key(image) is not None:
-                same.setdefault(key(image), []).append(index)
-        said += _unite(group, [indices for indices in same.values() if len(indices) > 1], f"{part.files.label}: ", why)
+        for index, one in enumerate(keys):
+            if one in shared:
+                same.setdefault(one, []).append(index)
+        said += _unite(group, list(same.values()), f"{part.files.label}: ", why)
     looks = looks and settings.near_copies and settings.shapes is None
     if looks and len(part.images) > MANY:
         said.append(f"{part.files.label}: near copies are not looked for among over {MANY:,} images; see data.group.")

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.geometry import resized_size
 from msnas.data.images import ImageError, check_header, locate, read_rgb
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.source import open_images
 from msnas.errors import DataError
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.dataset import DetectionDataset
 from msnas.data.digest import data_digest
 from msnas.data.faults import Fault, refusal
 from msnas.data.image_groups import Groups, find_groups
 from msnas.data.image_store import ImageStore
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, data_files, read_part, read_source
 from msnas.data.splits import hold_out, search_val_size
@@ -147,8 +147,8 @@ def _search_split(
 
 def _counted(name: str, part: DetectionDataset, train: DetectionDataset) -> str:
     """What a part can score, in a line."""
-    boxes = Counter(item.category_id for image in part.images for item in image.annotations if not item.crowd)
-    known = {item.category_id for image in train.images for item in image.annotations if not item.crowd}
+    boxes = Counter(one for image in part.images for one in image.box_classes)
+    known = {one for image in train.images for one in image.box_classes}
     absent = [part.classes[part.category_ids.index(id_)] for id_ in sorted(known - set(boxes))]
     without = f" None of: {', '.join(absent[:8])}{', ...' if len(absent) > 8 else ''}." if absent else ""
     classes = f"{len(boxes)} of {len(known)} classes"

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from msnas.data.annotations import ImageRecord
+from msnas.data.records import ImageRecord
 from msnas.data.settings import SearchVal
 from msnas.seeds import derive
 
@@ -40,9 +40,11 @@ def hold_out(
 def _filled(groups: Sequence[list[int]], number: int) -> list[list[int]]:
     """The first groups, in order, that fit into `number` images."""
     held: list[list[int]] = []
+    room = number
     for group in groups:
-        if sum(map(len, held)) + len(group) <= number:
+        if len(group) <= room:
             held.append(group)
+            room -= len(group)
     return held
 
 
@@ -54,6 +56,8 @@ def _with_every_class(
     The rarest missing class goes first. Its first group in rank comes in, and the last ones go out that no class of
     `held` needs; where they make no room, the class stays missing.
     """
+    if _classes(images, range(len(images))) <= _classes(images, [index for group in held for index in group]):
+        return held
     classes = {id(group): _classes(images, group) for group in groups}
     spread = Counter(one for group in groups for one in classes[id(group)])
     covered = Counter(one for group in held for one in classes[id(group)])
@@ -90,7 +94,7 @@ def _exchanged(
 
 
 def _classes(images: Sequence[ImageRecord], group: Sequence[int]) -> set[int]:
-    return {item.category_id for index in group for item in images[index].annotations if not item.crowd}
+    return set().union(*(images[index].box_classes for index in group))
 
 
 def search_val_size(images: int, rule: SearchVal) -> int:

@@ -15,7 +15,7 @@ from matplotlib.path import Path as Curve
 from matplotlib.patheffects import withStroke
 
 from msnas.drawings import palette
-from msnas.drawings.diagram import STEM, Diagram, Head, Node
+from msnas.drawings.diagram import Diagram, Head, Node
 from msnas.drawings.figure_file import figure_file
 from msnas.drawings.palette import TIMES
 
@@ -25,7 +25,7 @@ BARS, GAP = 1.3, 0.45  # the strip of costs; the room between two architectures
 LEGEND_ENTRY = 1.65  # the room of one entry
 BLOCK_WIDTH, BLOCK_HEIGHT = 0.4, 0.3
 DASHES = (0, (3.2, 1.8))  # of the laterals
-CHANGES = {STEM: "stem", 2.0: "2", 1.0: "1", 0.5: "½"}
+CHANGES = {2.0: "2", 1.0: "1", 0.5: "½"}  # what a block says; the stem, or the prefix, says its name
 
 
 def draw_diagrams(diagrams: Sequence[Diagram], path: Path) -> None:
@@ -156,10 +156,10 @@ class _Canvas:
             self._curve([(x0, y0), (x0 + reach, y0), (x1 - reach, y1), (x1, y1)], **style)
 
     def _laterals(self) -> None:
-        """Arcs above the lane, from one stage's end to a later one's of the same stride (eq. 6)."""
+        """Arcs above the lane, from a feature of one stage's end, or of the prefix, to a later stage's end (eq. 6)."""
         for start, end in self.diagram.laterals:
             a, b = self.diagram.nodes[start], self.diagram.nodes[end]
-            y = self.y(a.stride) - BLOCK_HEIGHT / 2
+            y = self.y(b.stride) - BLOCK_HEIGHT / 2
             x0, x1 = self.x(a.column) + 0.08, self.x(b.column) - 0.02
             rise = 0.24
             style = {"edgecolor": palette.LATERAL, "linewidth": 1.5, "linestyle": DASHES}
@@ -171,15 +171,21 @@ class _Canvas:
     def _block(self, node: Node) -> None:
         x, y = self.x(node.column), self.y(node.stride)
         fill = palette.BLOCKS[node.change]
-        words = CHANGES[node.change]
-        left, upper = x - BLOCK_WIDTH / 2, y - BLOCK_HEIGHT / 2
+        words = CHANGES.get(node.change, node.name)
+        left, upper = x - BLOCK_WIDTH / 2, self.y(self._finest(node)) - BLOCK_HEIGHT / 2
         dead = self.diagram.is_dead(node)
         look = _dead(fill) if dead else {"facecolor": fill}
-        self._box(left, upper, BLOCK_WIDTH, BLOCK_HEIGHT, 0.06, zorder=5, **look)
+        self._box(left, upper, BLOCK_WIDTH, y + BLOCK_HEIGHT / 2 - upper, 0.06, zorder=5, **look)
         style = {"ha": "center", "color": palette.ON_BLOCKS[node.change], "zorder": 6}
         if dead:
             style |= {"color": palette.INK, "path_effects": [withStroke(linewidth=3, foreground=palette.PAPER)]}
-        self._text(x, y, words, fontsize=11 if len(words) < 3 else 8, fontweight="bold", **style)
+        size = 11 if len(words) < 3 else 8 if len(words) < 5 else 7
+        self._text(x, y, words, fontsize=size, fontweight="bold", **style)
+
+    def _finest(self, node: Node) -> int:
+        """The finest stride that is read of it: its own, or one that a prefix had before."""
+        nodes = self.diagram.nodes
+        return min([node.stride, *(nodes[end].stride for start, end in self.diagram.laterals if nodes[start] is node)])
 
     def _heads(self) -> None:
         left = self.width - RIGHT + 0.35
@@ -214,7 +220,8 @@ class _Canvas:
         self._text(0.36, base - room * 0.55, self.unit[0], fontsize=9, fontweight="bold")
         self._text(0.36, base - room * 0.55 + 0.19, "per block", fontsize=7.5, color=palette.QUIET)
         columns = {node.column: node for node in reversed(self.diagram.nodes)}
-        extras = {name: self.width - RIGHT + 0.85 + 0.95 * i for i, name in enumerate(self.diagram.extras)}
+        pitch = min(0.95, (RIGHT - 0.75) / max(1, len(self.diagram.extras)))
+        extras = {name: self.width - RIGHT + 0.35 + pitch * (i + 0.5) for i, name in enumerate(self.diagram.extras)}
         for key, macs in _bars(self.diagram).items():
             node = columns[key] if isinstance(key, int) else None
             x = self.x(key) if isinstance(key, int) else extras[key]

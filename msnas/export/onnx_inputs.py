@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msnas.data.annotations import AnnotationFile, ImageRecord
 from msnas.data.geometry import padded_size, resized_size, typical_input
 from msnas.data.images import locate, read_rgb
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.errors import DataError
 
 TRIED = 8  # images that torch and the file are compared on

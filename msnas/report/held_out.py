@@ -63,7 +63,7 @@ def _reported_split(run: RunData) -> DetectionDataset:
 
 def _pictures(split: DetectionDataset, found: Mapping[str, Sequence[Record]], number: int) -> list[Record]:
     """Evenly spaced images of those with objects, each with truth and detections (boxes as COCO: xywh)."""
-    boxed = [i for i, image in enumerate(split.images) if any(not a.crowd for a in image.annotations)]
+    boxed = [i for i, image in enumerate(split.images) if image.has_boxes]
     number = min(number, len(boxed))
     chosen = [boxed[round((k + 0.5) * len(boxed) / number - 0.5)] for k in range(number)]
     pictures = []

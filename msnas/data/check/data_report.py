@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from msnas.data.annotations import AnnotationFile
 from msnas.data.check.duplicates import Thumbnails, near_duplicates
 from msnas.data.check.object_sizes import (
     AnchorRecall,
@@ -28,6 +27,7 @@ from msnas.data.check.object_sizes import (
 )
 from msnas.data.faults import Fault
 from msnas.data.image_groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
+from msnas.data.records import AnnotationFile
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, read_source
 
@@ -202,17 +202,13 @@ def _look(source: Source, workers: int, progress: Callable[[int, int], None] | N
 
 
 def _count(name: str, part: AnnotationFile) -> SplitCount:
-    items = [item for image in part.images for item in image.annotations]
-    crowds = sum(item.crowd for item in items)
-    empty = sum(not image.has_boxes for image in part.images)
-    return SplitCount(name, part.files.label, len(part.images), len(items) - crowds, crowds, empty)
+    boxes = [len(image.box_classes) for image in part.images]
+    crowds = sum(len(image.annotations) for image in part.images) - sum(boxes)
+    return SplitCount(name, part.files.label, len(boxes), sum(boxes), crowds, boxes.count(0))
 
 
 def _classes(source: Source) -> tuple[ClassCount, ...]:
-    counts = [
-        Counter(item.category_id for image in part.images for item in image.annotations if not item.crowd)
-        for part in source.parts
-    ]
+    counts = [Counter(one for image in part.images for one in image.box_classes) for part in source.parts]
     val = counts[1] if len(counts) > 1 else Counter[int]()
     return tuple(ClassCount(id_, name, counts[0][id_], val[id_]) for id_, name in source.train.categories.items())
 

@@ -6,7 +6,6 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from msnas.data.annotations import ImageRecord
 from msnas.data.geometry import (
     BASE_SCALE,
     GROUPS,
@@ -16,6 +15,7 @@ from msnas.data.geometry import (
     padded_size,
     resized_size,
 )
+from msnas.data.records import ImageRecord
 from msnas.data.size_groups import FEW, SizeGroups
 from supernet.strides.architecture import stride_levels
 from supernet.strides.stride_rules import broken_bound
@@ -153,15 +153,15 @@ class Suggestion:
 
 def collect_boxes(images: Iterable[ImageRecord], short_side: int, long_side: int) -> Boxes:
     """The boxes (no crowds) of all images, as they are after resizing and padding to 64."""
-    boxes: list[Floats] = []
+    boxes: list[Floats] = [np.empty((0, 4))]
     grids: list[tuple[int, int]] = []
     for image in images:
         height, width = resized_size(image.height, image.width, short_side, long_side)
         scale = np.array([width / image.width, height / image.height] * 2)
         found = [item.xyxy for item in image.annotations if not item.crowd]
-        boxes += [np.array(box) * scale for box in found]
+        boxes.append(np.array(found, np.float64).reshape(-1, 4) * scale)
         grids += [padded_size(height, width)] * len(found)
-    return Boxes(np.array(boxes, np.float64).reshape(-1, 4), np.array(grids, np.int64).reshape(-1, 2))
+    return Boxes(np.concatenate(boxes), np.array(grids, np.int64).reshape(-1, 2))
 
 
 def head_choices(base_stride: int, finest: int = 0) -> list[tuple[int, ...]]:

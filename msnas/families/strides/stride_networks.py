@@ -116,7 +116,7 @@ def _adds(stage: Stage) -> bool:
 def _prefix_laterals(macs: dict[str, int]) -> dict[str, int]:
     """The laterals that start in a prefix, which no block owns."""
     own = sum(value for name, value in macs.items() if name.startswith("lateral s"))
-    return {"laterals of the prefix": own} if own else {}
+    return {"prefix laterals": own} if own else {}
 
 
 def _fpn_diagram(fpn: Fpn, space: Space, title: str, borders: Sequence[float]) -> Diagram:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from msnas.data.annotations import Annotation, ImageRecord
 from msnas.data.check.data_report import check_data
 from msnas.data.opening import open_data
+from msnas.data.records import Annotation, ImageRecord
 from msnas.data.settings import SearchVal
 from msnas.data.splits import hold_out, search_val_size
 from msnas.errors import ConfigError, DataError

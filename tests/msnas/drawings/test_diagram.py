@@ -55,7 +55,7 @@ def test_a_dead_lateral_of_a_prefix_is_marked() -> None:
     shape = {"backbone": "mobilenetv3_small_050", "cut": 16, "depth": 5, "channels": 8, "input_size": (128, 128)}
     prefix = PrefixSpace(**shape)  # type: ignore[arg-type]
     diagram = diagram_of(prefix.parse("1,0.5,2,0.5,0.5|8,8,16,16,16"), prefix, title="")  # type: ignore[arg-type]
-    assert diagram.dead["laterals of the prefix"] == 65_536
+    assert diagram.dead["prefix laterals"] == 65_536
     assert diagram.dead_macs == 1_310_720
 
 

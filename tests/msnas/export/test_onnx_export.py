@@ -11,7 +11,7 @@ from tiny_detectors import make_detector
 
 from msnas.cli import main
 from msnas.config.compose import compose
-from msnas.data.annotations import AnnotationFile, ImageRecord
+from msnas.data.records import AnnotationFile, ImageRecord
 from msnas.data.source import read_source
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.retinanet import RetinaNet
