@@ -17,7 +17,7 @@ from supernet.nas_fcos.decoder_cost import detector_cost
 from supernet.prefix_neighbours import draw_neighbour
 from supernet.space import Budget, Genome
 
-TRIES = 20_000  # draws that are made to find one genome inside a budget,
+TRIES = 5_000  # draws that are made, seconds of them, to find one genome inside a budget,
 NEIGHBOUR_TRIES = 200  # and to find a neighbour there
 
 

@@ -141,11 +141,18 @@ class PyramidSpace(DecoderSpace):
         genome: Genome = ()
         for place, choices in enumerate(self.cardinalities):
             if place % GENES_PER_BLOCK < 2:
-                gene = _weighted([self.completions((*genome, c)) for c in range(choices)], rng)
+                gene = _weighted(self._weights(genome, choices), rng)
             else:  # operations do not narrow what can follow
                 gene = int(rng.integers(choices))
             genome = (*genome, gene)
         return genome
+
+    def _weights(self, genome: Genome, choices: int) -> list[int]:
+        """How many genomes that keep the rules go on with each feature: as many with any that is still unread."""
+        unread = self._loose(genome)
+        read = self.completions((*genome, 0))  # an input, of which the outputs need none
+        loose = self.completions((*genome, min(unread))) if unread else 0
+        return [loose if choice in unread else read for choice in range(choices)]
 
 
 def _weighted(weights: Sequence[int], rng: np.random.Generator) -> int:
