@@ -1,17 +1,21 @@
-"""Networks that are trained side by side: the same as one after another, stopped, resumed, diverged, killed."""
+"""Networks that are trained side by side: the same as one after another; stopped, resumed; diverged, killed."""
 
 import os
 import shutil
 import signal
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
-from dying_training import die
 
 from msnas.cli import main
+from msnas.errors import RunError, TrainingError
 from msnas.files import read_json
 from msnas.pipeline import trainings
+from msnas.pipeline.standalone_training import Entry
 from msnas.runs.progress import Progress
+from supernet.cost import Cost
 
 WORDS = [
     *("space=msnas_7", "scale=tiny", "budget=none", "space.channels=8", "baseline.channels=8"),
@@ -20,6 +24,7 @@ WORDS = [
     *("retrain.steps=6", "retrain.checkpoint_every=100", "retrain.seeds=1", "retrain.point=false"),
 ]
 PATH = "1,2,1,1,1,0.5,1|4,4,8,8,8"
+FPN = Entry("fpn", "the FPN", "fpn", torch.nn.Identity, Cost(0, 0), None, 0)
 
 
 def retrained(place, *words):
@@ -64,21 +69,35 @@ def test_stopped_side_by_side_they_go_on_to_what_they_are_one_by_one(one_by_one,
         assert retrained(place, "hardware.workers=2") == 130
     assert "retrain stopped after" in capsys.readouterr().err
     assert not list(place.glob("runs/r/retrain/table.json"))
-    assert retrained(place, "hardware.workers=2") == 0
+    assert retrained(place, "hardware.workers=0") == 0
     assert networks(place) == networks(one_by_one)
 
 
-def test_a_network_that_diverges_ends_the_others_in_one_line(place, capsys):
-    assert retrained(place, "hardware.workers=2", "schedule.lr=1e30") == 2
-    assert "finite" in capsys.readouterr().err.splitlines()[-1]
+def ended(error):
+    """What stands for a training in a process, which ended so."""
+    future = Future()
+    future.set_exception(error)
+    return future
 
 
-def test_a_process_that_dies_is_told_in_one_line(place, monkeypatch, capsys):
-    monkeypatch.setattr(trainings, "_train", die)
-    assert retrained(place, "hardware.workers=2") == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "that of architecture 1 died" in told
-    assert "lower hardware.workers" in told
+def test_a_network_that_cannot_be_trained_ends_the_others():
+    with pytest.raises(TrainingError, match="not finite"):
+        trainings._take(ended(TrainingError("not finite")), FPN, None, stopping=False)
+
+
+def test_where_somebody_is_told_of_a_network_that_cannot_be_trained_the_others_go_on():
+    told = []
+    trainings._take(ended(TrainingError("not finite")), FPN, lambda *lost: told.append(lost), stopping=False)
+    assert [(entry.name, str(error)) for entry, error in told] == [("the FPN", "not finite")]
+
+
+def test_a_process_that_dies_is_one_line_that_says_what_to_do():
+    with pytest.raises(RunError, match=r"that of the FPN died; .*: lower hardware.workers"):
+        trainings._take(ended(BrokenProcessPool()), FPN, None, stopping=False)
+
+
+def test_a_process_that_dies_when_it_is_asked_to_stop_is_no_error():
+    assert trainings._take(ended(BrokenProcessPool()), FPN, None, stopping=True) is None
 
 
 def test_the_plan_says_how_many_are_trained_at_a_time(one_by_one):

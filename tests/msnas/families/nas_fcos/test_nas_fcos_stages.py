@@ -1,11 +1,6 @@
-"""`msnas search experiment=nas_fcos` from nothing, then every later stage, stopped by SIGKILL or not."""
+"""`msnas search experiment=nas_fcos` from nothing, then every later stage, killed in between or not."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +10,7 @@ from evolution.errors import StrategyError
 from evolution.history import History
 from msnas.cli import main
 from msnas.files import read_json
+from msnas.runs.progress import Progress
 from supernet.nas_fcos.decoder import Decoder
 
 SMALL = ["experiment=nas_fcos", "data=shapes", "scale=tiny", "data.size=64", "data.train=24", "data.val=6"]
@@ -30,6 +26,10 @@ SMALL += [
 SMALL += ["strategy.population_size=2", "strategy.children=1", "strategy.iterations=1", "heads.population_size=2"]
 SMALL += ["heads.children=1", "heads.iterations=1", "search.finalists=2", "search.replicates=1", "schedule.batch=4"]
 SMALL += ["train.steps=4", "retrain.steps=2", "train.checkpoint_every=2", "top_k=1", "hardware.train_threads=1"]
+
+
+class KilledError(BaseException):
+    """What nobody catches."""
 
 
 def stage(name: str, root: Path, *words: str) -> int:
@@ -139,7 +139,7 @@ def test_other_rewards_strategies_and_spaces_run(words, tmp_path):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """The same search, ended by SIGKILL while the backbone trains, in either half, and then given again."""
+    """The same search, killed while the backbone trains, in either half, and then given again."""
     root = tmp_path_factory.mktemp("killed") / "runs"
     signs = (
         lambda: (root / "r" / "supernet" / "checkpoint.pt").exists(),
@@ -147,24 +147,25 @@ def killed(tmp_path_factory):
         lambda: _evaluations(root / "r" / "search" / "head.sqlite") >= 2,
     )
     for sign in signs:
-        _kill_when(sign, root)
+        _kill_when(sign, root)  # by SIGKILL: `test_main_job`
         assert not (root / "r" / "search" / "done.json").exists()
     assert stage("search", root) == 0
     return root / "r"
 
 
 def _kill_when(sign, root):
-    code = f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    code += f"from test_nas_fcos_stages import stage; stage('search', Path({str(root)!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}
-    )
-    end = time.monotonic() + 120
-    while not sign() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
-    assert process.poll() is None, "the search ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait(20)
+    """Let the search end in the middle, with what nobody catches, at the first progress after `sign`."""
+    update = Progress.update
+
+    def dying(self, *arguments, **options):
+        if sign():
+            raise KilledError
+        update(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Progress, "update", dying)
+        with pytest.raises(KilledError):
+            stage("search", root)
 
 
 def _evaluations(path: Path) -> int:
