@@ -57,7 +57,7 @@ def best_so_far(run: RunData, evaluations: Sequence[Evaluation]) -> list[Record]
 
 
 def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
-    """For every gene, how many survivors (or candidates, where none survive) of each generation chose each value."""
+    """For every gene that is searched, how many survivors (or candidates, where none survive) of each generation chose each value."""
     counts: list[list[list[int]]] = [[] for _ in space.cardinalities]
     for _, survivors in _survivors(run, evaluations):
         for position, values in enumerate(space.cardinalities):
@@ -71,6 +71,7 @@ def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list
     return [
         {"section": names[i][0], "number": names[i][1], **_values(run, names[i][0], values), "counts": counts[i]}
         for i, values in enumerate(space.cardinalities)
+        if i in names  # what is fixed, such as heads, is in no section
     ]
 
 

@@ -63,6 +63,12 @@ def test_choice_counts_add_up_to_the_survivors(page: Path, embedded: Embedded) -
         assert [sum(counts) for counts in gene["counts"]] == survivors
 
 
+def test_heads_that_are_fixed_are_no_choice(tmp_path: Path, embedded: Embedded) -> None:
+    folder = make_run(tmp_path, upto="search", words=["space.heads=[4,8,16,32,64]", "budget.tolerance=0.2"])
+    genes = embedded(report([folder]))["runs"][0]["choices"]
+    assert [gene["section"] for gene in genes] == ["encoder"] * 13
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of random search, which keeps nobody."""
