@@ -57,7 +57,7 @@ def best_so_far(run: RunData, evaluations: Sequence[Evaluation]) -> list[Record]
 
 
 def choices(run: RunData, evaluations: Sequence[Evaluation], space: Any) -> list[Record]:
-    """For every gene that is searched, how many survivors (or candidates, where none survive) of each generation chose each value."""
+    """For every gene that is searched, how many survivors (else candidates) of each generation chose each value."""
     counts: list[list[list[int]]] = [[] for _ in space.cardinalities]
     for _, survivors in _survivors(run, evaluations):
         for position, values in enumerate(space.cardinalities):
