@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torch.overrides import TorchFunctionMode
+from without_init import WithoutInit
 
 from supernet.backbone import Backbone
 from supernet.backbone_weights import PACKAGES, _filtered
@@ -37,18 +37,6 @@ def saved(tmp_path, state):
     path = tmp_path / "weights.safetensors"
     save_file({key: value.contiguous() for key, value in state.items()}, path)
     return str(path)
-
-
-INITS = (torch.Tensor.normal_, torch.Tensor.uniform_)
-
-
-class WithoutInit(TorchFunctionMode):
-    """Networks are built in a moment, their weights being whatever is in memory."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__module__", "") == "torch.nn.init" or function in INITS:
-            return (kwargs or {}).get("tensor", *args[:1])
-        return function(*args, **(kwargs or {}))
 
 
 def noisy(network):
