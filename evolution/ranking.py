@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import asin, comb, pi, sin, sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,8 @@ def _times_drawn(rows: npt.NDArray[np.int64], n: int) -> Values:
 
 def mean_of_known(values: Sequence[Values], weights: Sequence[float] | None = None) -> Values:
     """The mean over several values of each draw, without those that are nan; nan where all are."""
-    mean: Values = np.ma.average(np.ma.masked_invalid(values), axis=0, weights=weights).filled(np.nan)
+    average: Any = np.ma.average(np.ma.masked_invalid(values), axis=0, weights=weights)
+    mean: Values = average.filled(np.nan)
     return mean
 
 
