@@ -78,7 +78,7 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]]) -> Iterator[Outcom
 
 def _by_joblib(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], folder: Path) -> Iterator[Outcome]:
     try:
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed  # an extra
     except ImportError:
         raise ConfigError("hydra/launcher=joblib needs the extra `joblib`: pip install 'msnas[joblib]'.") from None
     known = [name for name in signature(Parallel).parameters if name != "backend_kwargs"]  # which takes any other word
@@ -94,7 +94,7 @@ def _by_joblib(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], f
 
 def _by_submitit(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], folder: Path) -> Iterator[Outcome]:
     try:
-        import submitit
+        import submitit  # an extra
     except ImportError:
         raise ConfigError(
             f"hydra/launcher={launcher.name} needs the extra `slurm`: pip install 'msnas[slurm]'."
@@ -119,7 +119,7 @@ def _refused(launcher: Launcher, error: Exception) -> ConfigError:
 
 def run_job(words: Sequence[str], log: Path) -> Outcome:
     """One command line in this process, everything that it and its children write going to `log`."""
-    from msnas.cli import main
+    from msnas.cli import main  # which imports this module
 
     began = time.monotonic()
     with _written_to(log):

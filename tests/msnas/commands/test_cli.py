@@ -55,6 +55,11 @@ def test_a_file_where_a_folder_should_be_is_one_line_and_exit_code_2(tmp_path, c
     assert printed.count("\n") == 1
 
 
+def test_check_refuses_a_folder_that_is_none(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "nowhere")]) == 2
+    assert capsys.readouterr().err == f"msnas: D must be a folder in COCO format, but {tmp_path}/nowhere is none.\n"
+
+
 def test_data_that_training_refuses_is_one_line_and_exit_code_1(tmp_path, capsys):
     (tmp_path / "train.json").write_text("[]")
     words = [f"data.root={tmp_path}", "scale=tiny", "run=a", f"runs_root={tmp_path}/runs", "hardware.device=cpu"]
