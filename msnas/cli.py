@@ -30,13 +30,13 @@ from msnas import __version__
 from msnas.call import Call
 from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import overview, stage_help
-from msnas.commands.launchers import launcher_of
 from msnas.commands.sweep import sweep
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import explain, take_flags
 from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
+from msnas.runs.launchers import launcher_of
 from supernet.errors import SpaceError
 
 # What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.

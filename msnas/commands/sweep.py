@@ -11,11 +11,11 @@ from rich.table import Table
 
 from evolution.errors import StrategyError
 from msnas.call import Call
-from msnas.commands.launchers import BASIC, Launcher, launch
 from msnas.config.compose import compose
 from msnas.config.hydra_words import combinations
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.runs.folder import newest
+from msnas.runs.launchers import BASIC, Launcher, launch, logs_folder
 from msnas.runs.progress import duration
 from supernet.errors import SpaceError
 
@@ -59,7 +59,9 @@ def _launched(jobs: Sequence[Call], changed: Sequence[str], launcher: Launcher) 
             f"Jobs that run at the same time need runs of their own, but got hydra/launcher={launcher.name} without "
             "run=; give run=NAME, which gets a number for each job."
         )
-    outcomes = launch(launcher, [_line(job) for job in jobs])
+    folder = logs_folder()
+    outcomes = launch(launcher, [_line(job) for job in jobs], folder)
+    print(f"{len(jobs)} jobs by {launcher.name}; what they say is in {folder}.", file=sys.stderr)
     rows = []
     for words, name, outcome in zip(changed, names, outcomes, strict=True):
         reason = "done" if outcome.code == 0 else outcome.last.removeprefix("msnas: ") or f"exit code {outcome.code}"

@@ -5,11 +5,10 @@ of Slurm, or of this machine for a trial. `hydra.launcher.KEY=VALUE` are options
 elsewhere write what they say into files of their own.
 """
 
-import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
@@ -56,22 +55,25 @@ def launcher_of(words: Sequence[str]) -> Launcher:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its exit code, the seconds that it took, the last line that it wrote."""
+    """How a job ended: its exit code (128 and more: a signal's), its seconds, the last line that it wrote."""
 
     code: int
     seconds: float
     last: str
 
 
-def launch(launcher: Launcher, jobs: Sequence[Sequence[str]]) -> Iterator[Outcome]:
-    """The outcomes of command lines, each as soon as it and those before it are over; output is in files of FOLDER.
+def logs_folder() -> Path:
+    """A new place for what the jobs of a sweep say, named by the time, as hydra does."""
+    return (Path(FOLDER) / time.strftime("%Y-%m-%d") / time.strftime("%H-%M-%S")).absolute()
+
+
+def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], folder: Path) -> Iterator[Outcome]:
+    """The outcomes of command lines, each as soon as it and those before it are over; output is in `folder`/N.log.
 
     Raises ConfigError where the launcher's library is not installed or refuses its options.
     """
-    folder = (Path(FOLDER) / time.strftime("%Y-%m-%d") / time.strftime("%H-%M-%S")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     logs = [folder / f"{number}.log" for number in range(1, len(jobs) + 1)]
-    print(f"{len(jobs)} jobs by {launcher.name}; what they say is in {folder}.", file=sys.stderr)
     start = _by_joblib if launcher.name == JOBLIB else _by_submitit
     return start(launcher, list(zip(jobs, logs, strict=True)), folder)
 
@@ -85,7 +87,7 @@ def _by_joblib(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], f
     if unknown := launcher.options.keys() - {*known}:
         raise _refused(launcher, TypeError(f"{', '.join(sorted(unknown))} is none of {', '.join(known)}"))
     try:
-        side_by_side = Parallel(**{"n_jobs": -1, **launcher.options}, return_as="generator")
+        side_by_side = Parallel(**{"n_jobs": -1, "prefer": "threads", **launcher.options}, return_as="generator")
     except (TypeError, ValueError) as error:
         raise _refused(launcher, error) from error
     outcomes: Iterable[Outcome] = side_by_side(delayed(run_job)(words, log) for words, log in jobs)
@@ -118,31 +120,11 @@ def _refused(launcher: Launcher, error: Exception) -> ConfigError:
 
 
 def run_job(words: Sequence[str], log: Path) -> Outcome:
-    """One command line in this process, everything that it and its children write going to `log`."""
-    from msnas.cli import main  # which imports this module
-
+    """One command line in a process of its own, everything that it says going to `log`."""
     began = time.monotonic()
-    with _written_to(log):
-        code = main(words)
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "msnas.cli", *words]
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
     lines = log.read_text(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return Outcome(code, time.monotonic() - began, last)
-
-
-@contextmanager
-def _written_to(log: Path) -> Iterator[None]:
-    """Standard output and error, of child processes too, are that file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    before = [os.dup(1), os.dup(2)]
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, kept in enumerate(before, start=1):
-            os.dup2(kept, number)
-            os.close(kept)
+    return Outcome(code if code >= 0 else 128 - code, time.monotonic() - began, last)
