@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from rich.table import Table
 
 from msnas.call import Call
-from msnas.errors import ConfigError
 from msnas.pipeline.forecast import Forecast, forecast
+from msnas.pipeline.front_forecast import forecast_front
 from msnas.runs.folder import FRONT, SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
@@ -21,7 +21,7 @@ STAGES = ("train", "search", "retrain")
 def main(call: Call) -> int:
     """Measure a few steps and print the table."""
     if call.positionals == (FRONT,):
-        raise ConfigError("--estimate knows winners and named architectures, but got front; leave one of the two out.")
+        return _told(call, [forecast_front(open_existing(call.words))])
     call = replace(call, words=with_published_shape(call.with_architectures().words))
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":
@@ -30,7 +30,10 @@ def main(call: Call) -> int:
     elif call.command == "retrain" and not setup.names_architectures:
         setup = open_existing(call.words).setup
     stages = STAGES[STAGES.index(call.command) :]
-    forecasts = forecast(setup, stages=stages, weights=weights)
+    return _told(call, forecast(setup, stages=stages, weights=weights))
+
+
+def _told(call: Call, forecasts: Sequence[Forecast]) -> int:
     print(json.dumps([asdict(one) for one in forecasts]) if call.json else _table(forecasts))
     return 0
 

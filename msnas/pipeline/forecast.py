@@ -87,22 +87,22 @@ def forecast(setup: Setup, *, stages: Sequence[str], weights: Path | None = None
 
 def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights: Path | None) -> _Measured:
     hardware, family, classes = setup.hardware.for_training(), setup.family, splits.train.classes
-    few, feature, feature_bytes = _prepared(setup, splits, hardware, folder)
+    few, feature, feature_bytes = few_prepared(setup, splits, hardware, folder)
 
     supernet_step, supernet_bytes = 0.0, 0
     if family.pretraining is not None:
         supernet = pretraining_network(family, classes, seed=setup.seed)
-        supernet_step = _step(setup, supernet, few, hardware, supernet=family.pretraining == "supernet")
-        supernet_bytes = _bytes(setup, supernet)
+        supernet_step = step_seconds(setup, supernet, few, hardware, supernet=family.pretraining == "supernet")
+        supernet_bytes = bytes_left(setup, supernet)
         del supernet
     hardware = setup.hardware.for_networks()
     retraining, own, own_feature, own_feature_bytes = setup.for_retraining, few, 0.0, 0
     if retraining.data != setup.data:
-        own, own_feature, own_feature_bytes = _prepared(retraining, retraining.splits(), hardware, folder / "own")
+        own, own_feature, own_feature_bytes = few_prepared(retraining, retraining.splits(), hardware, folder / "own")
     architecture = setup.bounded_space.decode(setup.bounded_space.sample(np.random.default_rng(setup.seed)))
     alone = network(retraining.family, architecture, classes, seed=setup.seed)
-    network_step = _step(retraining, alone, own, hardware)
-    baseline_step = _step(retraining, fpn_baseline(retraining.family, classes, seed=setup.seed), own, hardware)
+    network_step = step_seconds(retraining, alone, own, hardware)
+    baseline_step = step_seconds(retraining, fpn_baseline(retraining.family, classes, seed=setup.seed), own, hardware)
     evaluated = evaluate(alone, own.search_val, hardware=hardware)
     return _Measured(
         opening=opening,
@@ -114,14 +114,14 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         network_step=network_step,
         baseline_step=baseline_step,
         network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),
-        network_bytes=_bytes(retraining, alone),
-        memory=_peak_memory(hardware),
+        network_bytes=bytes_left(retraining, alone),
+        memory=peak_memory(hardware),
         own_feature=own_feature,
         own_feature_bytes=own_feature_bytes,
     )
 
 
-def _prepared(setup: Setup, splits: Splits, hardware: Hardware, folder: Path) -> tuple[Splits, float, int]:
+def few_prepared(setup: Setup, splits: Splits, hardware: Hardware, folder: Path) -> tuple[Splits, float, int]:
     """A few images as networks read them; seconds and bytes of an image's features in `folder`, 0 without any."""
     few = _few(splits)
     began = time.perf_counter()
@@ -138,7 +138,7 @@ def _few(splits: Splits) -> Splits:
     return replace(splits, train=train, supernet_train=train, search_val=scored, val=scored, selection_val=None)
 
 
-def _step(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware, *, supernet: bool = False) -> float:
+def step_seconds(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware, *, supernet: bool = False) -> float:
     """The mean seconds of a training step; a supernet's steps are of different paths, as in its training."""
     schedule = setup.schedule.over(len(few.train), steps=WARM + STEPS)
     batches = batches_of(setup.data, few.train, batch=schedule.batch, seed=setup.seed)
@@ -197,14 +197,14 @@ def _ratio(whole: int, short: int) -> float:
     return whole / short if short else 0.0
 
 
-def _bytes(setup: Setup, model: nn.Module) -> int:
+def bytes_left(setup: Setup, model: nn.Module) -> int:
     """What training a network leaves: its weights, and the checkpoint with the optimiser's moments."""
     weights: int = sum(value.nbytes for value in model.state_dict().values())
     learning: int = sum(value.nbytes for value in model.parameters() if value.requires_grad)
     return 2 * weights + learning * (2 if setup.schedule.optimizer == "adamw" else 1)
 
 
-def _peak_memory(hardware: Hardware) -> int:
+def peak_memory(hardware: Hardware) -> int:
     """The most bytes that this process has held: of the GPU where it trains on one, else of the machine."""
     if hardware.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(hardware.device))

@@ -33,7 +33,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     choices = front_choices(run)
     check_starts(run)
     hardware, splits = opened(run, group)
-    beside = [(baseline, "fpn") for baseline in _of_sizes(run, choices)] if run.setup.front.fpn else []
+    beside = [(baseline, "fpn") for baseline in fpns_of_sizes(run, choices)] if run.setup.front.fpn else []
     if group.writes:
         record_environment(run, command, describe(hardware))
     folder, middle = run.stage(FRONT), choices[len(choices) // 2].architecture
@@ -47,7 +47,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     return _answer(run, "")
 
 
-def _of_sizes(run: OpenRun, choices: Sequence[Choice]) -> Iterator[Baseline]:
+def fpns_of_sizes(run: OpenRun, choices: Sequence[Choice]) -> Iterator[Baseline]:
     """An FPN as large as each network, each once; the family's only one where it has no sizes."""
     family, known = run.setup.family, set()
     for choice in choices:

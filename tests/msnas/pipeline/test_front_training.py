@@ -12,6 +12,7 @@ from evolution.history import History
 from evolution.strategy import Evaluation
 from msnas.cli import main
 from msnas.files import read_json, write_json
+from msnas.pipeline import forecast as forecasting
 from msnas.pipeline.front_training import retrain_front
 from msnas.runs.progress import Progress
 from msnas.setup.open_run import open_new
@@ -72,6 +73,17 @@ def test_every_network_has_an_fpn_of_its_size_beside_it(run):
     assert set(rows) == {f"{kind} {number}" for kind in ("front", "FPN") for number in (1, 2, 3)}
     assert all(abs(rows[f"FPN {n}"] / rows[f"front {n}"] - 1) < 0.1 for n in (1, 2, 3))
     assert list(rows.values()) == sorted(rows.values())
+
+
+def test_an_estimate_names_every_network_of_the_front(run, monkeypatch, capsys):
+    for name, number in (("WARM", 0), ("STEPS", 2)):
+        monkeypatch.setattr(forecasting, name, number)
+    words = ["run=r", f"runs_root={run.folder.parent}", "--estimate", "--json"]
+    assert main(["retrain", "front", *words]) == 0
+    [told] = json.loads(capsys.readouterr().out)
+    assert (told["stage"], told["work"]) == ("front", "6 networks, 1 trainings each, 1 steps of 4 images")
+    left = sum(file.stat().st_size for file in run.folder.glob("front/*/*.safetensors"))
+    assert told["disk"] > left > 0  # which a checkpoint stands beside
 
 
 def test_a_front_that_is_trained_is_not_trained_again(run):
