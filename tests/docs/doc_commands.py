@@ -22,6 +22,7 @@ SMALL = (
     *("baseline.channels=8", "budget.macs=13e6", "budget.tolerance=0.1", "candidate.batch=4"),
     *("candidate.iterations=1", "strategy.population_size=3", "strategy.children=2", "strategy.iterations=1"),
     *("strategy.n_random=1", "search.finalists=2", "search.replicates=2", "top_k=1", "retrain.steps=4"),
+    "retrain.seeds=1",
 )
 TRAINING = ("train", "search", "retrain")
 PRINTING = ("sh", "console")

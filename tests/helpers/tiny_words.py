@@ -8,7 +8,8 @@ from msnas.differences import flatten
 
 TINY = (
     *("data.size=64", "data.train=20", "data.val=6", "data.short_side=64", "data.long_side=64", "data.workers=0"),
-    *("data.search_val.minimum=6", "schedule.batch=4", "train.steps=2", "retrain.steps=1", "top_k=1"),
+    *("data.search_val.minimum=6", "schedule.batch=4", "train.steps=2", "retrain.steps=1", "retrain.seeds=1"),
+    "top_k=1",
     *("strategy.population_size=2", "strategy.children=2", "strategy.iterations=1", "strategy.n_random=1"),
     *("search.finalists=1", "search.replicates=1", "space.channels=8", "baseline.channels=8", "baseline.width=0.125"),
     *("candidate.iterations=1", "candidate.batch=4", "candidate.bn_images=16"),

@@ -17,7 +17,7 @@ from msnas.setup.setup import Setup
 CPU = "hardware.device=cpu"
 NO_WEIGHTS = importlib.util.find_spec(pretrained_start.WEIGHTS) is None
 SIZES = "data.short_side=64 data.long_side=64 data.workers=0 data.search_val.minimum=2 schedule.batch=2 train.steps=2"
-SHORT = "retrain.steps=1 retrain.point=false candidate.bn_images=16 candidate.bn_batch=16 top_k=1"
+SHORT = "retrain.steps=1 retrain.seeds=1 retrain.point=false candidate.bn_images=16 candidate.bn_batch=16 top_k=1"
 SEARCH = "strategy.population_size=2 strategy.children=2 strategy.iterations=1 search.finalists=1 search.replicates=1"
 
 

@@ -23,6 +23,7 @@ SMALL = (
     *("budget.tolerance=0.1", "candidate.batch=4", "candidate.iterations=1", "strategy.population_size=3"),
     *("strategy.children=2", "strategy.iterations=1", "strategy.n_random=1", "search.finalists=2"),
     *("search.replicates=1", "top_k=1", "retrain.steps=6", "retrain.checkpoint_every=2", "retrain.point=false"),
+    "retrain.seeds=1",
     "log.tensorboard=true",
 )
 STAGES = ("train", "search", "retrain")

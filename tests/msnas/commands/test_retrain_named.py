@@ -92,7 +92,13 @@ def test_what_cannot_be_trained_is_told_before_a_run_is_made(words, told, tmp_pa
 def test_a_path_of_the_stride_space_is_trained_too(tmp_path):
     words = ["scale=tiny", "data=shapes", f"data.root={tmp_path / 'shapes'}", "data.size=64", "data.train=12"]
     words += ["data.val=4", "data.short_side=64", "data.long_side=64", "space.channels=8", "baseline.channels=8"]
-    words += ["schedule.batch=2", "retrain.steps=1", "retrain.point=false", "hardware.train_threads=1"]
+    words += [
+        "schedule.batch=2",
+        "retrain.steps=1",
+        "retrain.seeds=1",
+        "retrain.point=false",
+        "hardware.train_threads=1",
+    ]
     words += ["data.search_val.minimum=4", "data.workers=0", f"runs_root={tmp_path}", "run=r"]
     assert main(["retrain", PATH, "retrain.fpn=false", *words]) == 0
     assert read_json(tmp_path / "r" / "retrain" / "table.json")["rows"][0]["architecture"] == PATH

@@ -25,7 +25,14 @@ SMALL += [
 ]
 SMALL += ["strategy.population_size=2", "strategy.children=1", "strategy.iterations=1", "heads.population_size=2"]
 SMALL += ["heads.children=1", "heads.iterations=1", "search.finalists=2", "search.replicates=1", "schedule.batch=4"]
-SMALL += ["train.steps=4", "retrain.steps=2", "train.checkpoint_every=2", "top_k=1", "hardware.train_threads=1"]
+SMALL += [
+    "train.steps=4",
+    "retrain.steps=2",
+    "retrain.seeds=1",
+    "train.checkpoint_every=2",
+    "top_k=1",
+    "hardware.train_threads=1",
+]
 
 
 class KilledError(BaseException):

@@ -9,7 +9,15 @@ SMALL = ["experiment=nas_fpn", "data=shapes", "scale=tiny", "data.size=64", "dat
 SMALL += ["data.short_side=64", "data.long_side=64", "data.search_val.minimum=4", "data.workers=0"]
 SMALL += ["space.top_level=6", "space.num_cells=5", "space.channels=8", "space.stacks=1", "baseline.width=0.125"]
 SMALL += ["candidate.iterations=2", "strategy.population_size=2", "strategy.children=1", "strategy.iterations=1"]
-SMALL += ["search.finalists=2", "search.replicates=1", "schedule.batch=4", "retrain.steps=2", "top_k=1", "run=small"]
+SMALL += [
+    "search.finalists=2",
+    "search.replicates=1",
+    "schedule.batch=4",
+    "retrain.steps=2",
+    "retrain.seeds=1",
+    "top_k=1",
+    "run=small",
+]
 
 
 @pytest.fixture(scope="module")
