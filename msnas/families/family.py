@@ -26,7 +26,7 @@ from supernet.strides.first_stage_cost import PathStart
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
@@ -280,6 +280,14 @@ class Family(ABC):
     @abstractmethod
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """The FPN baseline, or a variant of it."""
+
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        """The detector that mmdetection's state dict holds; None where it is none of the family's, as by default.
+
+        Raises ModelError where it is one, but a tensor is missing, left over or of another shape.
+        """
+        return None
 
     # Data
 

@@ -18,11 +18,18 @@ class PyramidModule(nn.Module):
     """An ordinary module for one pyramid; `in_channels` of the backbone's features, finest first.
 
     `out_channels` wider than `channels` gives the published "@128-256": the blocks that are collected into the outputs
-    widen in their aggregation, where a grouped 1x1 makes that nearly free.
+    widen in their aggregation, where a grouped 1x1 makes that nearly free. upsampling: inside the blocks, "bilinear" as
+    the authors, or "nearest" as mmdetection; the outputs are resized bilinearly by both.
     """
 
     def __init__(
-        self, pyramid: Pyramid, *, channels: int, in_channels: Sequence[int], out_channels: int | None = None
+        self,
+        pyramid: Pyramid,
+        *,
+        channels: int,
+        in_channels: Sequence[int],
+        out_channels: int | None = None,
+        upsampling: str = "bilinear",
     ) -> None:
         super().__init__()
         assert len(in_channels) == pyramid.num_inputs
@@ -34,7 +41,7 @@ class PyramidModule(nn.Module):
         ids = range(pyramid.num_inputs, pyramid.num_inputs + len(pyramid.blocks))
         widths = [self.out_channels if i in pyramid.unconsumed else channels for i in ids]
         self.blocks = nn.ModuleList(
-            BasicBlock(block, channels, width) for block, width in zip(pyramid.blocks, widths, strict=True)
+            BasicBlock(block, channels, width, upsampling) for block, width in zip(pyramid.blocks, widths, strict=True)
         )
         self.p6 = nn.Conv2d(self.out_channels, self.out_channels, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(self.out_channels, self.out_channels, 3, stride=2, padding=1)
@@ -66,8 +73,9 @@ class PyramidModule(nn.Module):
 class BasicBlock(nn.Module):
     """Two operations, merged by a weighted sum or by concatenation and a grouped 1x1 convolution."""
 
-    def __init__(self, block: Block, channels: int, out_channels: int) -> None:
+    def __init__(self, block: Block, channels: int, out_channels: int, upsampling: str) -> None:
         super().__init__()
+        self.upsampling = upsampling
         self.first = operation(UNARY_OPS[block.first_op], channels, nn.BatchNorm2d)
         self.second = operation(UNARY_OPS[block.second_op], channels, nn.BatchNorm2d)
         merge = WeightedSum if block.aggregation == 0 else GroupedConcat
@@ -75,7 +83,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a, b: [B, C, ., .]. Returns [B, out_channels, H, W] at the finer of the two resolutions."""
-        return self.merge(*_to_finer(self.first(a), self.second(b)))  # type: ignore[no-any-return]
+        return self.merge(*_to_finer(self.first(a), self.second(b), self.upsampling))  # type: ignore[no-any-return]
 
 
 class WeightedSum(nn.Module):
@@ -138,13 +146,13 @@ def _adapter(in_channels: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
 
-def _to_finer(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at the resolution of the finer one; the coarser is upsampled bilinearly."""
+def _to_finer(a: Tensor, b: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+    """Both at the resolution of the finer one."""
     size = max(a.shape[-2:], b.shape[-2:])
-    return _resize(a, size), _resize(b, size)
+    return _resize(a, size, mode), _resize(b, size, mode)
 
 
-def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+def _resize(x: Tensor, size: Sequence[int], mode: str = "bilinear") -> Tensor:
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+    return interpolate(x, size=tuple(size), mode=mode)

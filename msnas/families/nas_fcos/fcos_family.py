@@ -42,7 +42,7 @@ from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from msnas.data.opening import Splits
     from msnas.families.nas_fcos.progressive_search import Half, Phase
@@ -141,6 +141,12 @@ class FcosFamily(Family):
         if len(pictures) > 1:
             raise ConfigError("A picture holds one decoder; draw these apart.")
         draw_decoder(pictures[0].network, path, title=pictures[0].title, subtitle=pictures[0].subtitle)
+
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        from msnas.families.nas_fcos.toolbox_nas_fcos import nas_fcos_of_toolbox  # torch
+
+        return nas_fcos_of_toolbox(state)
 
     def parse(self, text: str) -> Decoder:
         """A whole decoder, PYRAMID/HEAD; or its searched half alone, beside the half that the space fixes."""

@@ -40,13 +40,17 @@ class ScratchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Options `network.*`: what a plan is retrained as. dropblock: keep, block and ramp of DropBlock, or None."""
+    """Options `network.*`: what a plan is retrained as.
+
+    dropblock: keep, block and ramp of DropBlock, or None. pooling: of gp cells, see `MergingPyramid`.
+    """
 
     backbone: str
     width: float
     channels: int
     stacks: int
     weights: str | None
+    pooling: str
     dropblock: Mapping[str, float] | None
 
 
@@ -101,6 +105,12 @@ class CellFamily(OneSpaceFamily):
         from msnas.drawings.cell_picture import TitledPlan, draw_plans  # an extra
 
         draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
+
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        from msnas.families.nas_fpn.toolbox_nas_fpn import nas_fpn_of_toolbox  # torch
+
+        return nas_fpn_of_toolbox(state)
 
     def parse(self, text: str) -> PyramidPlan:
         return self.space.parse(text)
