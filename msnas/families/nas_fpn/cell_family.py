@@ -20,6 +20,7 @@ from msnas.families.one_space_family import OneSpaceFamily
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fpn.cell_space import CellSpace
+from supernet.nas_fpn.fpn_levels import FpnLevels
 from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
@@ -139,6 +140,9 @@ class CellFamily(OneSpaceFamily):
     def baseline_name(self) -> str:
         baseline = self.baseline
         return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
+
+    def pictures_beside_baseline(self, architecture: PyramidPlan, title: str) -> list[Picture]:
+        return [Picture(architecture, title), Picture(FpnLevels(self.space.levels), "FPN baseline")]
 
     def detector_of(self, architecture: PyramidPlan, classes: Sequence[str]) -> "nn.Module":
         from supernet.nas_fpn.plan_encoder import NasFpnEncoder  # torch
