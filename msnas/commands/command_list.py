@@ -89,8 +89,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "latency": Command(
         "msnas.commands.latency",
-        "times every part of a space's networks on this device, or a whole exported detector",
-        "[MODEL]",
+        "times every part of a space's networks on this device, a whole exported detector, or networks by name",
+        "[MODEL|ARCH...]",
         (*_SPACE, "latency", "data", "hardware"),
     ),
     "sample": Command(

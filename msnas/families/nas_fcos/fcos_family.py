@@ -71,12 +71,16 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
-    """Options `heads.*`: the second half of the search; the last three are its strategy's."""
+    """Options `heads.*`: the second half of the search; the last three are its strategy's.
+
+    training: steps of each of the `trained` best pyramids, of which the best one is what heads stand on.
+    """
 
     search: bool
     channels: int
     layers: int
     training: int
+    trained: int
     population_size: int
     children: int
     iterations: int
@@ -228,6 +232,11 @@ class FcosFamily(Family):
             raise ConfigError(
                 f"Decoders are scored on all of search_val: data.selection must be 0, but got {selection}."
             )
+        if self.heads is not None and not 1 <= self.heads.trained <= settings.finalists:
+            raise ConfigError(
+                f"1 <= heads.trained <= search.finalists must hold, but got {self.heads.trained} and "
+                f"{settings.finalists}; search.finalists={self.heads.trained} scores as many again."
+            )
         settings.strategy(space=settings.space, seed=0)
 
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -264,7 +273,9 @@ class FcosFamily(Family):
         if isinstance(space, HeadSpace):
             return _outcome([run.run_heads(self._phase(settings, space, "head"))])
         training = replace(self.candidate, iterations=self.heads.training) if self.heads else self.candidate
-        return _outcome(run.run(self._phase(settings, space, "pyramid"), self.head_phase(settings), training=training))
+        trained = self.heads.trained if self.heads else 1
+        halves = self._phase(settings, space, "pyramid"), self.head_phase(settings)
+        return _outcome(run.run(*halves, training=training, trained=trained))
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
         """The second half of the search; None where only the pyramid is searched."""
