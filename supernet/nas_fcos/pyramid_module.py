@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from supernet.nas_fcos.decoder import UNARY_OPS, Block, Pyramid
-from supernet.nas_fcos.operations import operation
+from supernet.nas_fcos.operations import DeformableConv, operation
 
 
 class PyramidModule(nn.Module):
@@ -116,17 +116,22 @@ class GroupedConcat(nn.Sequential):
 
 
 class FpnNeck(nn.Module):
-    """The feature pyramid that FCOS and RetinaNet come with: 1x1 laterals, 3x3 outputs, P6 and P7 from P5."""
+    """The feature pyramid that FCOS and RetinaNet come with: 1x1 laterals, 3x3 outputs, P6 and P7 from P5.
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
+    deformable: so many deformable 3x3 in a row, bare as FPN's own, in the place of each output's 3x3; P6 and P7 keep
+    their strided ones ("DeformFPN-FCOS" of section 4.3.3 has two).
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 256, *, deformable: int = 0) -> None:
         super().__init__()
         self.num_inputs = len(in_channels)
         self.out_channels = channels
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in in_channels)
-        self.outputs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
+        self.outputs = nn.ModuleList(_output(channels, deformable) for _ in in_channels)
         self.p6 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        for conv in (*self.laterals, *self.outputs, self.p6, self.p7):
+        plain = () if deformable else self.outputs  # a deformable one starts as in a searched pyramid
+        for conv in (*self.laterals, *plain, self.p6, self.p7):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 
@@ -140,6 +145,12 @@ class FpnNeck(nn.Module):
         outputs = [conv(feature) for conv, feature in zip(self.outputs, merged, strict=True)]
         p6 = self.p6(outputs[-1])
         return [*outputs, p6, self.p7(relu(p6))]
+
+
+def _output(channels: int, deformable: int) -> nn.Module:
+    if deformable:
+        return nn.Sequential(*(DeformableConv(channels) for _ in range(deformable)))
+    return nn.Conv2d(channels, channels, 3, padding=1)
 
 
 def _adapter(in_channels: int, channels: int) -> nn.Sequential:

@@ -88,11 +88,12 @@ class HeadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FcosBaseline:
-    """Options `baseline.*`: FCOS with its own decoder; never scaled to the budget."""
+    """Options `baseline.*`: FCOS with its own decoder; never scaled to the budget. deformable: see `FpnNeck`."""
 
     backbone: str
     width: float
     channels: int
+    deformable: int
     scaled: bool
     weights: str | None
 
@@ -175,6 +176,7 @@ class FcosFamily(Family):
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
         own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.weights}
+        own["deformable"] = self.baseline.deformable
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
     def _network(self, decoder: Decoder) -> dict[str, Any]:
@@ -201,17 +203,19 @@ class FcosFamily(Family):
     @property
     def baseline_cost(self) -> Cost:
         """Exact cost of FCOS with its own decoder."""
-        return self._cost(Decoder(), self.baseline.channels)
+        return self._cost(Decoder(), self.baseline.channels, deformable=self.baseline.deformable)
 
-    def _cost(self, decoder: Decoder, channels: int, out: int | None = None) -> Cost:
+    def _cost(self, decoder: Decoder, channels: int, out: int | None = None, *, deformable: int = 0) -> Cost:
         space = self.space
         shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": space.input_size, "width": space.width}
-        return detector_cost(decoder, space.backbone, channels=channels, head_channels=out, **shape)
+        shape |= {"channels": channels, "head_channels": out, "deformable": deformable}
+        return detector_cost(decoder, space.backbone, **shape)
 
     @property
     def baseline_name(self) -> str:
         space = self.space
-        return f"{space.backbone}-FPN under FCOS, width {space.width:g}, {self.baseline.channels} channels"
+        kind = "DeformFPN" if self.baseline.deformable else "FPN"
+        return f"{space.backbone}-{kind} under FCOS, width {space.width:g}, {self.baseline.channels} channels"
 
     # The search
 
