@@ -326,6 +326,10 @@ class Family(ABC):
         """The options of every strategy that a search runs one after the other; one by default."""
         return [strategy]
 
+    def scored(self, genome: Sequence[int], found: Any) -> Any:
+        """The architecture that a genome of the search's last space stands for, beside one that was `found` there."""
+        return self.space.decode(genome)
+
     @property
     def histories(self) -> tuple[str, ...]:
         """The file of each space that a search goes through, in this order, in the search's folder."""

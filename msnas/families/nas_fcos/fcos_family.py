@@ -286,15 +286,25 @@ class FcosFamily(Family):
         counts = self._second_half()
         if counts is None or self.heads is None:
             return None
-        space = HeadSpace(
+        return self._phase(settings, self._head_space(self.heads), "head", **counts)
+
+    def _head_space(self, heads: HeadOptions) -> HeadSpace:
+        return HeadSpace(
             backbone=self.space.backbone,
             width=self.space.width,
-            channels=self.heads.channels,
-            layers=self.heads.layers,
+            channels=heads.channels,
+            layers=heads.layers,
             num_classes=self.space.num_classes,
             input_size=self.space.input_size,
         )
-        return self._phase(settings, space, "head", **counts)
+
+    def scored(self, genome: Sequence[int], found: Decoder) -> Decoder:
+        """A pyramid under the fixed head, or a head on the pyramid that was found."""
+        space: Any = self.space
+        if self.heads is not None and self.heads.search:
+            space = self._head_space(self.heads).on(found.pyramid)
+        decoder: Decoder = space.decoder(space.decode(genome))
+        return decoder
 
     def _phase(self, settings: SearchSettings, space: PyramidSpace | HeadSpace, name: str, **counts: int) -> "Phase":
         from msnas.families.nas_fcos.progressive_search import Phase  # torch
