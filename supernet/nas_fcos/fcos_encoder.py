@@ -66,7 +66,7 @@ class FcosEncoder(nn.Module):
         )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         read = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
-        kind = {"upsampling": upsampling, "deformable": deformable}
+        kind: dict[str, Any] = {"upsampling": upsampling, "deformable": deformable}
         self.neck = make_pyramid(read, self.backbone.channels, channels, self.out_channels, **kind)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -108,5 +108,5 @@ def make_pyramid(
     widths = in_channels[-len(Decoder(pyramid).levels) :]
     if pyramid is None:
         return FpnNeck(widths, out_channels, deformable=deformable)
-    shape = {"channels": channels, "in_channels": widths, "out_channels": out_channels}
+    shape: dict[str, Any] = {"channels": channels, "in_channels": widths, "out_channels": out_channels}
     return PyramidModule(pyramid, **shape, upsampling=upsampling)

@@ -103,8 +103,8 @@ class NasFpnEncoder(_LevelEncoder):
         super().__init__(backbone, self.plan.levels, channels, stacks, lite, width, weights)
         drop = dict(dropblock) if dropblock else None
         options = {"channels": channels, "stacks": stacks, "lite": lite, "dropblock": drop, "width": width}
-        options |= {"pooling": pooling, "extra_convs": extra_convs}
-        self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options}
+        kind = {"pooling": pooling, "extra_convs": extra_convs}
+        self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options, **kind}
         self.projections = nn.ModuleList(_projection(inputs, channels) for inputs in self.backbone.channels)
         extra = len(self.levels) - len(self.projections) if extra_convs else 0
         self.extra_projections = nn.ModuleList(_projection(channels, channels) for _ in range(extra))

@@ -161,7 +161,8 @@ class ProgressiveSearch:
         rewards = []
         for pyramid in finalists:
             decoder, _ = self.trained_pyramid(data, pyramid, phase, out_channels, training)
-            rewards.append(scores(self.hardware.place(decoder), data, training, self.hardware)["reward"])
+            self.hardware.place(decoder)  # where it was trained before, it comes from its file
+            rewards.append(scores(decoder, data, training, self.hardware)["reward"])
             log.info("pyramid %s: reward %.4f after %s steps", pyramid, rewards[-1], training.iterations)
         return finalists[rewards.index(max(rewards))]
 

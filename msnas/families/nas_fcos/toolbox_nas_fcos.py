@@ -6,6 +6,7 @@ for: images of BGR in 0..255, and norms of the backbone without an epsilon.
 """
 
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from supernet.nas_fcos.operations import group_norm
 
 CELLS = ("c22_1", "c22_2", "c32", "c02", "c42", "c36", "c61")  # the published blocks, named after the two they read
 GROUPS = 32  # of the head's norms
-IMAGES = {"image_mean": [123.675 / 255, 116.28 / 255, 103.53 / 255], "image_std": [1 / 255] * 3}
+IMAGES: dict[str, Any] = {"image_mean": [123.675 / 255, 116.28 / 255, 103.53 / 255], "image_std": [1 / 255] * 3}
 EPS = 1e-5  # what our norms add to a variance, and the toolbox's backbone does not
 # Names of earlier versions of the toolbox, which it still reads itself, and the later ones.
 RENAMED = (

@@ -4,6 +4,8 @@ It is not the authors' network: gp cells carry the finer input and weight the co
 average, and a 1x1 with a norm comes before each pooling that makes C6 and C7. Both are options of `NasFpnEncoder`.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -17,7 +19,8 @@ from supernet.nas_fpn.pyramid_plan import DISCOVERED
 CELLS = ("gp_64_4", "sum_44_4", "sum_43_3", "sum_34_4", "sum_55_5", "sum_77_7", "gp_75_6")
 SIDE = 640  # pixels
 PROJECTION = (("0.", "conv."), ("1.", "bn."))  # its parts, ours and theirs
-NORMS = {"batch_norm_momentum": 0.1, "batch_norm_eps": 1e-5}  # torch's, as the toolbox leaves them
+# Norms are torch's own, anchors are not rounded.
+AS_TRAINED: dict[str, Any] = {"batch_norm_momentum": 0.1, "batch_norm_eps": 1e-5, "round_anchors": False}
 
 
 def nas_fpn_of_toolbox(state: State) -> nn.Module | None:
@@ -27,11 +30,10 @@ def nas_fpn_of_toolbox(state: State) -> nn.Module | None:
         return None
     channels = rows(state, "neck.lateral_convs.0.conv.weight")
     classes = rows(state, "bbox_head.retina_cls.bias") // ANCHORS
-    shape = {"backbone": resnet_of(state), "channels": channels, "stacks": stacks}
+    shape: dict[str, Any] = {"backbone": resnet_of(state), "channels": channels, "stacks": stacks}
     with torch.device("meta"):  # the frame alone
         encoder = NasFpnEncoder(DISCOVERED, **shape, pooling="average", extra_convs=True)
-        sides = {"short_side": SIDE, "long_side": SIDE}
-        detector = RetinaNet(encoder, num_classes=classes, **sides, **NORMS, round_anchors=False)
+        detector = RetinaNet(encoder, num_classes=classes, short_side=SIDE, long_side=SIDE, **AS_TRAINED)
     projections = {f"encoder.projections.{i}.": f"neck.lateral_convs.{i}." for i in range(3)}
     projections |= {f"encoder.extra_projections.{i}.": f"neck.extra_downsamples.{i}.0." for i in range(2)}
     layers = {ours + part: [theirs + name] for ours, theirs in projections.items() for part, name in PROJECTION}
