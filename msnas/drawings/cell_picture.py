@@ -7,6 +7,7 @@ cell's level. The standard FPN can stand beside it, as in Fig. 7 of the paper.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Link:
 class Graph:
     """What is drawn of a pyramid: the inputs that there are, then a feature in each column, by id.
 
-    behind: what makes a feature of what was merged. ops: how each feature's inputs are merged, None where there is one.
+    behind: what makes a feature of what was merged. cells: whether there are features in between, GP and leftovers. ops: how each feature's inputs are merged, None where there is one.
     """
 
     levels: tuple[int, ...]
@@ -58,13 +59,13 @@ class Graph:
     outputs: frozenset[int]
     links: tuple[Link, ...]
     behind: str
+    cells: bool
     legend: dict[str, Any]  # what colours of links mean
 
 
-def graph_of(plan: PyramidPlan | FpnLevels) -> Graph:
+@singledispatch
+def graph_of(plan: PyramidPlan) -> Graph:
     """The graph of a pyramid of cells, or of the FPN."""
-    if isinstance(plan, FpnLevels):
-        return _fpn_graph(plan)
     inputs = len(plan.levels)
     ids = range(inputs + len(plan.cells))
     return Graph(
@@ -74,11 +75,13 @@ def graph_of(plan: PyramidPlan | FpnLevels) -> Graph:
         outputs=frozenset(plan.outputs()),
         links=tuple(links(plan)),
         behind="R-C-B",
+        cells=True,
         legend={"same level": SAME, "max-pooled": POOLED, "nearest, repeated": REPEATED},
     )
 
 
-def _fpn_graph(fpn: FpnLevels) -> Graph:
+@graph_of.register
+def _(fpn: FpnLevels) -> Graph:
     inputs, made = len(fpn.levels), range(len(fpn.made))
     read = {inputs + index: fpn.sources(index) for index in made}
     inside = [*(c for c in range(inputs) if any(c in sources for sources in read.values())), *read]
@@ -92,6 +95,7 @@ def _fpn_graph(fpn: FpnLevels) -> Graph:
         outputs=frozenset(read),
         links=tuple(found),
         behind="3x3",
+        cells=False,
         legend={"1x1": SAME, "3x3 of stride 2": POOLED, "before its 3x3, nearest, repeated": REPEATED},
     )
 
@@ -249,11 +253,10 @@ class _Picture:
 
     def _legend(self) -> None:
         fills = {"input": INPUT, "output": OUTPUT}
-        cells = isinstance(self.titled.plan, PyramidPlan)
-        fills |= {"in between": INNER} if cells else {}
+        fills |= {"in between": INNER} if self.graph.cells else {}
         handles: list[Any] = [Patch(facecolor=fill, edgecolor=palette.INK, label=text) for text, fill in fills.items()]
         handles += [Line2D([], [], color=colour, label=text) for text, colour in self.graph.legend.items()]
-        if cells:
+        if self.graph.cells:
             handles += [Line2D([], [], color=SAME, linewidth=2.6, label="thick: GP's attention comes from it")]
             handles += [Line2D([], [], color=SAME, linestyle=DASHES, label="leftover, added before R-C-B")]
         options: dict[str, Any] = {
