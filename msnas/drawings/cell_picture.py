@@ -50,7 +50,8 @@ class Link:
 class Graph:
     """What is drawn of a pyramid: the inputs that there are, then a feature in each column, by id.
 
-    behind: what makes a feature of what was merged. cells: whether there are features in between, GP and leftovers. ops: how each feature's inputs are merged, None where there is one.
+    behind: what makes a feature of what was merged. cells: whether there may be features in between, GP and leftovers.
+    ops: how each feature's inputs are merged, None where there is one.
     """
 
     levels: tuple[int, ...]
@@ -64,8 +65,13 @@ class Graph:
 
 
 @singledispatch
-def graph_of(plan: PyramidPlan) -> Graph:
+def graph_of(plan: object) -> Graph:
     """The graph of a pyramid of cells, or of the FPN."""
+    raise AssertionError(f"no pyramid: {plan!r}")
+
+
+@graph_of.register
+def _(plan: PyramidPlan) -> Graph:
     inputs = len(plan.levels)
     ids = range(inputs + len(plan.cells))
     return Graph(
