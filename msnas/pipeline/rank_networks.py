@@ -67,7 +67,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
     if family is None:
         raise RunError(
             f"Only the ranking of a supernet can be measured, but candidates of space={setup.space_name} share no "
-            "weights; compare what the search scored with AP after `msnas retrain top_k=N`."
+            "weights; `msnas retrain retrain.spread=12` compares what the search scored with AP, from worst to best."
         )
     run.require(SUPERNET)
     networks = sample_networks(setup, run.folder / STAGE, n=n)

@@ -15,6 +15,7 @@ from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.random_beside import ROLE, best_at_random
 from msnas.pipeline.recipe_line import recipe_line
+from msnas.pipeline.score_spread import spread_choices
 from msnas.pipeline.standalone_training import STAGE, Entry, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.pipeline.trainings import seconds_taken, train_entries
@@ -78,7 +79,8 @@ def chosen(run: OpenRun) -> list[Choice]:
         return _led(named(setup))
     winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
     parse = setup.family.parse
-    return _led([Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners])
+    found = [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
+    return _led([*found, *spread_choices(run, found)])
 
 
 def _led(choices: list[Choice]) -> list[Choice]:

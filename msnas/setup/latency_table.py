@@ -57,7 +57,10 @@ def latency_of(config: DictConfig, size: tuple[int, int]) -> dict[str, int]:
 def check_measurable(config: DictConfig) -> None:
     """Raise ConfigError unless the family's latency is a sum over parts."""
     if not family_class(config.family).has_part_latencies:
-        raise ConfigError(f"Latency is measured part by part for MSNAS spaces only, but got space={config.space_name}.")
+        raise ConfigError(
+            f"Latency is measured part by part for MSNAS spaces only, but got space={config.space_name}; "
+            "`msnas latency ARCH...` times whole networks of any space."
+        )
 
 
 def on_grid(parts: dict[str, float], *, depth: int) -> dict[str, int]:

@@ -35,7 +35,8 @@ class RetrainOptions:
     """Options `retrain.*`. factor: length of the schedule; steps: instead of it. architectures: named ones, or None.
 
     init: how winners begin, SCRATCH, SUPERNET or BOTH; supernet_share: of the schedule, for those that begin from the
-    supernet. fpn, point, fpn_heads, random: what else is trained beside them. Fields are checked (ConfigError).
+    supernet. fpn, point, fpn_heads, random: what else is trained beside them. spread: so many of what the search
+    scored, from its worst to its best. Fields are checked (ConfigError).
     """
 
     factor: float
@@ -48,9 +49,14 @@ class RetrainOptions:
     point: bool
     fpn_heads: bool = False
     random: int = 0
+    spread: int = 0
     checkpoint_every: int
 
     def __post_init__(self) -> None:
+        if self.spread < 0 or self.spread == 1:
+            raise ConfigError(f"retrain.spread must be 0 or at least 2, but got {self.spread}.")
+        if self.spread and self.architectures is not None:
+            raise ConfigError("retrain.spread takes networks of a search; leave it out where architectures are named.")
         if self.init not in (SCRATCH, SUPERNET, BOTH):
             raise ConfigError(f"retrain.init must be {SCRATCH}, {SUPERNET} or {BOTH}, but got {self.init!r}.")
         if not 0 < self.supernet_share <= 1:

@@ -31,10 +31,12 @@ def detector_cost(
     num_classes: int,
     input_size: tuple[int, int],
     width: float = 1.0,
+    deformable: int = 0,
 ) -> Cost:
     """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid).
 
     As `FcosEncoder` builds it: without an adapter of C2 that no block reads. The published counts hold that one.
+    deformable: of FCOS's own pyramid, see `FpnNeck`.
     """
     from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost  # torch
 
@@ -44,7 +46,7 @@ def detector_cost(
     widths = body.channels if pyramid is None else body.channels[-pyramid.num_inputs :]
     return (
         body.cost
-        + pyramid_cost(pyramid, widths, channels, head_channels, input_size)
+        + pyramid_cost(pyramid, widths, channels, head_channels, input_size, deformable=deformable)
         + head_cost(decoder.head, head_channels, num_classes, input_size)
     )
 
@@ -55,10 +57,12 @@ def pyramid_cost(
     channels: int,
     out_channels: int,
     input_size: tuple[int, int],
+    *,
+    deformable: int = 0,
 ) -> Cost:
     """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5."""
     if pyramid is None:
-        return _fpn_cost(in_channels, out_channels, input_size)
+        return _fpn_cost(in_channels, out_channels, input_size, deformable)
     strides = pyramid.strides
     parts: list[Cost] = []
     for index, width in enumerate(in_channels):
@@ -74,11 +78,20 @@ def pyramid_cost(
     return total(parts)
 
 
-def _fpn_cost(in_channels: Sequence[int], channels: int, input_size: tuple[int, int]) -> Cost:
+def _fpn_cost(in_channels: Sequence[int], channels: int, input_size: tuple[int, int], deformable: int) -> Cost:
     """FPN: laterals and outputs on C3..C5, P6 and P7 from P5."""
     pixels = [_pixels(input_size, 2**level) for level in LEVELS]
     laterals = [conv_cost(c, channels, 1, p, bias=True) for c, p in zip(in_channels, pixels[:3], strict=True)]
-    return total([*laterals, *(conv_cost(channels, channels, 3, p, bias=True) for p in pixels)])
+    outputs = [conv_cost(channels, channels, 3, p, bias=True) for p in pixels]
+    if deformable:
+        outputs[:3] = [_deformable_cost(channels, p) for p in pixels[:3] for _ in range(deformable)]
+    return total([*laterals, *outputs])
+
+
+def _deformable_cost(channels: int, pixels: int, *, norm: bool = False) -> Cost:
+    """The convolution and the one that gives its offsets and masks."""
+    offset = conv_cost(channels, OFFSET_CHANNELS, 3, pixels, bias=True)
+    return offset + conv_cost(channels, channels, 3, pixels, bias=True, norm=norm)
 
 
 def head_cost(head: Head | None, channels: int, num_classes: int, input_size: tuple[int, int]) -> Cost:
@@ -101,8 +114,7 @@ def operation_cost(name: str, channels: int, pixels: int, *, conv_bias: bool = F
     if name.startswith("sep"):
         return conv_cost(1, channels, size, pixels) + conv_cost(channels, channels, 1, pixels, norm=True)
     if name.startswith("dconv"):
-        offset = conv_cost(channels, OFFSET_CHANNELS, size, pixels, bias=True)
-        return offset + conv_cost(channels, channels, size, pixels, bias=True, norm=True)
+        return _deformable_cost(channels, pixels, norm=True)
     return conv_cost(channels, channels, size, pixels, bias=conv_bias, norm=True)
 
 

@@ -12,13 +12,15 @@ from supernet.nas_fcos.head_module import HeadModule
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
 
 BACKBONE_LEVELS = (2, 3, 4, 5)
+UPSAMPLINGS = ("bilinear", "nearest")
 
 
 class FcosEncoder(nn.Module):
     """A timm backbone under a searched pyramid, or under FCOS's own ("fcos").
 
     pyramid: as a value, as text, or None for FCOS's own. channels: of the pyramid's inside; out_channels: of P3..P7
-    (wider: "@128-256"). caffe, frozen, width, weights: of the backbone, see `CaffeBackbone`.
+    (wider: "@128-256"). caffe, frozen, width, weights: of the backbone, see `CaffeBackbone`. upsampling: inside a
+    searched pyramid, see `PyramidModule`. deformable: convolutions at each level of FCOS's own, see `FpnNeck`.
     """
 
     num_groups = len(LEVELS)
@@ -36,6 +38,8 @@ class FcosEncoder(nn.Module):
         frozen: bool = False,
         width: float = 1.0,
         weights: str | None = None,
+        upsampling: str = "bilinear",
+        deformable: int = 0,
     ) -> None:
         super().__init__()
         if isinstance(pyramid, str):
@@ -46,16 +50,24 @@ class FcosEncoder(nn.Module):
                 f"out_channels must be a multiple of channels, and equal them under FCOS's own pyramid, "
                 f"but got {channels=}, {out_channels=}."
             )
+        if deformable < 0 or (deformable and pyramid is not None):
+            raise SpaceError(
+                f"deformable >= 0 is for FCOS's own pyramid, but got {deformable} with {pyramid or ORIGINAL}."
+            )
+        if upsampling not in UPSAMPLINGS:
+            raise SpaceError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, but got {upsampling!r}.")
         self.config: dict[str, Any] = {
-            "pyramid": str(pyramid or ORIGINAL), "backbone": backbone, "channels": channels,
+            "pyramid": str(pyramid or ORIGINAL), "backbone": backbone, "channels": channels, "upsampling": upsampling,
             "out_channels": self.out_channels, "caffe": caffe, "frozen": frozen, "width": width,
+            "deformable": deformable,
         }  # fmt: skip
         self.backbone = CaffeBackbone(  # C2, too, which costs nothing: another pyramid may read it
             backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
         )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         read = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
-        self.neck = make_pyramid(read, self.backbone.channels, channels, self.out_channels)
+        kind: dict[str, Any] = {"upsampling": upsampling, "deformable": deformable}
+        self.neck = make_pyramid(read, self.backbone.channels, channels, self.out_channels, **kind)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: [B, 3, H, W], H and W multiples of `divisor`. Returns P3..P7, each [B, C, ., .]."""
@@ -84,10 +96,17 @@ class DecoderNet(nn.Module):
 
 
 def make_pyramid(
-    pyramid: Pyramid | None, in_channels: Sequence[int], channels: int, out_channels: int
+    pyramid: Pyramid | None,
+    in_channels: Sequence[int],
+    channels: int,
+    out_channels: int,
+    *,
+    upsampling: str = "bilinear",
+    deformable: int = 0,
 ) -> PyramidModule | FpnNeck:
     """The module of a pyramid; None: FCOS's own. `in_channels`: of C2..C5, of which it reads the coarsest it needs."""
     widths = in_channels[-len(Decoder(pyramid).levels) :]
     if pyramid is None:
-        return FpnNeck(widths, out_channels)
-    return PyramidModule(pyramid, channels=channels, in_channels=widths, out_channels=out_channels)
+        return FpnNeck(widths, out_channels, deformable=deformable)
+    shape: dict[str, Any] = {"channels": channels, "in_channels": widths, "out_channels": out_channels}
+    return PyramidModule(pyramid, **shape, upsampling=upsampling)

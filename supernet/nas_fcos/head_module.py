@@ -21,11 +21,21 @@ BRANCHES = ("classes", "boxes")
 class HeadModule(nn.Module):
     """Class logits, distances and centerness for every level; the centerness sits on the branch `centerness_on`.
 
-    `head` None is FCOS's own: four 3x3 convolutions, which have a bias (the searched ones have none).
+    `head` None is FCOS's own: four 3x3 convolutions, which have a bias (the searched ones have none). pixels: what is
+    trained are distances in pixels of P3..P7, as mmdetection has it, and not in strides.
     """
 
-    def __init__(self, head: Head | None, *, channels: int, num_classes: int, centerness_on: str = "classes") -> None:
+    def __init__(
+        self,
+        head: Head | None,
+        *,
+        channels: int,
+        num_classes: int,
+        centerness_on: str = "classes",
+        pixels: bool = False,
+    ) -> None:
         super().__init__()
+        self.log_units = [level * math.log(2) if pixels else 0.0 for level in LEVELS]  # strides, in what is trained
         own, head = head is None, head or FCOS_HEAD
         self.class_branch = Branch(head, channels, conv_bias=own)
         self.box_branch = Branch(head, channels, conv_bias=own)
@@ -53,7 +63,7 @@ class HeadModule(nn.Module):
             classes = self.class_branch(feature, level)
             boxes = self.box_branch(feature, level)
             logits.append(_flatten(self.logits(classes)))
-            logarithm = self.scales[level] * self.distances(boxes).float()
+            logarithm = self.scales[level] * self.distances(boxes).float() - self.log_units[level]
             distances.append(_flatten(torch.exp(logarithm.clamp(max=MAX_LOG_DISTANCE))))
             centerness.append(_flatten(self.centerness(boxes if self.centerness_on == "boxes" else classes)).squeeze(2))
         return torch.cat(logits, 1), torch.cat(distances, 1), torch.cat(centerness, 1)

@@ -11,18 +11,25 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from supernet.nas_fcos.decoder import UNARY_OPS, Block, Pyramid
-from supernet.nas_fcos.operations import operation
+from supernet.nas_fcos.operations import DeformableConv, operation
 
 
 class PyramidModule(nn.Module):
     """An ordinary module for one pyramid; `in_channels` of the backbone's features, finest first.
 
     `out_channels` wider than `channels` gives the published "@128-256": the blocks that are collected into the outputs
-    widen in their aggregation, where a grouped 1x1 makes that nearly free.
+    widen in their aggregation, where a grouped 1x1 makes that nearly free. upsampling: inside the blocks, "bilinear" as
+    the authors, or "nearest" as mmdetection; the outputs are resized bilinearly by both.
     """
 
     def __init__(
-        self, pyramid: Pyramid, *, channels: int, in_channels: Sequence[int], out_channels: int | None = None
+        self,
+        pyramid: Pyramid,
+        *,
+        channels: int,
+        in_channels: Sequence[int],
+        out_channels: int | None = None,
+        upsampling: str = "bilinear",
     ) -> None:
         super().__init__()
         assert len(in_channels) == pyramid.num_inputs
@@ -34,7 +41,7 @@ class PyramidModule(nn.Module):
         ids = range(pyramid.num_inputs, pyramid.num_inputs + len(pyramid.blocks))
         widths = [self.out_channels if i in pyramid.unconsumed else channels for i in ids]
         self.blocks = nn.ModuleList(
-            BasicBlock(block, channels, width) for block, width in zip(pyramid.blocks, widths, strict=True)
+            BasicBlock(block, channels, width, upsampling) for block, width in zip(pyramid.blocks, widths, strict=True)
         )
         self.p6 = nn.Conv2d(self.out_channels, self.out_channels, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(self.out_channels, self.out_channels, 3, stride=2, padding=1)
@@ -66,8 +73,9 @@ class PyramidModule(nn.Module):
 class BasicBlock(nn.Module):
     """Two operations, merged by a weighted sum or by concatenation and a grouped 1x1 convolution."""
 
-    def __init__(self, block: Block, channels: int, out_channels: int) -> None:
+    def __init__(self, block: Block, channels: int, out_channels: int, upsampling: str) -> None:
         super().__init__()
+        self.upsampling = upsampling
         self.first = operation(UNARY_OPS[block.first_op], channels, nn.BatchNorm2d)
         self.second = operation(UNARY_OPS[block.second_op], channels, nn.BatchNorm2d)
         merge = WeightedSum if block.aggregation == 0 else GroupedConcat
@@ -75,7 +83,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a, b: [B, C, ., .]. Returns [B, out_channels, H, W] at the finer of the two resolutions."""
-        return self.merge(*_to_finer(self.first(a), self.second(b)))  # type: ignore[no-any-return]
+        return self.merge(*_to_finer(self.first(a), self.second(b), self.upsampling))  # type: ignore[no-any-return]
 
 
 class WeightedSum(nn.Module):
@@ -108,17 +116,22 @@ class GroupedConcat(nn.Sequential):
 
 
 class FpnNeck(nn.Module):
-    """The feature pyramid that FCOS and RetinaNet come with: 1x1 laterals, 3x3 outputs, P6 and P7 from P5."""
+    """The feature pyramid that FCOS and RetinaNet come with: 1x1 laterals, 3x3 outputs, P6 and P7 from P5.
 
-    def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
+    deformable: so many deformable 3x3 in a row, bare as FPN's own, in the place of each output's 3x3; P6 and P7 keep
+    their strided ones ("DeformFPN-FCOS" of section 4.3.3 has two).
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 256, *, deformable: int = 0) -> None:
         super().__init__()
         self.num_inputs = len(in_channels)
         self.out_channels = channels
         self.laterals = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in in_channels)
-        self.outputs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
+        self.outputs = nn.ModuleList(_output(channels, deformable) for _ in in_channels)
         self.p6 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        for conv in (*self.laterals, *self.outputs, self.p6, self.p7):
+        plain = () if deformable else self.outputs  # a deformable one starts as in a searched pyramid
+        for conv in (*self.laterals, *plain, self.p6, self.p7):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 
@@ -134,17 +147,23 @@ class FpnNeck(nn.Module):
         return [*outputs, p6, self.p7(relu(p6))]
 
 
+def _output(channels: int, deformable: int) -> nn.Module:
+    if deformable:
+        return nn.Sequential(*(DeformableConv(channels) for _ in range(deformable)))
+    return nn.Conv2d(channels, channels, 3, padding=1)
+
+
 def _adapter(in_channels: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
 
 
-def _to_finer(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both at the resolution of the finer one; the coarser is upsampled bilinearly."""
+def _to_finer(a: Tensor, b: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+    """Both at the resolution of the finer one."""
     size = max(a.shape[-2:], b.shape[-2:])
-    return _resize(a, size), _resize(b, size)
+    return _resize(a, size, mode), _resize(b, size, mode)
 
 
-def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
+def _resize(x: Tensor, size: Sequence[int], mode: str = "bilinear") -> Tensor:
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+    return interpolate(x, size=tuple(size), mode=mode)

@@ -10,19 +10,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
+from supernet.errors import SpaceError
 from supernet.nas_fpn.pyramid_plan import Cell, PyramidPlan
 
 MakeDrop = Callable[[], nn.Module]
+POOLINGS = ("max", "average")
 
 
 class MergingPyramid(nn.Module):
-    """One pyramid: features of its levels in, new ones of the same levels and width out; so it stacks."""
+    """One pyramid: features of its levels in, new ones of the same levels and width out; so it stacks.
+
+    pooling: of gp cells: "max", as the authors have it: the coarser input's maximum weights the finer one; "average",
+    as mmcv's GlobalPoolingCell in this place: the finer input's average weights the coarser one.
+    """
 
     def __init__(
-        self, plan: PyramidPlan, *, channels: int, lite: bool = False, make_drop: MakeDrop = nn.Identity
+        self,
+        plan: PyramidPlan,
+        *,
+        channels: int,
+        lite: bool = False,
+        make_drop: MakeDrop = nn.Identity,
+        pooling: str = "max",
     ) -> None:
         super().__init__()
-        self.plan = plan
+        if pooling not in POOLINGS:
+            raise SpaceError(f"pooling must be one of {', '.join(POOLINGS)}, but got {pooling!r}.")
+        self.plan, self.pooling = plan, pooling
         self.cells = nn.ModuleList(relu_conv_norm(channels, lite=lite, drop=make_drop()) for _ in plan.cells)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
@@ -41,7 +55,8 @@ class MergingPyramid(nn.Module):
         )
         if cell.op == "sum":
             return first + second
-        return global_pooling(first, second) if self.plan.carried(cell) == cell.first else global_pooling(second, first)
+        coarser, finer = (first, second) if self.plan.carried(cell) == cell.first else (second, first)
+        return global_pooling(coarser, finer) if self.pooling == "max" else average_pooling(finer, coarser)
 
 
 def resample(x: Tensor, levels: int) -> Tensor:
@@ -55,6 +70,11 @@ def global_pooling(carried: Tensor, weighted: Tensor) -> Tensor:
     """carried + sigmoid(global max of carried) * weighted, channel by channel (Fig. 4b). All [B, C, H, W]."""
     attention = torch.sigmoid(carried.amax(dim=(2, 3), keepdim=True))  # [B, C, 1, 1]
     return carried + attention * weighted
+
+
+def average_pooling(carried: Tensor, weighted: Tensor) -> Tensor:
+    """carried + sigmoid(global average of carried) * weighted, channel by channel. All [B, C, H, W]."""
+    return carried + torch.sigmoid(carried.mean(dim=(2, 3), keepdim=True)) * weighted
 
 
 def relu_conv_norm(channels: int, *, lite: bool, drop: nn.Module) -> nn.Sequential:

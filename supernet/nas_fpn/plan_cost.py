@@ -31,14 +31,20 @@ def fixed_cost(
     width: float = 1.0,
     lite: bool = False,
     exits: int = 1,
+    extra_convs: bool = False,
 ) -> Cost:
-    """Everything but the cells: backbone, projections of the backbone's features, and a RetinaNet head an exit."""
+    """Everything but the cells: backbone, projections of the backbone's features, and a RetinaNet head an exit.
+
+    extra_convs: a 1x1 before each pooling to a level that the backbone has not.
+    """
     body, features = _backbone(backbone, levels, input_size, width)
     head = head_cost(levels, channels=channels, input_size=input_size, num_classes=num_classes, lite=lite)
     projections = [
         _conv(1, inputs, channels, _pixels(input_size, level), norms=1)
         for level, inputs in zip(feature_levels(levels), features, strict=True)
     ]
+    pooled = levels[len(projections) - 1 : -1] if extra_convs else ()  # the levels that are pooled
+    projections += [_conv(1, channels, channels, _pixels(input_size, level), norms=1) for level in pooled]
     return total([body, *projections, Cost(exits * head.macs, exits * head.params)])
 
 

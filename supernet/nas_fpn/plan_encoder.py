@@ -81,7 +81,8 @@ class NasFpnEncoder(_LevelEncoder):
 
     plan: the cells, as a value or as text. lite: depthwise separable convolutions (NAS-FPNLite). dropblock:
     arguments of `DropBlock` behind every cell, None without. width: of a ResNet backbone; weights: a timm
-    file for it.
+    file for it. pooling: of gp cells, see `MergingPyramid`. extra_convs: a 1x1 and its norm before each of the two
+    poolings that make C6 and C7 (mmdetection's; the authors pool alone).
     """
 
     def __init__(
@@ -95,32 +96,41 @@ class NasFpnEncoder(_LevelEncoder):
         dropblock: Mapping[str, Any] | None = None,
         width: float = 1.0,
         weights: str | None = None,
+        pooling: str = "max",
+        extra_convs: bool = False,
     ) -> None:
         self.plan = PyramidPlan.parse(plan) if isinstance(plan, str) else plan
         super().__init__(backbone, self.plan.levels, channels, stacks, lite, width, weights)
         drop = dict(dropblock) if dropblock else None
         options = {"channels": channels, "stacks": stacks, "lite": lite, "dropblock": drop, "width": width}
-        self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options}
-        self.projections = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, channels, 1), nn.BatchNorm2d(channels)) for inputs in self.backbone.channels
-        )
+        kind = {"pooling": pooling, "extra_convs": extra_convs}
+        self.config: dict[str, Any] = {"plan": str(self.plan), "backbone": backbone, **options, **kind}
+        self.projections = nn.ModuleList(_projection(inputs, channels) for inputs in self.backbone.channels)
+        extra = len(self.levels) - len(self.projections) if extra_convs else 0
+        self.extra_projections = nn.ModuleList(_projection(channels, channels) for _ in range(extra))
         make_drop = partial(DropBlock, **dropblock) if dropblock else nn.Identity
         self.pyramids = nn.ModuleList(
-            MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop) for _ in range(stacks)
+            MergingPyramid(self.plan, channels=channels, lite=lite, make_drop=make_drop, pooling=pooling)
+            for _ in range(stacks)
         )
-        for part in (self.projections, self.pyramids):
+        for part in (self.projections, self.extra_projections, self.pyramids):
             start_convs(part)
 
     def exit_macs(self, input_size: tuple[int, int], *, num_classes: int) -> dict[int, int]:
         """MACs of a RetinaNet on this that stops after 1, 2, ... pyramids, at `input_size` (height, width)."""
-        shape = {name: self.config[name] for name in ("stacks", "backbone", "channels", "width", "lite")}
+        shape = {name: self.config[name] for name in ("stacks", "backbone", "channels", "width", "lite", "extra_convs")}
         return exit_macs(self.plan, **shape, input_size=input_size, num_classes=num_classes)
 
     def _inputs(self, features: list[Tensor]) -> list[Tensor]:
         inputs = [project(c) for project, c in zip(self.projections, features, strict=True)]
-        while len(inputs) < len(self.levels):
-            inputs.append(max_pool2d(inputs[-1], 2))  # C6 and C7
+        for index in range(len(self.levels) - len(inputs)):  # C6 and C7
+            last = self.extra_projections[index](inputs[-1]) if self.extra_projections else inputs[-1]
+            inputs.append(max_pool2d(last, 2))
         return inputs
+
+
+def _projection(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.BatchNorm2d(channels))
 
 
 class FpnLevelEncoder(_LevelEncoder):

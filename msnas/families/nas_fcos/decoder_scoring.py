@@ -81,12 +81,7 @@ class DecoderEvaluator(Evaluator):
         began = time.perf_counter()
         decoder = self.train(architecture, replicate)
         trained = time.perf_counter()
-        predict = Predictor(decoder, self.data.held_out, self.recipe.score_batch, self.hardware)
-        metrics = predict.losses()
-        metrics["reward"] = -sum(metrics.values())  # eq. 2
-        if self.recipe.reward == "ap":
-            metrics |= predict.coco_numbers(self.data.detector, self.data.images)
-            metrics["reward"] = metrics["ap"]
+        metrics = scores(decoder, self.data, self.recipe, self.hardware)
         self.times = {"train": trained - began, "score": time.perf_counter() - trained}
         return metrics["reward"], metrics
 
@@ -102,6 +97,17 @@ class DecoderEvaluator(Evaluator):
             seed=derive(self.seed, STAGE, replicate),
             hardware=self.hardware,
         )
+
+
+def scores(decoder: DecoderNet, data: DecoderData, recipe: DecoderRecipe, hardware: Hardware) -> dict[str, float]:
+    """What a trained decoder is worth on meta-val: its losses or COCO's numbers, and the `reward` that they make."""
+    predict = Predictor(decoder, data.held_out, recipe.score_batch, hardware)
+    metrics = predict.losses()
+    metrics["reward"] = -sum(metrics.values())  # eq. 2
+    if recipe.reward == "ap":
+        metrics |= predict.coco_numbers(data.detector, data.images)
+        metrics["reward"] = metrics["ap"]
+    return metrics
 
 
 def train_decoder(

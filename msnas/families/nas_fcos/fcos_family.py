@@ -42,7 +42,7 @@ from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from msnas.data.opening import Splits
     from msnas.families.nas_fcos.progressive_search import Half, Phase
@@ -71,12 +71,16 @@ class NetworkOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions:
-    """Options `heads.*`: the second half of the search; the last three are its strategy's."""
+    """Options `heads.*`: the second half of the search; the last three are its strategy's.
+
+    training: steps of each of the `trained` best pyramids, of which the best one is what heads stand on.
+    """
 
     search: bool
     channels: int
     layers: int
     training: int
+    trained: int
     population_size: int
     children: int
     iterations: int
@@ -84,11 +88,12 @@ class HeadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FcosBaseline:
-    """Options `baseline.*`: FCOS with its own decoder; never scaled to the budget."""
+    """Options `baseline.*`: FCOS with its own decoder; never scaled to the budget. deformable: see `FpnNeck`."""
 
     backbone: str
     width: float
     channels: int
+    deformable: int
     scaled: bool
     weights: str | None
 
@@ -142,6 +147,12 @@ class FcosFamily(Family):
             raise ConfigError("A picture holds one decoder; draw these apart.")
         draw_decoder(pictures[0].network, path, title=pictures[0].title, subtitle=pictures[0].subtitle)
 
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        from msnas.families.nas_fcos.toolbox_nas_fcos import nas_fcos_of_toolbox  # torch
+
+        return nas_fcos_of_toolbox(state)
+
     def parse(self, text: str) -> Decoder:
         """A whole decoder, PYRAMID/HEAD; or its searched half alone, beside the half that the space fixes."""
         space: Any = self.space  # of one half or of the other
@@ -165,6 +176,7 @@ class FcosFamily(Family):
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
         own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.weights}
+        own["deformable"] = self.baseline.deformable
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
     def _network(self, decoder: Decoder) -> dict[str, Any]:
@@ -191,17 +203,19 @@ class FcosFamily(Family):
     @property
     def baseline_cost(self) -> Cost:
         """Exact cost of FCOS with its own decoder."""
-        return self._cost(Decoder(), self.baseline.channels)
+        return self._cost(Decoder(), self.baseline.channels, deformable=self.baseline.deformable)
 
-    def _cost(self, decoder: Decoder, channels: int, out: int | None = None) -> Cost:
+    def _cost(self, decoder: Decoder, channels: int, out: int | None = None, *, deformable: int = 0) -> Cost:
         space = self.space
         shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": space.input_size, "width": space.width}
-        return detector_cost(decoder, space.backbone, channels=channels, head_channels=out, **shape)
+        shape |= {"channels": channels, "head_channels": out, "deformable": deformable}
+        return detector_cost(decoder, space.backbone, **shape)
 
     @property
     def baseline_name(self) -> str:
         space = self.space
-        return f"{space.backbone}-FPN under FCOS, width {space.width:g}, {self.baseline.channels} channels"
+        kind = "DeformFPN" if self.baseline.deformable else "FPN"
+        return f"{space.backbone}-{kind} under FCOS, width {space.width:g}, {self.baseline.channels} channels"
 
     # The search
 
@@ -221,6 +235,11 @@ class FcosFamily(Family):
             selection = settings.data.selection
             raise ConfigError(
                 f"Decoders are scored on all of search_val: data.selection must be 0, but got {selection}."
+            )
+        if self.heads is not None and not 1 <= self.heads.trained <= settings.finalists:
+            raise ConfigError(
+                f"1 <= heads.trained <= search.finalists must hold, but got {self.heads.trained} and "
+                f"{settings.finalists}; search.finalists={self.heads.trained} scores as many again."
             )
         settings.strategy(space=settings.space, seed=0)
 
@@ -258,22 +277,34 @@ class FcosFamily(Family):
         if isinstance(space, HeadSpace):
             return _outcome([run.run_heads(self._phase(settings, space, "head"))])
         training = replace(self.candidate, iterations=self.heads.training) if self.heads else self.candidate
-        return _outcome(run.run(self._phase(settings, space, "pyramid"), self.head_phase(settings), training=training))
+        trained = self.heads.trained if self.heads else 1
+        halves = self._phase(settings, space, "pyramid"), self.head_phase(settings)
+        return _outcome(run.run(*halves, training=training, trained=trained))
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
         """The second half of the search; None where only the pyramid is searched."""
         counts = self._second_half()
         if counts is None or self.heads is None:
             return None
-        space = HeadSpace(
+        return self._phase(settings, self._head_space(self.heads), "head", **counts)
+
+    def _head_space(self, heads: HeadOptions) -> HeadSpace:
+        return HeadSpace(
             backbone=self.space.backbone,
             width=self.space.width,
-            channels=self.heads.channels,
-            layers=self.heads.layers,
+            channels=heads.channels,
+            layers=heads.layers,
             num_classes=self.space.num_classes,
             input_size=self.space.input_size,
         )
-        return self._phase(settings, space, "head", **counts)
+
+    def scored(self, genome: Sequence[int], found: Decoder) -> Decoder:
+        """A pyramid under the fixed head, or a head on the pyramid that was found."""
+        space: Any = self.space
+        if self.heads is not None and self.heads.search:
+            space = self._head_space(self.heads).on(found.pyramid)
+        decoder: Decoder = space.decoder(space.decode(genome))
+        return decoder
 
     def _phase(self, settings: SearchSettings, space: PyramidSpace | HeadSpace, name: str, **counts: int) -> "Phase":
         from msnas.families.nas_fcos.progressive_search import Phase  # torch

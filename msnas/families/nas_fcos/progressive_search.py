@@ -5,7 +5,8 @@ best pyramid is trained longer, frozen too, and its outputs are cached in turn. 
 disk.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from msnas.families.family import SearchProgress
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures, cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
-from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, scores, train_decoder
 from msnas.files import digest
 from msnas.runs.folder import HEAD_HISTORY, HISTORY
 from msnas.seeds import derive
@@ -36,6 +37,7 @@ from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 
+log = logging.getLogger(__name__)
 HISTORIES = {"pyramid": HISTORY, "head": HEAD_HISTORY}
 
 
@@ -92,10 +94,13 @@ class ProgressiveSearch:
         self.seed, self.hardware = seed, hardware
         self.cache, self.progress = cache or CacheOptions(), progress
 
-    def run(self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None) -> tuple[Half, ...]:
+    def run(
+        self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None, trained: int = 1
+    ) -> tuple[Half, ...]:
         """Search pyramids, then (unless `heads` is None) heads on the best of them, trained by `training` first.
 
-        Returns both halves; the last one's winners are the result.
+        trained: so many of the finalists are, and the best of those goes on (section 4.1.1: 20). Returns both halves;
+        the last one's winners are the result.
         """
         assert isinstance(pyramids.space, PyramidSpace)
         data = self.backbone_data(pyramids.space.num_inputs)
@@ -103,9 +108,11 @@ class ProgressiveSearch:
         first = self.search("pyramid", pyramids, data, pyramid_maker(self.detector, pyramids.space))
         if heads is None:
             return (first,)
-        best: Pyramid = pyramids.space.decode(first.result.winners[0].genome)
         assert isinstance(heads.space, HeadSpace)
-        on_pyramid = self.pyramid_data(data, best, pyramids, heads.space.channels, training or pyramids.recipe)
+        finalists = [pyramids.space.decode(one.genome) for one in first.result.finalists[:trained]]
+        width, training = heads.space.channels, training or pyramids.recipe
+        best = self.best_trained(data, finalists, pyramids, width, training) if trained > 1 else finalists[0]
+        on_pyramid = self.pyramid_data(data, best, pyramids, width, training)
         del data  # as large as what follows, which does not need it
         self.progress.part(f"heads on {best}")
         on_best = heads.space.on(best)  # so that costs, and the budget, are of the whole
@@ -147,10 +154,30 @@ class ProgressiveSearch:
         held_out = cached("held_out", self.splits.search_val, 1)
         return DecoderData(train, held_out, self.splits.search_val, self.detector)
 
+    def best_trained(
+        self, data: DecoderData, finalists: Sequence[Pyramid], phase: Phase, out_channels: int, training: DecoderRecipe
+    ) -> Pyramid:
+        """Which of the finalists has the highest reward when it is trained by `training`; the first of equals."""
+        rewards = []
+        for pyramid in finalists:
+            decoder, _ = self.trained_pyramid(data, pyramid, phase, out_channels, training)
+            self.hardware.place(decoder)  # where it was trained before, it comes from its file
+            rewards.append(scores(decoder, data, training, self.hardware)["reward"])
+            log.info("pyramid %s: reward %.4f after %s steps", pyramid, rewards[-1], training.iterations)
+        return finalists[rewards.index(max(rewards))]
+
     def pyramid_data(
         self, data: DecoderData, pyramid: Pyramid, phase: Phase, out_channels: int, training: DecoderRecipe
     ) -> DecoderData:
         """The outputs of `pyramid`, trained by `training` with the phase's head and then frozen."""
+        decoder, path = self.trained_pyramid(data, pyramid, phase, out_channels, training)
+        assert decoder.pyramid is not None
+        return self._through(data, decoder.pyramid, digest(path))
+
+    def trained_pyramid(
+        self, data: DecoderData, pyramid: Pyramid, phase: Phase, out_channels: int, training: DecoderRecipe
+    ) -> tuple[DecoderNet, Path]:
+        """`pyramid` trained by `training` with the phase's head, and the file of its weights; at most once."""
         assert isinstance(phase.space, PyramidSpace)
         channels = phase.space.channels
         if out_channels % channels:
@@ -174,8 +201,7 @@ class ProgressiveSearch:
                 progress=lambda done, _: self.progress.preparation("best pyramid", done, training.iterations),
             )
             checkpoint.save_weights(path, decoder)
-        assert decoder.pyramid is not None
-        return self._through(data, decoder.pyramid, digest(path))
+        return decoder, path
 
     def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck, weights: str) -> DecoderData:
         """The outputs of a frozen pyramid, whose weights are known as `weights`, on all of `data`."""

@@ -26,7 +26,7 @@ class PublishedDecoder:
     """A one-stage detector: a decoder on a backbone; costs are the whole detector's.
 
     flops, million_params: the paper's own column (G of multiply-accumulates, M of trainable parameters), where it has
-    this row. anchors: the head is RetinaNet's.
+    this row. anchors: the head is RetinaNet's. deformable: convolutions at each level of FCOS's own pyramid.
     """
 
     name: str
@@ -34,6 +34,7 @@ class PublishedDecoder:
     decoder: Decoder
     channels: tuple[int, int] = (256, 256)
     anchors: bool = False
+    deformable: int = 0
     map: float | None = None
     flops: float | None = None
     million_params: float | None = None
@@ -63,10 +64,10 @@ class PublishedDecoder:
         _check(size)
         body = caffe_backbone_cost(BACKBONES[self.backbone], self.decoder.levels, size)
         inner, outer = self.channels
-        pyramid = pyramid_cost(self.decoder.pyramid, body.channels, inner, outer, size)
+        pyramid = pyramid_cost(self.decoder.pyramid, body.channels, inner, outer, size, deformable=self.deformable)
         head = _retina_head(outer, size) if self.anchors else head_cost(self.decoder.head, outer, CLASSES, size)
         cost = total([body.cost, pyramid, head])
-        kind = "retinanet-fpn" if self.anchors else str(self.decoder)
+        kind = "retinanet-fpn" if self.anchors else "deform-fpn/fcos" if self.deformable else str(self.decoder)
         return {
             "name": self.name,
             "architecture": f"{BACKBONES[self.backbone]} {kind}",
@@ -135,4 +136,5 @@ ENTRIES = [
     ),
     *(_entry(f"fcos_fpn_{backbone}", backbone, Decoder()) for backbone in BACKBONES),
     *(_entry(f"retinanet_fpn_caffe_{backbone}", backbone, Decoder(), anchors=True) for backbone in BACKBONES),
+    PublishedDecoder("deform_fpn_fcos_r50", "r50", Decoder(), deformable=2, map=38.4),  # section 4.3.3; no cost printed
 ]

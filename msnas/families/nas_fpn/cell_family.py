@@ -20,6 +20,7 @@ from msnas.families.one_space_family import OneSpaceFamily
 from msnas.seeds import derive
 from supernet.cost import Cost
 from supernet.nas_fpn.cell_space import CellSpace
+from supernet.nas_fpn.fpn_levels import FpnLevels
 from supernet.nas_fpn.plan_cost import fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
@@ -40,13 +41,17 @@ class ScratchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Options `network.*`: what a plan is retrained as. dropblock: keep, block and ramp of DropBlock, or None."""
+    """Options `network.*`: what a plan is retrained as.
+
+    dropblock: keep, block and ramp of DropBlock, or None. pooling: of gp cells, see `MergingPyramid`.
+    """
 
     backbone: str
     width: float
     channels: int
     stacks: int
     weights: str | None
+    pooling: str
     dropblock: Mapping[str, float] | None
 
 
@@ -102,6 +107,12 @@ class CellFamily(OneSpaceFamily):
 
         draw_plans([TitledPlan(p.network, p.title, p.subtitle) for p in pictures], path)
 
+    @staticmethod
+    def of_toolbox(state: "Mapping[str, Tensor]") -> "nn.Module | None":
+        from msnas.families.nas_fpn.toolbox_nas_fpn import nas_fpn_of_toolbox  # torch
+
+        return nas_fpn_of_toolbox(state)
+
     def parse(self, text: str) -> PyramidPlan:
         return self.space.parse(text)
 
@@ -129,6 +140,9 @@ class CellFamily(OneSpaceFamily):
     def baseline_name(self) -> str:
         baseline = self.baseline
         return f"{baseline.backbone}-FPN, width {baseline.width:g}, {baseline.channels} channels"
+
+    def pictures_beside_baseline(self, architecture: PyramidPlan, title: str) -> list[Picture]:
+        return [Picture(architecture, title), Picture(FpnLevels(self.space.levels), "FPN baseline")]
 
     def detector_of(self, architecture: PyramidPlan, classes: Sequence[str]) -> "nn.Module":
         from supernet.nas_fpn.plan_encoder import NasFpnEncoder  # torch

@@ -8,8 +8,9 @@ cannot. Torch is imported when a cost is asked for, since backbones are counted 
 from dataclasses import dataclass
 from typing import Any
 
-from msnas.families.family import Picture, nothing_searched
+from msnas.families.family import Picture
 from supernet.cost import Cost
+from supernet.nas_fpn.fpn_levels import FpnLevels
 from supernet.nas_fpn.plan_cost import check_levels_fit, fpn_level_cost, nas_fpn_cost
 from supernet.nas_fpn.pyramid_plan import DISCOVERED, PyramidPlan
 
@@ -62,9 +63,10 @@ class PublishedRetinaNet:
         }
 
     def picture(self, input_size: tuple[int, int]) -> Picture:
-        """What was searched, the rest of the network in words below its name. Raises ConfigError for a baseline."""
+        """The cells, or the FPN that they are compared with; the rest of the network in words below its name."""
         if self.architecture is None:
-            raise nothing_searched(self.name)
+            fpn = FpnLevels(DISCOVERED.levels)
+            return Picture(fpn, self.name, f"{BACKBONES[self.backbone]}, FPN of {self.channels} channels")
         rest = f"{BACKBONES[self.backbone]}, {self.stacks} such pyramids of {self.channels} channels"
         return Picture(self.architecture, self.name, rest)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder, Matcher
+from torchvision.models.detection.image_list import ImageList
 from without_init import WithoutInit
 
 from msnas.detectors.retina_head import RetinaHead
@@ -167,6 +168,28 @@ def test_the_closed_form_equals_a_count_on_the_built_detector(seed, lite):
         encoder = NasFpnEncoder(space.decode(genome), backbone="resnet10", channels=24, stacks=1 + seed, lite=lite)
         macs, params = counted(encoder, (512, 512), lite=lite)
     assert (macs, params) == (space.cost(genome).macs, space.cost(genome).params)
+
+
+@pytest.mark.parametrize(("top_level", "stacks"), [(7, 1), (6, 2)])
+def test_the_closed_form_knows_convolutions_before_the_poolings(top_level, stacks):
+    space = CellSpace(num_cells=7, top_level=top_level, channels=24, stacks=stacks, num_classes=7)
+    plan = space.decode(space.sample(np.random.default_rng(0)))
+    shape = {"backbone": "resnet18", "channels": 24, "stacks": stacks, "extra_convs": True}
+    with torch.device("meta"):
+        macs, params = counted(NasFpnEncoder(plan, **shape), (256, 384))
+    cost = nas_fpn_cost(plan, **shape, input_size=(256, 384), num_classes=7)
+    assert (macs, params) == (cost.macs, cost.params)
+
+
+def test_anchors_that_are_not_rounded_have_their_exact_areas_and_ratios():
+    rounded, exact = detector(), detector(round_anchors=False)
+    grid = [torch.empty(1, 1, 1, 1)] * 5
+    images = ImageList(torch.empty(1, 3, 128, 128), [(128, 128)])
+    both = [one.anchor_generator(images, grid)[0] for one in (rounded, exact)]
+    assert torch.equal(both[0], both[1].round())
+    width, height = (both[1][:, 2:] - both[1][:, :2]).unbind(1)
+    torch.testing.assert_close((height / width)[:9], torch.tensor([0.5] * 3 + [1.0] * 3 + [2.0] * 3))
+    torch.testing.assert_close((width * height)[:3].sqrt(), 32 * 2 ** (torch.arange(3) / 3))
 
 
 @pytest.mark.parametrize("exits", [1, 3])

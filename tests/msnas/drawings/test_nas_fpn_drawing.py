@@ -3,8 +3,9 @@
 import pytest
 
 from msnas.cli import main
-from msnas.drawings.cell_picture import TitledPlan, draw_plans, links
+from msnas.drawings.cell_picture import TitledPlan, draw_plans, graph_of, links
 from msnas.errors import ConfigError
+from supernet.nas_fpn.fpn_levels import FpnLevels
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 
 
@@ -49,10 +50,23 @@ def test_texts_and_zoo_names_are_drawn_one_above_the_other(tmp_path):
     assert "mobilenetv2_100, 3 such pyramids of 256 channels" in both.read_text()
 
 
+def test_the_fpn_makes_its_levels_from_the_coarse_to_the_fine_then_the_coarsest():
+    """Lateral and the coarser level; P6 and P7 from the level below (Fig. 7a)."""
+    found = [(link.source, link.target, link.change) for link in graph_of(FpnLevels()).links]
+    assert found == [(2, 5, 0), (1, 6, 0), (5, 6, -1), (0, 7, 0), (6, 7, -1), (5, 8, 1), (8, 9, 1)]
+
+
+def test_the_fpn_is_drawn_beside_cells(tmp_path):
+    out = tmp_path / "both.svg"
+    assert main(["draw", "retinanet_fpn_r50", "nas_fpn_r50_7at256", f"out={out}"]) == 0
+    drawn = out.read_text()
+    assert (drawn.count(">C5</text>"), drawn.count(">C7</text>"), drawn.count(">P7</text>")) == (2, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["retinanet_fpn_r50"], "nothing was searched"),
+        (["fcos_fpn_r50"], "nothing was searched"),
         (["nas_fpn_mv2_3at256", "msnas_r18_1"], "draw these apart"),
         ([str(DISCOVERED).replace("3,4,gp", "9,4,gp")], "Cell 1 can read candidates 0..4"),
     ],

@@ -43,6 +43,17 @@ def test_costs_are_those_of_the_built_detectors(decoder, out_channels):
     assert family.cost(decoder) == counted
 
 
+@pytest.mark.parametrize("deformable", [0, 2])
+def test_the_baseline_costs_what_it_counts_with_deformable_convolutions_too(deformable):
+    words = ["space=nas_fcos_fpn", *NARROW, "space.num_classes=3", SIZE, f"baseline.deformable={deformable}"]
+    family = Setup(compose(words)).family
+    with torch.device("meta"):
+        network = Network(family.baseline_detector(CLASSES))
+        counted = Cost(count_macs(network, torch.empty(1, 3, 128, 128)), count_params(network))
+    assert family.baseline_cost == counted
+    assert family.baseline_name.count("Deform") == bool(deformable)
+
+
 def test_a_whole_decoder_costs_what_its_half_costs_beside_the_fixed_one(capsys):
     words = ["space=nas_fcos_fpn", *NARROW, "input=128x128", "--json"]
     costs = []

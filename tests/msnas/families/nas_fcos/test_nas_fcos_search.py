@@ -12,6 +12,7 @@ from msnas.data.settings import DataSettings
 from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
+from msnas.families.nas_fcos import progressive_search
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.progressive_search import Phase, ProgressiveSearch, make_decoder
@@ -103,6 +104,14 @@ def test_the_decoder_found_is_the_best_head_on_the_best_pyramid(whole):
     (pyramids, heads), _, _ = whole
     assert heads.decoders[0].pyramid == PYRAMIDS.decode(pyramids.result.winners[0].genome)
     assert heads.decoders[0].head == HEADS.decode(heads.result.winners[0].genome)
+
+
+def test_of_several_trained_pyramids_the_one_of_the_highest_reward_goes_on(detector, splits, tmp_path, monkeypatch):
+    given = iter([-2.0, -1.0])  # the first choice of the search is the worse one when it is trained
+    monkeypatch.setattr(progressive_search, "scores", lambda *_: {"reward": next(given)})
+    pyramids, heads = search(detector, splits, tmp_path).run(phase(PYRAMIDS), phase(HEADS), trained=2)
+    assert heads.decoders[0].pyramid == PYRAMIDS.decode(pyramids.result.finalists[1].genome)
+    assert len([*tmp_path.glob("pyramid-*.safetensors")]) == 2
 
 
 def test_costs_of_heads_are_those_on_the_best_pyramid(whole):

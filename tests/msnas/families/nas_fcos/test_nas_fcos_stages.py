@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,10 @@ from evolution.errors import StrategyError
 from evolution.history import History
 from msnas.cli import main
 from msnas.files import read_json
+from msnas.pipeline.retraining import chosen
+from msnas.pipeline.score_spread import spread_choices
 from msnas.runs.progress import Progress
+from msnas.setup.open_run import open_existing
 from supernet.nas_fcos.decoder import Decoder
 
 SMALL = ["experiment=nas_fcos", "data=shapes", "scale=tiny", "data.size=64", "data.train=24", "data.val=6"]
@@ -83,6 +87,16 @@ def test_a_search_that_is_complete_is_not_done_again(whole, capsys):
 def test_the_winner_and_fcos_are_retrained(whole):
     rows = read_json(whole / "retrain" / "table.json")["rows"]
     assert {row["name"] for row in rows} == {"winner 1", "FPN baseline"}
+
+
+def test_a_spread_of_the_scores_is_of_heads_on_the_pyramid_that_was_found(whole):
+    run = open_existing([*SMALL, "run=r", f"runs_root={whole.parent}", f"data.root={whole.parent.parent / 'shapes'}"])
+    setup = SimpleNamespace(retrain=SimpleNamespace(spread=2), family=run.setup.family)
+    [winner] = chosen(run)
+    spread = spread_choices(SimpleNamespace(folder=run.folder, setup=setup), [winner])
+    assert [one.one_shot for one in spread] == sorted(one.one_shot for one in spread)
+    assert {one.architecture.pyramid for one in spread} == {winner.architecture.pyramid}
+    assert winner.architecture not in {one.architecture for one in spread}
 
 
 def test_the_table_of_the_networks_shows_rewards(whole, capsys):

@@ -108,4 +108,11 @@ def test_a_size_that_is_no_multiple_of_32_is_an_error_that_names_the_padded_one(
 def test_there_is_an_entry_for_every_backbone_and_width():
     names = [f"nas_fcos_{b}_{w}" for b in ("mv2", "r50", "r101", "x101") for w in ("128", "256", "128_256")]
     names += [f"{kind}_{b}" for kind in ("fcos_fpn", "retinanet_fpn_caffe") for b in BACKBONES]
-    assert sorted(ZOO) == sorted(names)
+    assert sorted(ZOO) == sorted([*names, "deform_fpn_fcos_r50"])
+
+
+def test_deform_fpn_costs_nearly_what_the_searched_decoder_does():
+    """Section 4.3.3: FCOS's FPN with deformable convolutions, twice."""
+    macs = [ZOO[name].cost_row()["macs"] for name in ("deform_fpn_fcos_r50", "nas_fcos_r50_256", "fcos_fpn_r50")]
+    assert macs[0] == 184_792_200_704
+    assert abs(macs[0] / macs[1] - 1) < 0.03 < macs[0] / macs[2] - 1

@@ -35,11 +35,13 @@ def test_a_search_begins_its_own_run_and_is_not_done_twice(words, capsys):
     assert "complete" in capsys.readouterr().out
 
 
-def test_the_winner_and_the_fpn_are_retrained(words):
+def test_the_winner_the_fpn_and_a_spread_of_the_scores_are_retrained(words):
     options, run = words
-    assert main(["retrain", *options]) == 0
-    rows = read_json(run / "retrain" / "table.json")["rows"]
-    assert {row["name"] for row in rows} == {"winner 1", "FPN baseline"}
+    assert main(["retrain", *options, "retrain.spread=2"]) == 0
+    rows = {row["name"]: row for row in read_json(run / "retrain" / "table.json")["rows"]}
+    assert rows.keys() == {"winner 1", "FPN baseline", "spread 1", "spread 2"}
+    assert rows["spread 1"]["one_shot"] <= rows["spread 2"]["one_shot"]
+    assert len({row["architecture"] for row in rows.values()}) == 4
 
 
 def test_there_is_no_supernet_to_train(words, capsys):
