@@ -25,6 +25,7 @@ ROWS: dict[str, Callable[[bool], list[Row]]] = {
     "evaluation": evaluation.rows,
     "start": annotation_index.rows,
     "ap": evaluation.ap_rows,
+    "masks": evaluation.mask_rows,
     "data_parallel": data_parallel.rows,
     "draw": budget_draw.rows,
     "candidate": candidates.rows,

@@ -13,10 +13,13 @@ import torch
 from pycocotools.coco import COCO
 from supernet_step import PATH, ours
 from timing import Row, Target, in_turn, ratio_row
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from msnas.data.coco_eval import CocoScores
 from msnas.data.coco_eval import evaluate as score
 from msnas.data.opening import open_data
+from msnas.data.predicted_masks import run_lengths
+from msnas.data.segmentation import encode
 from msnas.data.settings import DataSettings
 from msnas.engine.evaluation import evaluate
 from supernet.strides.stride_encoder import PathEncoder
@@ -59,6 +62,27 @@ def ap_rows(tiny: bool) -> list[Row]:
     apart = max(abs(ours_[name] - theirs[name]) for name in theirs)
     assert apart <= 1e-9, f"the twelve numbers must be equal, but are {apart} apart"
     return [ratio_row(f"AP of {len(detections):,} detections, numbers equal", seconds, "hotcoco", "pycocotools")]
+
+
+def mask_rows(tiny: bool) -> list[Row]:
+    """Masks of one 800x1066 image as COCO results of 480x640, beside each pasted, resized and encoded by itself."""
+    number, rounds, canvas, size = (2 if tiny else 100), (1 if tiny else 10), (800, 1066), (480, 640)
+    generator = torch.Generator().manual_seed(0)
+    sides = (100 * torch.exp(0.8 * torch.randn(number, 2, generator=generator))).clamp(8, 700)
+    centres, limit = torch.rand(number, 2, generator=generator), torch.tensor(canvas[::-1])
+    boxes = torch.cat([(centres * limit - sides / 2).clamp(min=0), (centres * limit + sides / 2).minimum(limit)], 1)
+    logits = 1 + 4 * torch.randn(number, 1, 5, 5, generator=generator)
+    masks = torch.nn.functional.interpolate(logits, (28, 28), mode="bilinear").sigmoid()
+
+    def one_by_one() -> list[dict[str, Any]]:
+        whole = paste_masks_in_image(masks, boxes, canvas)
+        bits = [torch.nn.functional.interpolate(mask[None], size, mode="bilinear")[0, 0] > 0.5 for mask in whole]
+        return [encode(mask.numpy().astype(np.uint8)) for mask in bits]
+
+    assert run_lengths(masks, boxes, canvas, size) == one_by_one(), "the run lengths must be equal"
+    works = {"around boxes": lambda: run_lengths(masks, boxes, canvas, size), "whole images": one_by_one}
+    seconds = in_turn(works, rounds)
+    return [ratio_row(f"{number} masks of an image, equal", seconds, "around boxes", "whole images", Target(0.2))]
 
 
 def drawn_detections(images: int) -> tuple[Any, list[dict[str, Any]]]:
