@@ -101,7 +101,9 @@ def train(
             path = training.begin(step)
             restart(norms, step)
 
+            asked = time.perf_counter()
             images, targets = to_device(*batches.batch(step), hardware.device)
+            waited = time.perf_counter() - asked
             assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
             with hardware.autocast():
                 losses = model(images, targets, path)
@@ -123,7 +125,8 @@ def train(
 
             totals.append(sum(values.values()))
             line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm}
-            line |= {**values, "seconds": time.perf_counter() - step_began, "architecture": str(path or "")}
+            line |= {**values, "seconds": time.perf_counter() - step_began, "waited": waited}
+            line["architecture"] = str(path or "")
             journal.write(line)
             stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % files.every == 0 or step + 1 == schedule.steps or stopping:
