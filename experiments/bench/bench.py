@@ -15,6 +15,7 @@ import budget_draw
 import candidates
 import data_parallel
 import evaluation
+import reading
 import supernet_step
 import synchronisations
 import torch
@@ -23,6 +24,7 @@ from timing import HEADER, Row, by_name, machine
 ROWS: dict[str, Callable[[bool], list[Row]]] = {
     "step": supernet_step.rows,
     "evaluation": evaluation.rows,
+    "reading": reading.rows,
     "start": annotation_index.rows,
     "ap": evaluation.ap_rows,
     "masks": evaluation.mask_rows,
