@@ -30,6 +30,7 @@ from msnas import __version__
 from msnas.call import Call
 from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import overview, stage_help
+from msnas.commands.launchers import launcher_of
 from msnas.commands.sweep import sweep
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import explain, take_flags
@@ -119,7 +120,7 @@ def _dispatch(words: list[str]) -> int:
     module = "msnas.commands.estimate" if call.estimate else COMMANDS[name].module
     command = importlib.import_module(module).main
     if flags.multirun:
-        return sweep(call, command)
+        return sweep(call, command, launcher_of(flags.launcher))
     return int(command(call))
 
 

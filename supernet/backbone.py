@@ -43,9 +43,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         timm_name, options = _timm_options(name, width)
-        with torch.device("meta"):
-            probe: Any = timm.create_model(timm_name, features_only=True, **options)
-        reductions = probe.feature_info.reduction()
+        reductions = _reductions(name, width)
         if missing := [level for level in levels if 2**level not in reductions]:
             raise SpaceError(f"Backbone {name} has features of strides {reductions}, but {2 ** missing[0]} is needed.")
         indices = tuple(reductions.index(2**level) for level in levels)
@@ -62,6 +60,16 @@ class Backbone(nn.Module):
         """images: [B, 3, H, W], normalised. Returns one [B, C_l, H / 2**l, W / 2**l] for each level l."""
         features: list[Tensor] = self.body(images)
         return features
+
+
+@lru_cache
+def _reductions(name: str, width: float) -> list[int]:
+    """The strides of all features that the network has."""
+    timm_name, options = _timm_options(name, width)
+    with torch.device("meta"):
+        probe: Any = timm.create_model(timm_name, features_only=True, **options)
+    reductions: list[int] = probe.feature_info.reduction()
+    return reductions
 
 
 def _timm_options(name: str, width: float) -> tuple[str, dict[str, Any]]:

@@ -74,6 +74,19 @@ def test_an_import_inside_a_function_says_why():
     assert [place for path in files for place in unreasoned(path)] == []
 
 
+def starts_of_processes(path):
+    """What a file calls that starts Python processes: the name, and the start method where it names one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+        if name in ("fork", "Process", "Pool", "set_start_method", "get_context"):
+            yield name, *(ast.literal_eval(word) for word in node.args if name == "get_context")
+
+
+def test_processes_are_spawned_as_on_macos_and_windows():
+    files = [path for package in ("evolution", "supernet", "msnas") for path in sorted((ROOT / package).rglob("*.py"))]
+    assert {start for path in files for start in starts_of_processes(path)} == {("get_context", "spawn")}
+
+
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_module_does_not_import_torch(module):
     code = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'timm'}} & set(sys.modules)))"

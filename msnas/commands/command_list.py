@@ -20,7 +20,7 @@ _SPACE = ("space", "input", "budget", "scale", *_OWN)
 COMMANDS: dict[str, Command] = {
     "demo": Command("msnas.commands.demo", "everything below, on data that it draws itself", "", ("run", "seed")),
     "check": Command(
-        "msnas.commands.check", "is the data sound, which sizes do the objects have", "", ("data", "space", "scale")
+        "msnas.commands.check", "is the data sound, which sizes do the objects have", "[D]", ("data", "space", "scale")
     ),
     "convert": Command("msnas.commands.convert", "YOLO text or Pascal VOC files as a COCO folder", "D", ("out",)),
     "init": Command("msnas.commands.init", "a file of options that fit your own data", "D", ("out", "scale", "space")),

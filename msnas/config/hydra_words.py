@@ -27,10 +27,14 @@ _SHOWN = {"--cfg": "job", "-c": "job", "--info": "defaults", "-i": "defaults"}
 
 @dataclass(frozen=True)
 class Flags:
-    """multirun: one run for each combination of the words' values. show: print this instead, "job" or "defaults"."""
+    """multirun: one run for each combination of the words' values. show: print this instead, "job" or "defaults".
+
+    launcher: the words `hydra/launcher=NAME` and `hydra.launcher.KEY=VALUE`, which say where those runs are made.
+    """
 
     multirun: bool = False
     show: str = ""
+    launcher: tuple[str, ...] = ()
 
 
 def take_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
@@ -39,11 +43,14 @@ def take_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
     Raises ConfigError for a flag without its value and for another value than it takes.
     """
     multirun, show, others, rest = False, "", [], list(words)
+    launcher: list[str] = []
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
         if word in ("-m", "--multirun"):
             multirun = True
+        elif name == "hydra/launcher" or name.startswith("hydra.launcher."):
+            launcher.append(word)
         elif name not in _VALUED:
             others.append(word)
         else:
@@ -55,7 +62,9 @@ def take_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
                 show = _SHOWN[name]
             else:
                 others.append(f"{OWN_FOLDER}={Path(value).expanduser().resolve()}")
-    return Flags(multirun, show), others
+    if launcher and not multirun:
+        raise ConfigError(f"{launcher[0]} says where the jobs of a sweep run, but there is none; add --multirun.")
+    return Flags(multirun, show, tuple(launcher)), others
 
 
 def explain(word: str) -> str:

@@ -11,7 +11,13 @@ from msnas.errors import ConfigError
 COCO, SHAPES = "coco", "shapes"  # kinds of data: a folder in COCO format, and what this library draws itself
 PIXEL_LIMIT = 178_956_970  # of one image: where Pillow too takes it for an attack
 _PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
-_DRAWING = {"size": "size", "train": "train", "val": "val", "drawing_seed": "seed"}  # config key -> field
+_DRAWING = {  # config key -> field
+    "size": "size",
+    "train": "train",
+    "val": "val",
+    "drawing_seed": "seed",
+    "objects": "objects",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +41,16 @@ class SearchVal:
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesSettings:
-    """The drawn data set: `size` pixels square, so many images in each split, all a function of `seed`."""
+    """The drawn data set: `size` pixels square, so many images in each split, all a function of `seed`.
+
+    objects: smallest and largest side of an object, in pixels; None: from 1/12 to 7/8 of the image's side.
+    """
 
     size: int = 128
     train: int = 600
     val: int = 150
     seed: int = 0
+    objects: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value out of range."""
@@ -48,6 +58,8 @@ class ShapesSettings:
         _integer("data.train", self.train, 1, 1_000_000)
         _integer("data.val", self.val, 1, 1_000_000)
         _integer("data.drawing_seed", self.seed, 0)
+        if self.objects is not None:
+            object.__setattr__(self, "objects", _sides(self.objects, self.size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +136,7 @@ class DataSettings:
     def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":
         """Settings from the `data` part of a configuration, as plain Python values.
 
-        The keys of a drawing (size, train, val, drawing_seed) belong to `kind: shapes`. Raises ConfigError
+        The keys of a drawing (size, train, val, drawing_seed, objects) belong to `kind: shapes`. Raises ConfigError
         for an unknown key, with the nearest known one, and for a bad value.
         """
         values = dict(mapping)
@@ -204,6 +216,16 @@ def _number(name: str, value: object, low: float, high: float = float("inf")) ->
 def _text_or_none(name: str, value: object, what: str = "a path") -> None:
     if value is not None and (not isinstance(value, str) or not value):
         raise ConfigError(f"{name} must be {what} or null, but got {value!r}.")
+
+
+def _sides(value: object, image: int) -> tuple[float, float]:
+    """Smallest and largest side of drawn objects, in pixels."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ConfigError(f"data.objects must be [smallest, largest] side in pixels, or null, but got {value!r}.")
+    small, large = value
+    _number("data.objects[0]", small, 4, image)  # below, an outline has too few pixels to tell classes apart
+    _number("data.objects[1]", large, small, image)
+    return float(small), float(large)
 
 
 def _jitter(value: object) -> tuple[float, float]:

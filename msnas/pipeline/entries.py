@@ -73,7 +73,7 @@ def _chosen(
 def _baseline(
     run: OpenRun, baseline: Baseline, role: str | None, classes: Sequence[str], *, seed: int, start: str
 ) -> Entry:
-    initial, start = _initial(run, seed), start if role == "random" else SCRATCH
+    initial, start = _initial(run, seed), start if role in ("random", "random_search") else SCRATCH
     if baseline.architecture is None:
         build = partial(fpn_baseline, run.setup.family, classes, seed=initial, variant=baseline.variant)
     else:

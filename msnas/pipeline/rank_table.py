@@ -12,7 +12,16 @@ from typing import Any
 
 from rich.table import Table
 
-from evolution.ranking import LEVEL, bootstrap, grouped_tau, tau_bound
+from evolution.ranking import (
+    LEVEL,
+    Draws,
+    Values,
+    bootstrap,
+    grouped_tau,
+    grouped_taus,
+    mean_of_known,
+    tau_bound,
+)
 from msnas.runs.tables import percent, text_of
 
 RECIPES = {
@@ -94,7 +103,7 @@ def _column(values: Iterable[float | None]) -> Column:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """Of the trainings that did not fail."""
+    """Of those that are known."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
@@ -122,12 +131,11 @@ def _agreement(pairs: Sequence[tuple[Column, Column]], groups: Groups, fewest: i
     """The mean tau within groups, of several pairs of columns the mean, with its bootstrap interval."""
     known = [rows for rows in _known(groups, *(column for pair in pairs for column in pair)) if len(rows) >= fewest]
 
-    def statistic(drawn: Groups) -> float | None:
-        taus = [grouped_tau(first, second, drawn) for first, second in pairs]
-        found = [tau for tau in taus if tau is not None]
-        return fmean(found) if found else None
+    def statistic(draws: Draws) -> Values:
+        return mean_of_known([grouped_taus(first, second, draws) for first, second in pairs])
 
-    cell = {"points": sum(map(len, known)), "tau": statistic(known), "interval": bootstrap(known, statistic)}
+    tau = _mean([grouped_tau(first, second, known) for first, second in pairs])
+    cell = {"points": sum(map(len, known)), "tau": tau, "interval": bootstrap(known, statistic)}
     return cell | ({"groups": len(known)} if fewest else {})
 
 
@@ -184,9 +192,8 @@ def _gain_interval(own: Column, control: Column, truth: Column, groups: Groups) 
     """The bootstrap's interval of tau(own) - |tau(control)|, both over the same networks."""
     direction = 1 if (grouped_tau(control, truth, groups) or 1) > 0 else -1
 
-    def gain(drawn: Groups) -> float | None:
-        ours, theirs = grouped_tau(own, truth, drawn), grouped_tau(control, truth, drawn)
-        return None if ours is None or theirs is None else ours - direction * theirs
+    def gain(draws: Draws) -> Values:
+        return grouped_taus(own, truth, draws) - direction * grouped_taus(control, truth, draws)
 
     return bootstrap(groups, gain)
 

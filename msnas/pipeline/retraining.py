@@ -13,6 +13,7 @@ from msnas.families.family import Baseline
 from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.prepared_data import prepared
+from msnas.pipeline.random_beside import ROLE, best_at_random
 from msnas.pipeline.recipe_line import recipe_line
 from msnas.pipeline.standalone_training import STAGE, Entry, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
@@ -41,7 +42,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     hardware, splits = opened(run, group)
     choices = chosen(run)
     first = choices[0].architecture
-    beside = list(baselines(setup, first))
+    beside = [*baselines(setup, first), *drawn_at_random(run, choices)]
     if group.writes:
         record_environment(run, command, describe(hardware))
     place = run.stage(STAGE) / CHOICE
@@ -117,6 +118,13 @@ def baselines(setup: Setup, winner: Any) -> Iterator[tuple[Baseline, str | None]
         for number, one in enumerate(searched.alike(winner, setup.budget, options.random, rng), start=1):
             folder = f"{BASELINE}random-{number:02d}"
             yield Baseline(folder, f"random {number}", str(one), family.cost(one), one), "random"
+
+
+def drawn_at_random(run: OpenRun, choices: Sequence[Choice]) -> Iterator[tuple[Baseline, str | None]]:
+    """The best of random search, where it stood beside the search and found another network than that did."""
+    found = best_at_random(run) if run.setup.retrain.architectures is None else None
+    if found is not None and found.text not in {str(choice.architecture) for choice in choices}:
+        yield found, ROLE
 
 
 def _finish(run: OpenRun, entries: list[Entry]) -> None:

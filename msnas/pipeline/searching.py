@@ -18,11 +18,13 @@ from msnas.families.front import lines_of
 from msnas.files import write_json
 from msnas.pipeline.exported_ceiling import ExportedCeiling
 from msnas.pipeline.prepared_data import prepared
+from msnas.pipeline.random_beside import check_random_search, search_at_random
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
 from msnas.runs.folder import (
     DONE,
+    RANDOM_SEARCH,
     RESULT,
     SEARCH,
     STATUS,
@@ -56,6 +58,8 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         _refuse_reported_split(scored, splits.val)
     settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
     setup.family.check_search(settings)
+    if setup.random_search:
+        check_random_search(setup.family)
     log.info(_size_of(run))
     log.info("About %d evaluations.", setup.evaluations)
     record_environment(run, command, describe(hardware))
@@ -65,12 +69,13 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         _Narrator(folder / STATUS, board, expected=setup.evaluations, workers=setup.hardware.workers) as narrator,
     ):
         outcome = setup.family.search(settings, splits, narrator)
+        drawn = search_at_random(settings, setup.family, splits, narrator) if setup.random_search else None
         if ceiling is not None:
             outcome = ceiling.kept(outcome)
         if board.on:
             board.picture(outcome.evaluated, "winner", picture_of(setup, outcome.winners[0].architecture))
     exported = {} if ceiling is None else ceiling.measured
-    _keep(run, outcome, exported)
+    _keep(run, outcome, drawn, exported)
     return _answer(run, outcome, exported)
 
 
@@ -87,13 +92,15 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
         log.info(pretrain(run, command))
 
 
-def _keep(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> None:
+def _keep(run: OpenRun, outcome: SearchOutcome, drawn: ScoredNetwork | None, exported: Mapping[str, float]) -> None:
     winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
     finalists = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.finalists, start=1)]
     summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
     summary["inside_budget"] = outcome.inside_budget
-    front = {} if outcome.front is None else {"front": outcome.front}
-    write_json(run.stage(STAGE) / RESULT, {"winners": winners, "finalists": finalists, **front, **summary})
+    beside: dict[str, Any] = {} if outcome.front is None else {"front": outcome.front}
+    if drawn is not None:
+        beside[RANDOM_SEARCH] = _winner(1, drawn, exported)
+    write_json(run.stage(STAGE) / RESULT, {"winners": winners, "finalists": finalists, **beside, **summary})
     write_json(run.stage(STAGE) / DONE, summary)
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from msnas.report.run_data import Record
 from msnas.report.spread import mean
 
-WINNER, FPN, FPN_HEADS, RANDOM = "winner", "fpn", "fpn_heads", "random"
+WINNER, FPN, FPN_HEADS, RANDOM, RANDOM_SEARCH = "winner", "fpn", "fpn_heads", "random", "random_search"
 SIDES = {  # what is compared; each lacks one thing of the side before it
     "heads": (FPN_HEADS, FPN),
     "trunk": (RANDOM, FPN_HEADS),
     "search": (WINNER, RANDOM),
 }
+BESIDE = {"random search": (WINNER, RANDOM_SEARCH)}  # no part of the gain, but what the search must beat
 
 
 def gain_parts(roles: Iterable[tuple[str, str | None]]) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
@@ -24,24 +25,29 @@ def gain_parts(roles: Iterable[tuple[str, str | None]]) -> dict[str, tuple[Seque
     sides: Mapping[str | None, list[str]] = {**names, WINNER: names.get(WINNER, [])[:1]}
     return {
         part: (sides[plus], sides[minus])
-        for part, (plus, minus) in SIDES.items()
+        for part, (plus, minus) in (SIDES | BESIDE).items()
         if sides.get(plus) and sides.get(minus)
     }
 
 
 def gain_rows(networks: Sequence[Record]) -> list[Record]:
-    """The parts of the winner's gain and the whole, with intervals; [] where the networks' roles do not tell them."""
+    """The parts of the winner's gain and the whole, with intervals; [] where the networks' roles do not tell them.
+
+    The last is the winner beside random search's best, where that was trained.
+    """
     aps = {row["name"]: row["ap"] for row in networks}
     parts = gain_parts((row["name"], row["role"]) for row in networks)
     intervals: Record = next((row["intervals"] for row in networks if not row["baseline"]), {})
-    rows: list[Record] = []
+    rows: dict[str, Record] = {}
     for part, (plus, minus) in parts.items():
         value = mean([aps[name] for name in plus]) - mean([aps[name] for name in minus])
-        rows.append({**_words(part, plus, minus), "value": value, "interval": intervals.get(part)})
-    if len(parts) == len(SIDES):
-        whole = {"name": "together", "sides": "the winner, less the FPN", "value": sum(row["value"] for row in rows)}
-        rows.append({**whole, "interval": intervals.get("difference")})
-    return rows
+        rows[part] = {**_words(part, plus, minus), "value": value, "interval": intervals.get(part)}
+    own = [row for part, row in rows.items() if part in SIDES]
+    whole: list[Record] = []
+    if len(own) == len(SIDES):
+        words = {"name": "together", "sides": "the winner, less the FPN", "value": sum(row["value"] for row in own)}
+        whole = [{**words, "interval": intervals.get("difference")}]
+    return [*own, *whole, *(row for part, row in rows.items() if part in BESIDE)]
 
 
 def _words(part: str, plus: Sequence[str], minus: Sequence[str]) -> dict[str, str]:
@@ -50,6 +56,8 @@ def _words(part: str, plus: Sequence[str], minus: Sequence[str]) -> dict[str, st
         return {"name": "heads", "sides": "the FPN with the winner's heads, less the FPN"}
     if part == "trunk":
         return {"name": "trunk family", "sides": f"{_random(plus)} with those heads, less the FPN with them"}
+    if part in BESIDE:
+        return {"name": "against random search", "sides": "the winner, less the best of as many uniform draws"}
     return {"name": "search", "sides": f"the winner, less {_random(minus)}"}
 
 

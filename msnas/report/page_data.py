@@ -16,6 +16,7 @@ from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
 from msnas.report.spread import mean
 from msnas.report.survivors import best_so_far, choices
+from msnas.runs.folder import RANDOM_SEARCH
 from supernet.space import SearchSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
@@ -44,6 +45,7 @@ def page_data(
             "generations": [{**record, "survivors": None} for record in run.generations],  # `choices` counts them
             "best_so_far": best_so_far(run, first),
             "front": run.search.get("front", []),
+            "random_search": run.search.get(RANDOM_SEARCH),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
             "second": _second(run, second),

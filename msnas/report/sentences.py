@@ -212,10 +212,21 @@ def _searched(data: Record) -> str:
         parts.append(f"The best {name} went from {first} to {last}.")
     if data["second"]:
         parts.append(data["second"]["text"])
+    if data["random_search"]:
+        parts.append(_drawn(data, data["random_search"]))
     stopped = data["generations"][-1].get("stopped") if data["generations"] else None
     if stopped:
         parts.append(f"The search ended early: {stopped}.")
     return " ".join(parts)
+
+
+def _drawn(data: Record, best: Record) -> str:
+    """What random search found beside the search."""
+    begin = "As many uniform draws, scored alike:"
+    if any(best["architecture"] == winner["architecture"] for winner in data["winners"]):
+        return f"{begin} the best of them is among the winners."
+    first = score(data["winners"][0]["score"], data["score"]["is_loss"])
+    return f"{begin} the best of them has a {_scored(data, best['score'])}, the search's first choice {first}."
 
 
 def _operators(data: Record) -> list[Record]:

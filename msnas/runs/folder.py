@@ -34,6 +34,7 @@ STAGES = {SUPERNET: "train", SEARCH: "search", RETRAIN: "retrain"}  # each with 
 FRONT = "front"  # a stage that a run may have: several networks along the front of its search
 FEWEST_ON_FRONT = 3  # networks that nothing as cheap beats, below which a search has no front to train
 PLAN, LATENCIES = "plan.json", "latency.json"  # how many networks a stage trains; what a front's networks take
+RANDOM_SEARCH = "random_search"  # in the search's folder, and in its result: what as many uniform draws found
 BASELINE = "baseline-"  # how the folders of what winners are compared with begin
 
 

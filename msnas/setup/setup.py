@@ -383,12 +383,18 @@ class Setup:
         )
 
     @property
+    def random_search(self) -> bool:
+        """Whether as many uniform draws are scored beside a search."""
+        return bool(self._config.search.random)
+
+    @property
     def evaluations(self) -> int:
         """How many evaluations a search will ask for, about: it may find fewer children than it wants."""
         again = int(self._config.search.finalists * self._config.search.replicates)
         rungs = max(1, len(self.rungs))
         strategies = self.family.evaluations(self.strategy.options)
-        return sum(_asked(dict(strategy), rungs) + again for strategy in strategies)
+        once = sum(_asked(dict(strategy), rungs) + again for strategy in strategies)
+        return 2 * once if self.random_search else once
 
     def _fingerprint(self, weights: Path) -> dict[str, Any]:
         """What a history's scores depend on: another of these is another search."""

@@ -12,6 +12,7 @@ from tiny_words import fitting
 from msnas.cli import _expanded, main, parse
 from msnas.commands.command_list import COMMANDS
 from msnas.config.compose import split
+from msnas.config.hydra_words import combinations, take_flags
 from msnas.config.run_config import named, stored_words
 from msnas.setup.open_run import setup_of
 
@@ -66,6 +67,9 @@ class Shell:
         assert stage in COMMANDS, words
         plain = [word for word in rest if not word.startswith("@")]
         name = next((word for word in plain if word.startswith("run=")), "")
+        flags, plain = take_flags(plain)
+        if flags.multirun:
+            plain = combinations(plain)[-1]
         call = parse(stage, [*self._made.get(name, []), *plain])
         assert setup_of(call.words).space_name
         self._made.setdefault(name, [word for word in call.words if name])

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from evolution.ranking import bootstrap, grouped_tau, kendall_tau, tau_bound
+from evolution.ranking import bootstrap, grouped_tau, grouped_taus, kendall_tau, tau_bound
 
 
 def test_equal_order_gives_one():
@@ -37,11 +37,20 @@ def test_a_group_weighs_as_many_pairs_as_it_has():
     assert grouped_tau(first, second, [[0, 1, 2], [3, 4]]) == pytest.approx((3 - 1) / 4)
 
 
+def test_taus_of_draws_are_those_of_each_draw():
+    first, second = [3, 1, 2, 5, 5, 9, 7], [1, 2, 3, 3, 4, 6, 0]
+    draws = [np.array([[0, 1, 2, 3], [3, 3, 0, 1], [2, 2, 2, 2]]), np.array([[4, 5, 6], [6, 6, 4], [5, 5, 5]])]
+    each = [grouped_tau(first, second, groups) for groups in zip(*draws, strict=True)]
+    assert each[-1] is None
+    assert grouped_taus(first, second, draws).tolist() == pytest.approx([*each[:-1], np.nan], nan_ok=True)
+
+
 def test_every_group_is_drawn_from_itself():
     drawn = []
-    bootstrap([[0, 1, 2], [3, 4]], lambda groups: drawn.append(groups) or 0.0)
-    assert all(set(first) <= {0, 1, 2} and set(second) <= {3, 4} for first, second in drawn)
-    assert {(len(first), len(second)) for first, second in drawn} == {(3, 2)}
+    bootstrap([[0, 1, 2], [3, 4]], lambda groups: drawn.extend(groups) or np.zeros(len(groups[0])))
+    first, second = drawn
+    assert (set(first.flat), set(second.flat)) == ({0, 1, 2}, {3, 4})
+    assert (first.shape[1], second.shape[1]) == (3, 2)
 
 
 @pytest.mark.parametrize("noise", [0.3, 1.0])

@@ -33,11 +33,17 @@ class Shape:
     outline: NDArray[np.float64] | None
 
 
-def draw_scene(size: int, rng: np.random.Generator) -> tuple[Image.Image, list[Shape]]:
-    """A square picture of `size` pixels and its objects, the hindmost first."""
+def draw_scene(
+    size: int, rng: np.random.Generator, objects: tuple[float, float] | None = None
+) -> tuple[Image.Image, list[Shape]]:
+    """A square picture of `size` pixels and its objects, the hindmost first.
+
+    objects: smallest and largest side of an object in pixels; None: from 1/12 to 7/8 of the image's.
+    """
+    shares = (_SMALLEST, _LARGEST) if objects is None else (objects[0] / size, objects[1] / size)
     canvas = _ground(size, rng)
     placed: list[tuple[int, Mask, int, NDArray[np.float64]]] = []  # label, visible, pixels when whole, outline
-    for side in _sides(size, rng):
+    for side in _sides(size, rng, *shares):
         for _ in range(8):  # places to try; a crowded scene simply holds one object fewer
             label, outline = _outline(side, size, rng)
             alpha = _coverage(outline, label, size)
@@ -62,10 +68,10 @@ def _shape(size: int, label: int, visible: Mask, whole: int, outline: NDArray[np
 # -- where and what ------------------------------------------------------------------------------------------
 
 
-def _sides(size: int, rng: np.random.Generator) -> list[float]:
-    """Object sides in pixels, log-uniform, the large ones first so that they lie behind."""
+def _sides(size: int, rng: np.random.Generator, smallest: float, largest: float) -> list[float]:
+    """Object sides in pixels, log-uniform between shares of `size`, the large ones first so that they lie behind."""
     number = int(rng.integers(1, 9))
-    return sorted((size * np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST), number))).tolist(), reverse=True)
+    return sorted((size * np.exp(rng.uniform(np.log(smallest), np.log(largest), number))).tolist(), reverse=True)
 
 
 def _outline(side: float, size: int, rng: np.random.Generator) -> tuple[int, NDArray[np.float64]]:

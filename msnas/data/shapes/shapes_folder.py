@@ -27,7 +27,8 @@ def shapes_folder(settings: DataSettings) -> Path:
     """The folder with the drawn data set of `settings`, drawn now if it does not exist yet."""
     assert settings.shapes is not None
     drawing = settings.shapes
-    name = f"shapes-{drawing.size}px-{drawing.train}-{drawing.val}-seed{drawing.seed}-v{VERSION}"
+    sizes = "" if drawing.objects is None else "-objects{:g}to{:g}".format(*drawing.objects)
+    name = f"shapes-{drawing.size}px-{drawing.train}-{drawing.val}-seed{drawing.seed}{sizes}-v{VERSION}"
     folder = _home(settings.root) / name
     if not folder.is_dir():
         _log.warning("Drawing %d images once, into %s.", drawing.train + drawing.val, folder)
@@ -74,7 +75,7 @@ def _write_split(folder: Path, split: str, number: int, drawing: ShapesSettings)
     annotations: list[dict[str, Any]] = []
     for index in range(number):
         rng = np.random.default_rng(derive(drawing.seed, "shapes", split, index))
-        picture, shapes = draw_scene(drawing.size, rng)
+        picture, shapes = draw_scene(drawing.size, rng, drawing.objects)
         name = f"{split}-{index:05d}.png"
         picture.save(folder / "images" / name, compress_level=1)
         images.append({"id": index + 1, "file_name": name, "width": drawing.size, "height": drawing.size})

@@ -1,12 +1,10 @@
 """The main job end to end on a handful of drawn images: every stage, stopped by SIGKILL or not, and given again."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -141,17 +139,17 @@ def killed(tmp_path_factory):
 
 
 def _kill_when(sign, name, root):
-    code = f"import sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-    code += f"from test_main_job import stage; stage({name!r}, Path({str(root)!r}))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}
-    )
+    context = get_context("forkserver")  # all three are forked from one process that has imported torch
+    context.set_forkserver_preload(["msnas.commands.train", "msnas.commands.search", "msnas.commands.retrain"])
+    process = context.Process(target=stage, args=(name, root))
+    process.start()
     end = time.monotonic() + 120
-    while not sign() and process.poll() is None and time.monotonic() < end:
+    while not sign() and process.is_alive() and time.monotonic() < end:
         time.sleep(0.01)
-    assert process.poll() is None, f"{name} ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait(20)
+    assert process.is_alive(), f"{name} ended before it could be killed"
+    process.kill()  # by SIGKILL
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def _lines(path: Path) -> int:

@@ -69,6 +69,38 @@ def test_a_wrong_word_of_a_sweep_ends_it_before_the_first_job(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_launcher_runs_the_jobs_elsewhere_and_keeps_what_they_say(launcher, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["space=msnas_7", "input=128x128", "budget.macs=baseline,1", "baseline.channels=8", "run=r"]
+    assert main(["space", "-m", *words, f"hydra/launcher={launcher}"]) == 2
+    printed = capsys.readouterr().out
+    assert "r-1" in printed
+    assert "done" in printed
+    assert "No architecture has macs in" in " ".join(printed.split())
+    said = sorted(log.read_text()[:8] for log in tmp_path.glob("multirun/*/*/?.log"))
+    assert said == ["encoders", "msnas: N"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["seed=0,1", "hydra/launcher=joblib"], "add --multirun"),
+        (["-m", "seed=0,1", "run=r", "hydra/launcher=slurm"], "submitit_slurm"),
+        (["-m", "seed=0,1", "hydra/launcher=joblib"], "without run="),
+        (["-m", "seed=0,1", "run=r", "hydra.launcher.n_jobs=2"], "give hydra/launcher=NAME"),
+        (["-m", "seed=0,1", "run=r", "hydra/launcher=joblib", "hydra.launcher.njobs=2"], "does not take"),
+        (["-m", "seed=0,1", "run=r", "hydra/launcher=submitit_local", "hydra.launcher.hours=2"], "does not take"),
+    ],
+)
+def test_a_launcher_that_cannot_be_is_one_line(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["space", "space=msnas_7", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
 def test_a_space_of_the_users_own_folder_is_a_choice(own):
     assert compose([f"config_dir={own}", "space=mine"]).space.depth == 8
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings, ShapesSettings
 from msnas.data.shapes import shapes_folder as shapes
 from msnas.data.shapes.scenes import CLASSES, draw_scene
+from msnas.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def _settings(root: Path, **changes: int) -> DataSettings:
+def _settings(root: Path, **changes: Any) -> DataSettings:
     drawing = ShapesSettings(**{"size": 64, "train": 30, "val": 10, **changes})
     return DataSettings(
         name="shapes", root=str(root), shapes=drawing, short_side=64, long_side=64, workers=0, masks=True
@@ -41,6 +43,23 @@ def test_objects_range_over_one_to_ten_in_size(drawn: DataSettings):
     boxes = [item.bbox for image in open_data(drawn).train.images for item in image.annotations]
     sides = np.sqrt([width * height for _, _, width, height in boxes])
     assert sides.max() > 10 * sides.min()
+
+
+def test_objects_are_drawn_in_the_sizes_asked_for(tmp_path: Path):
+    small, large = (_longest_sides(tmp_path, objects) for objects in ((6, 20), (40, 120)))
+    assert max(small) < 1.5 * 20  # turned and stretched
+    assert np.median(large) > 40
+
+
+@pytest.mark.parametrize("objects", [6, [6], [20, 6], [2, 20], [6, 300]])
+def test_sizes_of_objects_that_cannot_be_drawn_are_refused(objects: Any):
+    with pytest.raises(ConfigError, match=r"data\.objects"):
+        ShapesSettings(objects=objects)
+
+
+def _longest_sides(root: Path, objects: tuple[int, int]) -> list[float]:
+    images = open_data(_settings(root, size=128, train=10, objects=objects)).train.images
+    return [max(item.bbox[2:]) for image in images for item in image.annotations]
 
 
 def test_masks_boxes_and_areas_agree(drawn: DataSettings):
@@ -81,7 +100,7 @@ def test_a_drawing_that_exists_is_not_drawn_again(drawn: DataSettings, monkeypat
 def test_a_drawing_that_was_killed_leaves_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     count = iter(range(100))
 
-    def dies(size: int, rng: np.random.Generator):
+    def dies(size: int, rng: np.random.Generator, objects: None):
         if next(count) == 20:
             raise KeyboardInterrupt
         return draw_scene(size, rng)

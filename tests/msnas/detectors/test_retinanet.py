@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder, Matcher
+from without_init import WithoutInit
 
 from msnas.detectors.retina_head import RetinaHead
 from msnas.detectors.retina_targets import IGNORED, LossWeights, assign, losses
@@ -162,7 +163,7 @@ class _Heads(torch.nn.Module):
 def test_the_closed_form_equals_a_count_on_the_built_detector(seed, lite):
     space = CellSpace(num_cells=6 + seed, top_level=4 + seed, channels=24, stacks=1 + seed, lite=lite, num_classes=7)
     genome = space.sample(np.random.default_rng(seed))
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutInit():
         encoder = NasFpnEncoder(space.decode(genome), backbone="resnet10", channels=24, stacks=1 + seed, lite=lite)
         macs, params = counted(encoder, (512, 512), lite=lite)
     assert (macs, params) == (space.cost(genome).macs, space.cost(genome).params)
@@ -170,7 +171,7 @@ def test_the_closed_form_equals_a_count_on_the_built_detector(seed, lite):
 
 @pytest.mark.parametrize("exits", [1, 3])
 def test_the_closed_form_knows_exits(exits):
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutInit():
         encoder = NasFpnEncoder(DISCOVERED, backbone="resnet18", channels=24, stacks=3)
         macs, params = counted(encoder, (256, 384), anytime=exits > 1)
     cost = nas_fpn_cost(
@@ -188,7 +189,7 @@ def test_the_closed_form_knows_exits(exits):
 @pytest.mark.parametrize(("lite", "stacks", "top_level"), [(False, 1, 7), (True, 3, 7), (False, 2, 5), (True, 2, 4)])
 def test_the_closed_form_of_the_fpn_equals_a_count(lite, stacks, top_level):
     shape = {"backbone": "mobilenetv2_100", "channels": 24, "lite": lite, "stacks": stacks}
-    with torch.device("meta"):
+    with torch.device("meta"), WithoutInit():
         macs, params = counted(FpnLevelEncoder(**shape, top_level=top_level), (256, 384), lite=lite)
     cost = fpn_level_cost(range(3, top_level + 1), **shape, input_size=(256, 384), num_classes=7)
     assert (macs, params) == (cost.macs, cost.params)

@@ -24,11 +24,10 @@ from msnas.export.onnx_inputs import Input, input_of
 from msnas.export.onnx_options import PRECISIONS, SIZES, OnnxOptions
 from msnas.export.onnx_session import OnnxSession
 from msnas.setup.setup import Setup
-from supernet.nas_fcos.decoder import PUBLISHED
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
 from supernet.nas_fcos.operations import DeformableConv
 from supernet.nas_fpn.plan_encoder import NasFpnEncoder
-from supernet.nas_fpn.pyramid_plan import DISCOVERED
+from supernet.nas_fpn.pyramid_plan import PyramidPlan
 
 pytest.importorskip("onnxscript")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -44,12 +43,12 @@ def detector(kind="faster_rcnn"):
     if kind == "faster_rcnn":  # not normalised as by default
         made = make_detector(**SIZE, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     elif kind == "retinanet":
-        encoder = NasFpnEncoder(DISCOVERED, backbone="resnet10", stacks=1, **small)
+        encoder = NasFpnEncoder(PyramidPlan.parse("0,1,3,gp|1,2,4,sum"), backbone="resnet10", stacks=1, **small)
         made = RetinaNet(encoder, score_threshold=0.3, batch_norm_momentum=None, **options)
         far_apart(made.heads)
     else:  # with deformable convolutions in the pyramid and in the head
-        encoder = FcosEncoder(str(PUBLISHED.pyramid), backbone="resnet18", **small)
-        made = FCOS(encoder, head=str(PUBLISHED.head), **options)
+        encoder = FcosEncoder("c3:0,1,4,3,0:1,2,3,0,1:2,2,3,3,0", backbone="resnet10", **small)
+        made = FCOS(encoder, head="5,1|0", **options)
         for module in made.modules():
             if isinstance(module, DeformableConv):
                 torch.nn.init.normal_(module.offset.weight, std=0.3)

@@ -54,6 +54,16 @@ def test_parts_of_the_gain_add_up_to_the_difference() -> None:
     assert [round(row["value"], 6) for row in gain_rows(networks)] == [0.06, 0.03, 0.01, 0.1]
 
 
+def test_random_search_stands_beside_the_parts_and_is_none_of_them() -> None:
+    aps = {"winner": 0.5, "fpn": 0.4, "fpn_heads": 0.46, "random": 0.49, "random_search": 0.48}
+    networks = [
+        {"name": role, "role": role, "ap": ap, "intervals": {}, "baseline": role != "winner"}
+        for role, ap in aps.items()
+    ]
+    rows = {row["name"]: round(row["value"], 6) for row in gain_rows(networks)}
+    assert rows == {"heads": 0.06, "trunk family": 0.03, "search": 0.01, "together": 0.1, "against random search": 0.02}
+
+
 def test_networks_without_roles_have_no_parts() -> None:
     assert gain_rows([{"name": "winner 1", "role": None, "ap": 0.5, "intervals": {}, "baseline": False}]) == []
 
