@@ -40,7 +40,7 @@ class GroupRoIAlign(nn.Module):
         if torch.compiler.is_exporting():
             return [torch.where(groups == group)[0] for group in range(self.num_groups)]
         numbers = torch.arange(self.num_groups, device=groups.device)[:, None]
-        return groups.argsort(stable=True).split((groups == numbers).sum(dim=1).tolist())
+        return torch.split(groups.argsort(stable=True), (groups == numbers).sum(dim=1).tolist())
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]) -> Tensor:
         """[R, C, output_size, output_size] of the R regions of all images, in their order.
