@@ -24,7 +24,7 @@ check: setup
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Two works a row, in turn, as a table: about ten minutes; and the list of one GPU, which needs one.
+# Two works a row, in turn, as a table; and the list of one GPU, which needs one.
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python experiments/bench/bench.py
 
