@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check bench bench-gpu setup clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,13 @@ check: setup
 # Two processes of one thread: the tests' tensors are tiny, and two threads of them wait for each other.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Two works a row, in turn, as a table; and the list of one GPU, which needs one.
+bench: setup
+	OMP_NUM_THREADS=1 $(BIN)/python experiments/bench/bench.py
+
+bench-gpu: setup
+	OMP_NUM_THREADS=1 $(BIN)/python experiments/bench/gpu_list.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -24,6 +24,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+from timing import Row, Target
 
 from msnas.data import opening
 from msnas.data.settings import DataSettings
@@ -103,6 +104,26 @@ def in_a_process(root: Path, cache: Path, masks: bool) -> dict[str, float]:
     done = subprocess.run(command, env={**os.environ, "MSNAS_CACHE": str(cache)}, check=True, capture_output=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
+
+
+def rows(tiny: bool) -> list[Row]:
+    """Opening data of COCO's size again, beside opening it for the first time: by the clock, and in memory."""
+    images, boxes, rounds = (40_000, 60_000, 1) if tiny else (118_287, 860_001, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "data"
+        root.mkdir()
+        draw(root, images, boxes, points=0)
+        time.sleep(3)  # of a file that has just changed no index is made
+        caches = [Path(folder) / str(turn) for turn in range(rounds)]
+        starts = [[in_a_process(root, cache, masks=False) for _ in range(2)] for cache in caches]
+    size = f"data of {images:,} images, {boxes:,} boxes, opened"
+    sides = [("second start", [later[name] for _, later in starts]) for name in ("all", "MB")]
+    firsts = [("first start", [first[name] for first, _ in starts]) for name in ("all", "MB")]
+    limits = (Target(3, of="first"), Target(500, of="first"))
+    return [
+        Row(size, later, first, unit, limit)
+        for later, first, unit, limit in zip(sides, firsts, ("CPU s", "MB added"), limits, strict=True)
+    ]
 
 
 def main() -> None:

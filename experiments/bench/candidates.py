@@ -10,23 +10,25 @@ call the evaluator and nothing else; all started and warm beforehand. instant: e
 import argparse
 import json
 import multiprocessing
-import statistics
 import tempfile
 import time
+from contextlib import ExitStack
 from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
+from supernet_step import ours
+from timing import Row, Target, medians
 
 from evolution.driver import Job
 from evolution.strategy import Evaluation, Genome
 from msnas.data.batches import Batches
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
-from msnas.detectors.faster_rcnn import FasterRCNN
-from msnas.engine import detector_scoring, loop
+from msnas.engine import detector_scoring, loop, scoring
 from msnas.engine import evaluation as evaluate
 from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
@@ -36,7 +38,7 @@ from supernet.strides.stride_encoder import MixedEncoder
 from supernet.strides.stride_space import StrideSpace
 
 SHAPE: dict[str, Any] = {"block": "basic", "depth": 13, "channels": 32, "base_stride": 4}
-INSTANT = 10_000
+INSTANT, ONE_THREAD = 10_000, Hardware(threads=1)
 
 
 @cache
@@ -50,26 +52,13 @@ def genomes(number: int) -> list[Genome]:
     return [space().sample(np.random.default_rng(seed)) for seed in range(number)]
 
 
-def evaluator(folder: str) -> CandidateEvaluator:
+def evaluator(folder: str, hardware: Hardware = ONE_THREAD) -> CandidateEvaluator:
     """Candidates on drawn shapes of 128 pixels: 10 steps of 8 images, 50 images to score; an untrained supernet."""
     torch.set_num_threads(1)
     drawing = {"name": "shapes", "root": folder, "size": 128, "train": 300, "val": 50, "workers": 1}
     data = open_data(DataSettings.from_mapping({**drawing, "short_side": 128, "long_side": 213}))
     torch.manual_seed(0)
-    model = FasterRCNN(
-        MixedEncoder(**SHAPE),
-        num_classes=len(data.train.classes),
-        short_side=128,
-        long_side=213,
-        box_channels=32,
-        fc_channels=128,
-        rois_per_image=32,
-        rpn_batch=64,
-        rpn_pre_nms_train=300,
-        rpn_pre_nms_test=200,
-        rpn_post_nms_train=100,
-        rpn_post_nms_test=60,
-    )
+    model = ours(MixedEncoder(**SHAPE), 128, classes=len(data.train.classes), long_side=213)
     return CandidateEvaluator(
         model,
         lambda size, seed: Batches(data.supernet_train, size, seed=seed),
@@ -77,7 +66,7 @@ def evaluator(folder: str) -> CandidateEvaluator:
         space=space(),
         recipe=Recipe(iterations=10, batch=8, lr=0.04),
         seed=0,
-        hardware=Hardware(threads=1),
+        hardware=hardware,
     )
 
 
@@ -90,23 +79,33 @@ def _instant(genome: Genome, replicate: int) -> Evaluation:
     return Evaluation(genome=genome, replicate=replicate, score=(0.0,))
 
 
-def parts(folder: str, number: int) -> dict[str, float]:
-    """Median CPU milliseconds of a candidate by part: a busy machine disturbs them less than the wall's."""
-    cpu_clock = SimpleNamespace(perf_counter=time.process_time)
-    for module in (detector_scoring, loop, evaluate):
-        module.time = cpu_clock  # type: ignore[assignment]
-    scorer = evaluator(folder)
-    scorer(genomes(1)[0])
-    rows = []
-    for genome in genomes(number):
-        evaluation = scorer(genome)
-        rows.append({**scorer.times, "whole": evaluation.seconds})
-    return {part: 1000 * statistics.median(row[part] for row in rows) for part in rows[0]}
+def parts(folder: str, number: int) -> dict[str, list[float]]:
+    """CPU milliseconds of each candidate by part: a busy machine disturbs them less than the wall's."""
+    cpu_clock, found = SimpleNamespace(perf_counter=time.process_time), []
+    with ExitStack() as stack:
+        for module in (detector_scoring, loop, evaluate, scoring):
+            stack.enter_context(mock.patch.object(module, "time", cpu_clock))
+        scorer = evaluator(folder)
+        scorer(genomes(1)[0])
+        for genome in genomes(number):
+            evaluation = scorer(genome)
+            found.append({**scorer.times, "whole": evaluation.seconds})
+    return {part: [1000 * row[part] for row in found] for part in found[0]}
 
 
-def pool_seconds(folder: str, workers: int, number: int) -> float:
+def rows(tiny: bool) -> list[Row]:
+    """What a whole candidate takes beside its steps, its images and its AP."""
+    with tempfile.TemporaryDirectory() as folder:
+        spent = parts(folder, 1 if tiny else 16)
+    works = [spent[part] for part in ("finetune", "statistics", "detect", "score")]
+    own = [sum(work) for work in zip(*works, strict=True)]
+    limit = Target(50, of="difference")
+    return [Row("a candidate / its own work", ("whole", spent["whole"]), ("own work", own), "CPU ms", limit)]
+
+
+def pool_seconds(folder: str, workers: int, number: int, hardware: Hardware = ONE_THREAD) -> float:
     """Wall time of `number` candidates in so many warm workers."""
-    with evaluating(partial(evaluator, folder), workers=workers) as evaluate_many:
+    with evaluating(partial(evaluator, folder, hardware), workers=workers) as evaluate_many:
         list(evaluate_many(Job(genome, 0) for genome in genomes(workers)))
         began = time.perf_counter()
         list(evaluate_many(Job(genome, 0) for genome in genomes(number)))
@@ -153,7 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         evaluator(folder)  # draws the images once
-        result: dict[str, Any] = {"parts_ms": parts(folder, options.candidates)}
+        result: dict[str, Any] = {"parts_ms": medians(parts(folder, options.candidates))}
         for name, measure in (("pool", pool_seconds), ("bare", bare_seconds)):
             one, two = (measure(folder, number, options.candidates) for number in (1, 2))
             result[name] = {"one_s": one, "two_s": two, "speed_up": one / two}

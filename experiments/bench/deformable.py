@@ -8,13 +8,13 @@ the result, as little as may be. The detector is FCOS with the published NAS-FCO
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from timing import in_turn, medians
 from torch import Tensor
 
 from msnas.detectors.fcos import FCOS
@@ -59,14 +59,8 @@ def training_step(args: argparse.Namespace) -> Callable[[Any], None]:
 
 def compare(run: Callable[[Any], None], rounds: int) -> dict[str, float]:
     """Median CPU seconds of both ways in turn, and their ratio."""
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    for turn in range(rounds + 1):
-        for name, way in WAYS.items():
-            began = time.process_time()
-            run(way)
-            if turn > 0:  # the first warms up
-                seconds[name].append(time.process_time() - began)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    works = {name: partial(run, way) for name, way in WAYS.items()}
+    median = medians(in_turn(works, rounds))
     return {**median, "ratio": median["torchvision"] / median["samples"]}
 
 

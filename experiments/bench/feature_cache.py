@@ -8,8 +8,8 @@ takes to cache alone and in batches, and what a batch costs to load from memory 
 """
 
 import argparse
+import itertools
 import json
-import statistics
 import tempfile
 import time
 from collections import OrderedDict
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from timing import in_turn, medians
 from torch import Tensor, nn
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
@@ -141,13 +142,9 @@ def run(args: argparse.Namespace, folder: str) -> dict[str, Any]:
         "frozen, not cached": make_step(made(), Batches(data, args.batch, seed=0), frozen=True),
         "the whole network": make_step(made(), Batches(data, args.batch, seed=0), frozen=False),
     }
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for round_ in range(args.rounds + 1):
-        for name, step in steps.items():
-            spent = seconds(lambda step=step, number=round_: step(number))
-            if round_:  # the first of each is a warm-up
-                times[name].append(spent)
-    medians = {name: statistics.median(spent) for name, spent in times.items()}
+    numbers = {name: itertools.count() for name in steps}
+    works = {name: lambda step=step, of=numbers[name]: step(next(of)) for name, step in steps.items()}
+    median = medians(in_turn(works, args.rounds))
     loads = {
         name: seconds(lambda d=dataset: [[m.float() for m in d.load(i, seed=i)[0].maps] for i in range(len(d))])
         for name, dataset in (("memory", features), ("mapped", CachedDataset(data, mapped)))
@@ -159,9 +156,9 @@ def run(args: argparse.Namespace, folder: str) -> dict[str, Any]:
         "cpu_seconds_to_cache_an_image": caching / len(data),
         "prefix_alone_over_batch_of_8": alone / together,
         "features_of_a_batch_equal_those_alone": same,
-        "cpu_seconds_a_step": medians,
-        "times_faster_than_frozen": medians["frozen, not cached"] / medians["cached"],
-        "times_faster_than_whole": medians["the whole network"] / medians["cached"],
+        "cpu_seconds_a_step": median,
+        "times_faster_than_frozen": median["frozen, not cached"] / median["cached"],
+        "times_faster_than_whole": median["the whole network"] / median["cached"],
         "load_milliseconds_an_image": {name: 1e3 * spent / len(data) for name, spent in loads.items()},
     }
 

@@ -10,13 +10,12 @@ same second stage.
 
 import argparse
 import json
-import statistics
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from timing import Row, Target, in_turn, medians, ratio_row
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -29,6 +28,7 @@ from supernet.strides.first_stage_cost import first_stage_cost, fpn_cost, scale_
 from supernet.strides.fpn_encoder import FpnEncoder
 from supernet.strides.stride_encoder import MixedEncoder
 
+PATH = "1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32"  # MSNAS, Table 7
 CLASSES, ROIS, BOX_CHANNELS, FC_CHANNELS = 5, 32, 32, 128
 RPN = {"rpn_pre_nms": (300, 200), "rpn_post_nms": (100, 60)}  # (training, testing)
 
@@ -45,14 +45,14 @@ class PyramidByName(nn.Module):
         return OrderedDict((str(level), x) for level, x in enumerate(self.encoder(images)))
 
 
-def ours(encoder: Any, size: int) -> FasterRCNN:
+def ours(encoder: Any, size: int, *, classes: int = CLASSES, long_side: int | None = None) -> FasterRCNN:
     """Our detector with the sizes of `scale=tiny`."""
     options = {f"{name}_{mode}": RPN[name][i] for name in RPN for i, mode in enumerate(("train", "test"))}
     return FasterRCNN(
         encoder,
-        num_classes=CLASSES,
+        num_classes=classes,
         short_side=size,
-        long_side=size,
+        long_side=long_side or size,
         box_channels=BOX_CHANNELS,
         fc_channels=FC_CHANNELS,
         rois_per_image=ROIS,
@@ -89,25 +89,53 @@ def batch_of(number: int, size: int) -> tuple[list[Tensor], list[dict[str, Tenso
     return images, [{"boxes": b, "labels": torch.randint(1, CLASSES + 1, (4,))} for b in boxes]
 
 
-def stepper(detector: nn.Module, batch: Any, *path: Architecture) -> Callable[[], float]:
-    """A function that does one step and returns its CPU seconds."""
+def stepper(detector: nn.Module, batch: Any, *path: Architecture) -> Callable[[], None]:
+    """A function that does one step: forward, backward, SGD."""
     optimizer = torch.optim.SGD(detector.train().parameters(), lr=1e-4, momentum=0.9, fused=True)
 
-    def step() -> float:
-        began = time.process_time()
+    def step() -> None:
         loss = sum(detector(*batch, *path).values())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        return time.process_time() - began
 
     return step
+
+
+def measure(
+    rounds: int, *, architecture: str = PATH, block: str = "basic", channels: int = 32, size: int = 128, batch: int = 8
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """CPU seconds of the three steps, round by round, and the MACs of the path and of torchvision's first stage."""
+    torch.manual_seed(0)
+    path, side = Architecture.parse(architecture), (size, size)
+    shape: dict[str, Any] = {"block": block, "channels": channels}
+    macs = first_stage_cost(path, input_size=side, **shape).macs
+    width, scaled = scale_fpn("resnet18", macs=macs, input_size=side)
+    supernet = ours(MixedEncoder(depth=len(path.strides), **shape), size)
+    baseline = torchvisions(FpnEncoder("resnet18", width=width, channels=scaled), size)
+    images = batch_of(batch, size)
+    steps = {
+        "supernet": stepper(supernet, images, path),
+        "alone": stepper(supernet.extract(path), images),
+        "torchvision": stepper(baseline, images),
+    }
+    theirs = fpn_cost("resnet18", width=width, channels=scaled, input_size=side).macs
+    return in_turn(steps, rounds, warm=min(3, rounds)), {"path": macs, "torchvision": theirs}
+
+
+def rows(tiny: bool) -> list[Row]:
+    """A path in the supernet beside itself cut out, and beside torchvision's Faster R-CNN at its MACs."""
+    seconds, _ = measure(1, size=64, batch=1, channels=8) if tiny else measure(20)
+    return [
+        ratio_row("step of a path: in the supernet / cut out", seconds, "supernet", "alone", Target(1.05)),
+        ratio_row("step of a path / of Faster R-CNN at its MACs", seconds, "supernet", "torchvision", Target(1.0)),
+    ]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", default="1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32")
+    parser.add_argument("--architecture", default=PATH)
     parser.add_argument("--block", default="basic")
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--size", type=int, default=128, help="pixels, a multiple of 64")
@@ -117,30 +145,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-
-    path, side = Architecture.parse(args.architecture), (args.size, args.size)
-    shape = {"block": args.block, "channels": args.channels}
-    macs = first_stage_cost(path, input_size=side, **shape).macs
-    width, channels = scale_fpn("resnet18", macs=macs, input_size=side)
-    supernet = ours(MixedEncoder(depth=len(path.strides), **shape), args.size)
-    baseline = torchvisions(FpnEncoder("resnet18", width=width, channels=channels), args.size)
-    batch = batch_of(args.batch, args.size)
-    steps = {
-        "supernet": stepper(supernet, batch, path),
-        "alone": stepper(supernet.extract(path), batch),
-        "torchvision": stepper(baseline, batch),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(args.rounds + 3):
-        for name, step in steps.items():
-            taken = step()
-            if turn >= 3:  # the first three warm up
-                seconds[name].append(taken)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+    options = {name: getattr(args, name) for name in ("architecture", "block", "channels", "size", "batch")}
+    seconds, macs = measure(args.rounds, **options)
+    median = medians(seconds)
     result = {
         "macs": macs,
-        "torchvision_macs": fpn_cost("resnet18", width=width, channels=channels, input_size=side).macs,
         "median_cpu_seconds": median,
         "least_cpu_seconds": {name: min(values) for name, values in seconds.items()},
         "supernet_to_alone": median["supernet"] / median["alone"],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from msnas.data.sending import sent
+
 
 @dataclass(frozen=True)
 class CachedImage:
@@ -18,10 +20,9 @@ class CachedImage:
     strides: tuple[int, ...]
     size: tuple[int, int]
 
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> "CachedImage":
+    def to(self, device: torch.device) -> "CachedImage":
         """The same on `device`."""
-        maps = tuple(m.to(device, non_blocking=non_blocking) for m in self.maps)
-        return CachedImage(maps, self.strides, self.size)
+        return CachedImage(tuple(sent(m, device) for m in self.maps), self.strides, self.size)
 
 
 def stacked(images: Sequence[CachedImage], strides: Sequence[int]) -> dict[int, Tensor]:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from msnas.data.augmentation import Target, augment
 from msnas.data.image_store import ImageStore
+from msnas.data.predicted_masks import run_lengths
 from msnas.data.records import Annotation, ImageRecord
-from msnas.data.segmentation import encode, rasterise
+from msnas.data.segmentation import rasterise
 
 THINNEST = 1 / 64  # pixels: what float32 can still tell from nothing, in images of any size we train on
 _log = logging.getLogger(__name__)
@@ -112,8 +113,8 @@ class DetectionDataset:
     def results(self, index: int, output: dict[str, Tensor]) -> list[dict[str, Any]]:
         """A detector's output for the image as COCO results: original pixels, the file's ids, full precision.
 
-        output: boxes [n, 4] xyxy pixels of the resized image, scores [n], labels [n] in 1..K, and maybe masks
-        [n, 1, h, w] of probabilities, cut at 0.5.
+        output: boxes [n, 4] xyxy pixels of the resized image, scores [n], labels [n] in 1..K, and maybe
+        box_masks [n, 1, 28, 28] of probabilities, cut at 0.5 on the image.
         """
         record = self.images[index]
         across, down = self._scale(record)
@@ -125,11 +126,11 @@ class DetectionDataset:
             {"image_id": record.id, "category_id": ids[label - 1], "bbox": box, "score": score}
             for box, score, label in rows
         ]
-        if "masks" in output:
-            size = [record.height, record.width]
-            for row, mask in zip(found, output["masks"].detach().float().cpu(), strict=True):
-                whole = torch.nn.functional.interpolate(mask[None], size, mode="bilinear", align_corners=False)
-                row["segmentation"] = encode((whole[0, 0] > 0.5).numpy().astype(np.uint8))
+        if "box_masks" in output:
+            canvas, size = self.store.size(record), (record.height, record.width)
+            masks = run_lengths(output["box_masks"].detach(), output["boxes"].detach(), canvas, size)
+            for row, mask in zip(found, masks, strict=True):
+                row["segmentation"] = mask
         return found
 
     def subset(self, indices: Sequence[int]) -> "DetectionDataset":

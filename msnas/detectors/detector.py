@@ -28,6 +28,11 @@ class Detector(nn.Module):
     config: dict[str, Any]
     meta: dict[str, Any]
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether detections have masks: `paste=False` leaves them as small as they are."""
+        return bool(self.config.get("mask", False))
+
     @staticmethod
     def anchor_unit(short_side: int) -> float:
         """The value of an option `anchor_scale` that stands for anchors of 32, 64, ..., 512 pixels."""

@@ -96,13 +96,16 @@ class FasterRCNN(Detector):
         images: Images,
         targets: list[Target] | None = None,
         architecture: Architecture | None = None,
+        *,
+        paste: bool = True,
     ) -> Any:
         """Losses in training mode, detections in evaluation mode.
 
         images: as `Detector` says. targets: boxes [n, 4] xyxy float in pixels of the given image, labels [n] int64 in
         1..num_classes, and masks [n, h, w] uint8 where the detector has a mask branch; n may be 0. architecture: the
         path, where the encoder is a supernet. Returns a dict of scalar losses, or for each image boxes [m, 4], labels
-        [m], scores [m] and masks [m, 1, h, w] (probabilities). Raises DataError for targets that cannot be trained on.
+        [m], scores [m] and masks [m, 1, h, w] (probabilities; without `paste` box_masks [m, 1, 28, 28], of the boxes).
+        Raises DataError for targets that cannot be trained on.
         """
         if self.training:
             check_targets(targets, len(images), self.config["num_classes"])
@@ -112,7 +115,7 @@ class FasterRCNN(Detector):
         detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         if self.training:
             return {**rpn_losses, **roi_losses}
-        return self.transform.postprocess(detections, batch.image_sizes, sizes_of(images))
+        return self.transform.postprocess(detections, batch.image_sizes, sizes_of(images), paste=paste)
 
     def encode(self, images: Tensor, architecture: Architecture | None = None) -> dict[str, Tensor]:
         """[B, 3, H, W] to each group's feature; float32 whatever the autocast: anchors take its type."""

@@ -51,17 +51,22 @@ def locations(
     range_scale: float,
     device: torch.device | None = None,
 ) -> Locations:
-    """The locations of five levels with these (height, width); `range_scale` multiplies the published `RANGES`."""
+    """The locations of five levels with these (height, width); `range_scale` multiplies the published `RANGES`.
+
+    Made on `device`: from the CPU they would come by copies that wait for all that is under way.
+    """
     points, cells, ranges = [], [], []
     for (height, width), stride, (low, high) in zip(sizes, strides, RANGES, strict=True):
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        sides = (torch.arange(height, device=device), torch.arange(width, device=device))
+        y, x = torch.meshgrid(*sides, indexing="ij")
         points.append(torch.stack((x, y), dim=2).reshape(-1, 2) * stride + stride // 2)
-        cells.append(torch.full((height * width,), stride))
-        ranges.append(torch.tensor((low * range_scale, high * range_scale)).expand(height * width, 2))
+        cells.append(torch.full((height * width,), float(stride), device=device))
+        limits = [torch.full((height * width,), limit * range_scale, device=device) for limit in (low, high)]
+        ranges.append(torch.stack(limits, dim=1))
     return Locations(
-        torch.cat(points).float().to(device),
-        torch.cat(cells).float().to(device),
-        torch.cat(ranges).float().to(device),
+        torch.cat(points).float(),
+        torch.cat(cells),
+        torch.cat(ranges),
         tuple(height * width for height, width in sizes),
     )
 
@@ -123,11 +128,11 @@ def losses(
     wanted = one_hot_classes(targets.labels, logits)
     count = positive.sum()
     classification = sigmoid_focal_loss(logits, wanted, alpha=0.25, gamma=2.0, reduction="sum")
-    aim = targets.distances[positive]
-    weight = centerness_of(aim)
-    predicted = (distances * where.strides[:, None])[positive]
+    aim = torch.where(positive[..., None], targets.distances, 1.0)  # `where`, since a GPU is waited for at an index
+    weight = torch.where(positive, centerness_of(aim), 0.0)
+    predicted = torch.where(positive[..., None], distances * where.strides[:, None], 1.0)
     regression = (BOX_LOSSES[box_loss](predicted, aim) * weight).sum() / weight.sum().clamp(min=1e-6)
-    center = binary_cross_entropy_with_logits(centerness[positive].float(), weight, reduction="sum")
+    center = binary_cross_entropy_with_logits(centerness.float(), weight, weight=positive.float(), reduction="sum")
     return {
         "loss_classifier": classification / (count + len(logits)),
         "loss_box_reg": regression,
@@ -136,17 +141,17 @@ def losses(
 
 
 def iou_loss(predicted: Tensor, aim: Tensor) -> Tensor:
-    """-log IoU of boxes given as distances from one point; both [P, 4], pixels. Returns [P]."""
+    """-log IoU of boxes given as distances from one point; both [..., 4], pixels. Returns [...]."""
     overlap = torch.minimum(predicted, aim)
-    intersection = (overlap[:, 0] + overlap[:, 2]) * (overlap[:, 1] + overlap[:, 3])
+    intersection = _area(overlap)
     union = _area(predicted) + _area(aim) - intersection
     return -torch.log((intersection + 1) / (union + 1))
 
 
 def giou_loss(predicted: Tensor, aim: Tensor) -> Tensor:
-    """1 - generalised IoU (arXiv 1902.09630) of boxes given as distances from one point; both [P, 4]. Returns [P]."""
-    signs = predicted.new_tensor((-1, -1, 1, 1))
-    loss: Tensor = generalized_box_iou_loss(predicted * signs, aim * signs)
+    """1 - generalised IoU (arXiv 1902.09630) of boxes given as distances from one point; both [..., 4]."""
+    boxes = [torch.cat((-x[..., :2], x[..., 2:]), dim=-1) for x in (predicted, aim)]  # around the point
+    loss: Tensor = generalized_box_iou_loss(*boxes)
     return loss
 
 
@@ -154,4 +159,4 @@ BOX_LOSSES = {"iou": iou_loss, "giou": giou_loss}
 
 
 def _area(distances: Tensor) -> Tensor:
-    return (distances[:, 0] + distances[:, 2]) * (distances[:, 1] + distances[:, 3])
+    return (distances[..., 0] + distances[..., 2]) * (distances[..., 1] + distances[..., 3])

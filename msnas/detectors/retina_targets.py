@@ -70,9 +70,10 @@ def losses(logits: Tensor, deltas: Tensor, aims: Aims, weights: LossWeights) -> 
     positive, counted = aims.labels > 0, aims.labels != IGNORED
     wanted = one_hot_classes(aims.labels, logits)  # [B, N, K]
     focal = sigmoid_focal_loss(logits, wanted, alpha=weights.alpha, gamma=weights.gamma)
-    huber = huber_loss(deltas[positive], aims.deltas[positive], reduction="sum", delta=weights.delta)
+    huber = huber_loss(deltas, aims.deltas, reduction="none", delta=weights.delta)  # [B, N, 4]
+    huber = torch.where(positive[..., None], huber, 0.0)
     normalizer = positive.sum() + 1
     return {
         "loss_classifier": (focal * counted[..., None]).sum() / normalizer,
-        "loss_box_reg": weights.box * huber / (4 * normalizer),
+        "loss_box_reg": weights.box * huber.sum() / (4 * normalizer),
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection._utils import BoxCoder, Matcher
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
@@ -21,6 +21,7 @@ from msnas.data.geometry import REFERENCE_SHORT_SIDE
 from msnas.data.size_groups import SizeGroups
 from msnas.detectors.best import best_above
 from msnas.detectors.detector import Cached, Detector, Images, sizes_of
+from msnas.detectors.matching import WaitlessMatcher
 from msnas.detectors.retina_head import Predictions, RetinaHead
 from msnas.detectors.retina_targets import LossWeights, assign, losses
 from msnas.detectors.targets import check_targets
@@ -99,7 +100,7 @@ class RetinaNet(Detector):
         self.anchor_generator = AnchorGenerator(sides, [RATIOS] * len(sides))
         if not round_anchors:
             self.anchor_generator.cell_anchors = [_cell_anchors(level) for level in sides]
-        self.matcher = Matcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
+        self.matcher = WaitlessMatcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
         self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
         self.loss_weights = LossWeights(focal_alpha, focal_gamma, huber_delta, box_weight)
         if batch_norm_momentum is not None:

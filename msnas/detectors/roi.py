@@ -12,6 +12,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import box_area, roi_align
 
 from msnas.data.geometry import padded_size
+from msnas.detectors.matching import WaitlessMatcher
 
 BELOW = 2**-1e-6  # of a border: torchvision's room for rounding in its LevelMapper
 
@@ -34,6 +35,13 @@ class GroupRoIAlign(nn.Module):
         sides = box_area(torch.cat(boxes)).sqrt()
         return torch.stack([sides >= border * BELOW for border in self.borders]).sum(dim=0)
 
+    def _members(self, groups: Tensor) -> Sequence[Tensor]:
+        """The regions of each group, in their order; their numbers are the one thing that a GPU is waited for."""
+        if torch.compiler.is_exporting():
+            return [torch.where(groups == group)[0] for group in range(self.num_groups)]
+        numbers = torch.arange(self.num_groups, device=groups.device)[:, None]
+        return torch.split(groups.argsort(stable=True), (groups == numbers).sum(dim=1).tolist())
+
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], image_sizes: list[tuple[int, int]]) -> Tensor:
         """[R, C, output_size, output_size] of the R regions of all images, in their order.
 
@@ -47,8 +55,7 @@ class GroupRoIAlign(nn.Module):
         rois = torch.cat([images, torch.cat(boxes)], dim=1)  # [R, 5]
         size = (self.output_size, self.output_size)
         pooled = maps[0].new_zeros((rois.shape[0], maps[0].shape[1], *size))  # len() would fix it in an exported graph
-        for group, feature in enumerate(maps):
-            chosen = torch.where(groups == group)[0]
+        for feature, chosen in zip(maps, self._members(groups), strict=True):
             scale = feature.shape[-2] / padded_height
             pooled[chosen] = roi_align(feature, rois[chosen], size, scale, sampling_ratio=2).to(pooled.dtype)
         return pooled
@@ -86,4 +93,5 @@ def make_roi_heads(
         mask_head=mask_head,
         mask_predictor=mask_predictor,
     )
+    heads.proposal_matcher = WaitlessMatcher(0.5, 0.5, allow_low_quality_matches=False)
     return heads

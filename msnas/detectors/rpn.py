@@ -12,6 +12,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from msnas.data.geometry import ASPECT_RATIOS
+from msnas.detectors.matching import WaitlessMatcher
 
 
 class Anchors(AnchorGenerator):  # type: ignore[misc]  # torchvision carries no types
@@ -85,4 +86,5 @@ def make_rpn(
         post_nms_top_n={"training": post_nms[0], "testing": post_nms[1]},
         nms_thresh=0.7,
     )
+    network.proposal_matcher = WaitlessMatcher(0.7, 0.3, allow_low_quality_matches=True)
     return network

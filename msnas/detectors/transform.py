@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from msnas.data.geometry import resized_size
+from msnas.data.predicted_masks import pasted
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1, as every ResNet of timm and torchvision expects
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -53,6 +54,28 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         if size != (height, width):
             image = F.interpolate(image[None], size=size, mode="bilinear", antialias=True)[0]
         return image, target
+
+    def postprocess(
+        self,
+        result: list[dict[str, Tensor]],
+        image_shapes: list[tuple[int, int]],
+        sizes: list[tuple[int, int]],
+        *,
+        paste: bool = True,
+    ) -> list[dict[str, Tensor]]:
+        """Detections in pixels of images of `sizes` (height, width), from those of `image_shapes`.
+
+        masks [n, 1, 28, 28] of boxes become [n, 1, height, width] of the image; without `paste` they stay what they
+        are, and are called `box_masks`.
+        """
+        masks = [detections.pop("masks", None) for detections in result]
+        found: list[dict[str, Tensor]] = super().postprocess(result, image_shapes, sizes)
+        for detections, mask, size in zip(found, masks, sizes, strict=True):
+            if mask is not None and paste:
+                detections["masks"] = pasted(mask, detections["boxes"], size)
+            elif mask is not None:
+                detections["box_masks"] = mask
+        return found
 
 
 def make_transform(config: Mapping[str, Any], *, divisor: int) -> DetectorTransform:

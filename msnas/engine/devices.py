@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from msnas.data.cached_image import CachedImage
+from msnas.data.sending import sent
 from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 
@@ -136,12 +138,12 @@ def to_device(
     What stands where an image stands (a `CachedImage`) moves itself.
     """
 
-    def moved(value: object) -> object:
-        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+    def moved(value: Any) -> Any:
+        if isinstance(value, CachedImage):
+            return value.to(device)
+        return sent(value, device) if isinstance(value, Tensor) else value
 
-    return [image.to(device, non_blocking=True) for image in images], [
-        {k: moved(v) for k, v in target.items()} for target in targets
-    ]
+    return [moved(image) for image in images], [{k: moved(v) for k, v in target.items()} for target in targets]
 
 
 def describe(hardware: Hardware) -> dict[str, Any]:

@@ -116,13 +116,14 @@ def detect(
     order = sorted(range(len(dataset)), key=lambda index: (dataset.size(index), index))
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     found: dict[int, list[dict[str, Any]]] = {}
+    options = {"paste": False} if getattr(model, "has_masks", False) else {}  # 100 masks of a whole image are 340 MB
     with evaluation_mode(hardware.place(model)), torch.inference_mode():
         own = batches[group.rank :: group.size]
         loaded = ahead(lambda indices: [dataset.load(i)[0] for i in indices], own, threads=dataset.readers)
         for indices, pixels in zip(own, loaded, strict=True):
             images, _ = to_device(pixels, [], hardware.device)
             with hardware.autocast():
-                outputs = model(images, None, path)
+                outputs = model(images, None, path, **options)
             found |= {i: dataset.results(i, output) for i, output in zip(indices, outputs, strict=True)}
             if progress is not None and group.writes:
                 progress(min(len(found) * group.size, len(dataset)), "images")

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils import clip_grads_with_norm_
 
 from msnas.engine.batch_norm import norms_of, restart
 from msnas.engine.batch_source import BatchSource, Target
@@ -21,7 +22,7 @@ from msnas.engine.checkpoint import Stateful
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.interrupt import Interrupted, StopSignal
-from msnas.engine.optimizer import clip_gradient, make_optimizer, set_lr
+from msnas.engine.optimizer import gradient_norm, make_optimizer, set_lr
 from msnas.engine.schedule import Schedule
 from msnas.engine.training_files import NO_FILES, TrainingFiles
 from msnas.errors import TrainingError
@@ -100,26 +101,32 @@ def train(
             path = training.begin(step)
             restart(norms, step)
 
+            asked = time.perf_counter()
             images, targets = to_device(*batches.batch(step), hardware.device)
+            waited = time.perf_counter() - asked
             assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
             with hardware.autocast():
                 losses = model(images, targets, path)
             loss = torch.stack([part.float() for part in losses.values()]).sum()
-            values = _finite_losses(losses, targets, step, group)
             optimizer.zero_grad(set_to_none=True)  # not 0: branches without a gradient must not even decay
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             group.exchange_gradients(parameters)
             scaler.unscale_(optimizer)
-            norm = clip_gradient(parameters, schedule.clip)
+            total = gradient_norm(parameters)
+            *own, norm = torch.stack([part.detach().float() for part in (*losses.values(), total)]).tolist()
+            values = _finite_losses(dict(zip(losses, own, strict=True)), targets, step, group)
             if not scaler.is_enabled():  # fp16 overflows now and then: its scaler then leaves the step out
                 _check_norm(norm, targets, step, group)
+            if norm > schedule.clip > 0:
+                clip_grads_with_norm_(parameters, schedule.clip, total)
             set_lr(optimizer, lr)
             scaler.step(optimizer)
             scaler.update()
 
             totals.append(sum(values.values()))
             line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm}
-            line |= {**values, "seconds": time.perf_counter() - step_began, "architecture": str(path or "")}
+            line |= {**values, "seconds": time.perf_counter() - step_began, "waited": waited}
+            line["architecture"] = str(path or "")
             journal.write(line)
             stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % files.every == 0 or step + 1 == schedule.steps or stopping:
@@ -133,15 +140,12 @@ def train(
     return Trained(first, schedule.steps, time.perf_counter() - began, tuple(totals))
 
 
-def _finite_losses(
-    losses: Mapping[str, Tensor], targets: Sequence[Target], step: int, group: Group
-) -> dict[str, float]:
-    """Each loss, averaged over all processes; a TrainingError on all of them unless all are finite."""
-    own = torch.stack([part.detach().float() for part in losses.values()]).tolist()
-    bad = not all(map(math.isfinite, own))
-    *means, bad_anywhere = group.mean([*own, float(bad)])
+def _finite_losses(own: Mapping[str, float], targets: Sequence[Target], step: int, group: Group) -> dict[str, float]:
+    """Each of this process's losses, averaged over all; a TrainingError on all of them unless all are finite."""
+    bad = not all(map(math.isfinite, own.values()))
+    *means, bad_anywhere = group.mean([*own.values(), float(bad)])
     if bad_anywhere:
-        named = {name: value for name, value in zip(losses, own, strict=True) if not math.isfinite(value)}
+        named = {name: value for name, value in own.items() if not math.isfinite(value)}
         faults = group.gather((named, _image_ids(targets)) if bad else None)
         values, ids = next(one for one in faults if one is not None)
         parts = ", ".join(f"{name}={value}" for name, value in values.items())
@@ -149,7 +153,7 @@ def _finite_losses(
             f"Every loss must be finite, but got {parts} at step {step}, images {ids}; "
             f"try a smaller learning rate or a longer warm-up."
         )
-    return dict(zip(losses, means, strict=True))
+    return dict(zip(own, means, strict=True))
 
 
 def _image_ids(targets: Sequence[Target]) -> list[int]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from msnas.engine.schedule import Schedule
 
@@ -30,13 +30,9 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["factor"]
 
 
-def clip_gradient(parameters: Sequence[nn.Parameter], largest: float) -> float:
-    """Scale the whole gradient down to norm `largest` (0: leave it); returns its norm before that."""
-    norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    known = float(norm)  # once: each time a GPU is waited for
-    if known > largest > 0:
-        clip_grads_with_norm_(parameters, largest, norm)
-    return known
+def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """The norm of the whole gradient, a scalar on its device."""
+    return get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 def _groups(model: nn.Module, schedule: Schedule) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from evolution.ranking import kendall_tau
 from msnas.data.batches import batches_of
 from msnas.data.group_recall import group_recall
 from msnas.data.opening import Splits
+from msnas.engine.delivery import Delivery
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.evaluation import EvaluationResult, evaluate
@@ -77,7 +78,7 @@ def train_entry(
     folder.mkdir(parents=True, exist_ok=True)
     seed = derive(setup.seed, STAGE, entry.seed)
     schedule, every = schedule_of(setup, entry, len(splits.train)), setup.retrain.checkpoint_every
-    model = entry.build()
+    model, delivery = entry.build(), Delivery(schedule.batch)
     with (
         Progress(entry.name, schedule.steps, status=folder / STATUS, quiet=quiet or not group.writes) as progress,
         Board(folder, on=setup.tensorboard and group.writes) as board,
@@ -85,7 +86,8 @@ def train_entry(
         on_board = training_board(board, model, splits.val, every=every, steps=schedule.steps, hardware=hardware)
 
         def report(line: Mapping[str, Any]) -> None:
-            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            delivery.add(line)
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}, {delivery}")
             on_board(line)
 
         batches = batches_of(

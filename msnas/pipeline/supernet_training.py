@@ -8,6 +8,7 @@ import numpy as np
 
 from msnas.data.batches import batches_of
 from msnas.engine import checkpoint
+from msnas.engine.delivery import Delivery
 from msnas.engine.devices import Hardware, describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.loop import Training, train
@@ -51,7 +52,7 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if group.writes:
         record_environment(run, command, describe(hardware))
         _announce(run, schedule, hardware)
-    every = setup.train.checkpoint_every
+    every, delivery = setup.train.checkpoint_every, Delivery(schedule.batch)
     with (
         Progress(str(pretraining), schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,
         Board(folder, on=setup.tensorboard and group.writes) as board,
@@ -67,7 +68,8 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
         )
 
         def report(line: Mapping[str, Any]) -> None:
-            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}")
+            delivery.add(line)
+            progress.update(line["step"] + 1, f"loss {line['loss']:.3f}, {delivery}")
             on_board(line)
 
         training = Training(
@@ -83,7 +85,8 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if group.writes:
         checkpoint.save_weights(folder / WEIGHTS, model)
         write_json(folder / DONE, {"steps": schedule.steps, "seconds": trained.seconds})
-    return f"The {pretraining} is trained, in {duration(trained.seconds)}. Next: msnas search run={run.name}"
+    speed = f" ({delivery})" if delivery.steps else ""
+    return f"The {pretraining} is trained, in {duration(trained.seconds)}{speed}. Next: msnas search run={run.name}"
 
 
 def _announce(run: OpenRun, schedule: Schedule, hardware: Hardware) -> None:

@@ -86,7 +86,7 @@ def training_board(
         if not board.on:
             return
         step = int(line["step"])
-        losses = {name: value for name, value in line.items() if name not in ("lr", "norm", "seconds")}
+        losses = {name: value for name, value in line.items() if name not in ("lr", "norm", "seconds", "waited")}
         board.scalars(step, losses, part="loss")
         speed = {"lr": line["lr"], "gradient norm": line["norm"], "steps per second": 1 / line["seconds"]}
         board.scalars(step, speed, part="step")

@@ -146,11 +146,15 @@ class _Functions(TorchFunctionMode):
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
         if func is Tensor.tolist and place_of(args[0]) == CUDA:
             self.pretence.wait("tolist")
+        if func is Tensor.pin_memory:
+            return _pinned(args[0])
         if func is Tensor.cpu or func is Tensor.cuda:
             return self._moved(args[0], CPU if func is Tensor.cpu else CUDA, lambda x: x)
         wanted, args, kwargs = _without_cuda(args, kwargs)
         if func is Tensor.to:
             place = wanted or next((place_of(t) for t in _tensors((args[1:], kwargs))), None)
+            if place == CUDA and kwargs.get("non_blocking") and not _is_pinned(args[0]):
+                self.pretence.wait("copy from memory that is not pinned")
             return self._moved(args[0], place, lambda x: func(x, *args[1:], **kwargs))
         place = wanted or (CUDA if any(place_of(t) == CUDA for t in _tensors((args, kwargs))) else None)
         if name == "backward" or func is torch.autograd.grad:
@@ -191,6 +195,20 @@ def mark(tensor: Tensor, place: str) -> None:
     """Say that `tensor`, and whatever shares its storage, lies at `place`."""
     with torch._C.DisableTorchFunction():
         tensor.untyped_storage().place = place  # type: ignore[attr-defined]
+
+
+def _pinned(tensor: Tensor) -> Tensor:
+    if place_of(tensor) == CUDA:
+        raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
+    copy = tensor.clone()
+    with torch._C.DisableTorchFunction():
+        copy.untyped_storage().pinned = True  # type: ignore[attr-defined]
+    return copy
+
+
+def _is_pinned(tensor: Tensor) -> bool:
+    with torch._C.DisableTorchFunction():
+        return place_of(tensor) == CUDA or getattr(tensor.untyped_storage(), "pinned", False)
 
 
 def _device_of(tensor: Tensor) -> torch.device:

@@ -93,3 +93,11 @@ def test_gradients_lie_where_their_parameters_do(waits):
 def test_a_copy_on_the_cpu_leaves_the_original_where_it_is(waits):
     x = made(3)
     assert (place_of(x.cpu()), place_of(x), place_of(x[1:].view(2, 1))) == (CPU, CUDA, CUDA)
+
+
+def test_a_copy_to_the_gpu_is_waited_for_unless_its_memory_is_pinned():
+    with pretended_cuda() as waits:
+        torch.ones(2).pin_memory().to("cuda", non_blocking=True)
+        assert not waits
+        torch.ones(2).to("cuda", non_blocking=True)
+        assert [wait.operation for wait in waits] == ["copy from memory that is not pinned"]

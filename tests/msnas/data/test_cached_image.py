@@ -31,5 +31,5 @@ def test_smaller_maps_are_padded_with_zeros():
 
 
 def test_a_cached_image_moves_with_its_size():
-    moved = image(64, 64).to(torch.device("cpu"), non_blocking=True)
+    moved = image(64, 64).to(torch.device("cpu"))
     assert moved.size == (59, 61)

@@ -6,6 +6,7 @@ from tiny_detectors import OTHER, PATH, TINY, empty_target, make_detector, make_
 from torchvision.models.detection import FasterRCNN as TorchvisionFasterRCNN
 from torchvision.ops import box_iou
 
+from msnas.data.predicted_masks import pasted
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.errors import ConfigError, DataError
 
@@ -229,3 +230,11 @@ def test_images_are_normalised_as_the_encoder_wants_them():
 
 def test_an_encoder_that_says_nothing_gets_the_normalisation_of_imagenet():
     assert make_detector("fpn").config["image_mean"] == [0.485, 0.456, 0.406]
+
+
+@torch.no_grad()
+def test_masks_that_are_not_pasted_are_those_that_would_be():
+    detector, (images, _) = make_detector(mask=True, score_threshold=0.0).eval(), scene()
+    for whole, small, image in zip(detector(images), detector(images, paste=False), images, strict=True):
+        assert len(small["boxes"]) > 0
+        assert torch.equal(pasted(small["box_masks"], small["boxes"], image.shape[-2:]), whole["masks"])

@@ -72,7 +72,8 @@ def test_metrics_of_a_resumed_run_hold_every_step_once_and_the_same_numbers(tmp_
     with open(tmp_path / "killed" / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "lo')  # torn by the kill
     run(folder=tmp_path / "killed")
-    whole, resumed = ([{**line, "seconds": 0} for line in lines(tmp_path / name)] for name in ("whole", "killed"))
+    clock = {"seconds": 0, "waited": 0}
+    whole, resumed = ([{**line, **clock} for line in lines(tmp_path / name)] for name in ("whole", "killed"))
     assert resumed == whole
     assert [line["step"] for line in resumed] == list(range(12))
 
@@ -80,7 +81,7 @@ def test_metrics_of_a_resumed_run_hold_every_step_once_and_the_same_numbers(tmp_
 def test_a_line_of_metrics_has_the_loss_its_parts_the_rate_and_the_path(tmp_path):
     run(folder=tmp_path)
     first = lines(tmp_path)[0]
-    assert set(first) == {"step", "loss", "lr", "norm", "loss_a", "loss_b", "seconds", "architecture"}
+    assert set(first) == {"step", "loss", "lr", "norm", "loss_a", "loss_b", "seconds", "waited", "architecture"}
     assert first["loss"] == pytest.approx(first["loss_a"] + first["loss_b"])
     assert first["architecture"] == str(random_path(0))
 
