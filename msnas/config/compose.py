@@ -125,7 +125,7 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
     return config, choices
 
 
-def _default(config: DictConfig, key: str) -> Any:
+def _default(config: DictConfig, key: str) -> object:
     """What the option is without words, `_NOTHING` where there is none. Asking for one resolves that one alone."""
     found: Any = config
     for part in key.split("."):
