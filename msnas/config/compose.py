@@ -112,7 +112,8 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
     for key, value, default in options:
         if default is _NOTHING:
             raise _no_option(key, [*flatten(config, parts=True), *known], places)
-        _check_type(key, value, default)
+        if not _is_open(key, value, places):
+            _check_type(key, value, default)
         OmegaConf.update(config, key, _value(key, value), merge=True)
     try:
         OmegaConf.resolve(config)
@@ -133,6 +134,12 @@ def _default(config: DictConfig, key: str) -> object:
             return _NOTHING
         found = found[part]
     return found
+
+
+def _is_open(key: str, text: str, places: tuple[Path, ...]) -> bool:
+    """Whether the option is a word, or may be null, before a scale or an experiment makes it a number."""
+    plainest = _default(_hydra((), places)[0], key)
+    return isinstance(plainest, str) or (plainest is None and text == "null")
 
 
 def _no_option(key: str, known: Sequence[str], places: tuple[Path, ...]) -> ConfigError:

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 from hydra.utils import get_class
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from msnas.config import compose as config
 from msnas.config.compose import build, compose, groups
@@ -41,6 +41,13 @@ def test_the_command_line_beats_the_scale():
 
 def test_an_explicit_scale_beats_the_one_an_experiment_asks_for():
     assert compose(["experiment=aquarium", "scale=small"]).space.channels == 64
+
+
+@pytest.mark.parametrize("word", ["budget.macs=baseline", "budget.macs=<=1e8", "train.steps=null"])
+def test_a_number_of_an_experiment_gives_way_to_what_the_option_may_be(word):
+    key, _, value = word.partition("=")
+    found = OmegaConf.select(compose(["experiment=score_table", word]), key)
+    assert found == (None if value == "null" else value)
 
 
 @pytest.mark.parametrize(
