@@ -21,6 +21,7 @@ from msnas.files import write_text
 from msnas.pipeline.data_checking import checked
 from msnas.setup.open_run import setup_of
 from msnas.setup.pretrained_start import (
+    HEADS_OPTION,
     baseline_option,
     finest_option,
     size_options,
@@ -133,6 +134,7 @@ def _behind_backbone(report: CheckReport, given: list[str], options: list[Option
     report = refitted(report, known.data, known.fit, known.fit_options)
     add([finest_option(report)])
     add(_anchors(report))
+    add([HEADS_OPTION])
     add(baseline_option(setup()))
     if not _says(given, "space.channels"):
         add(width_option(setup()))
