@@ -96,6 +96,12 @@ def test_where_no_finalist_is_below_the_ceiling_the_fastest_is_named(root, monke
         ceiling(root, monkeypatch, a=33.0, b=32.0).kept(outcome("a", "b"))
 
 
+def test_of_draws_beside_a_search_the_best_below_the_ceiling_counts_if_there_is_one(root, monkeypatch):
+    limited = ceiling(root, monkeypatch, a=33.0, b=12.0)
+    draws = outcome("a", "b").finalists
+    assert [limited.below(found, 1) for found in (draws, draws[:1])] == [[draws[1]], []]
+
+
 def test_without_the_option_nothing_is_timed(root):
     assert ExportedCeiling.of(setup(root)) is None
 
