@@ -38,7 +38,7 @@ def forecast_front(run: OpenRun) -> Forecast:
         few, feature, feature_bytes = few_prepared(setup, splits, hardware, Path(folder))
         ours = [network(family, choice.architecture, classes, seed=setup.seed) for choice in choices]
         fpns = [fpn_baseline(family, classes, seed=setup.seed, variant=fpn.variant) for fpn in beside]
-        # A model, the schedules that it is trained for, its evaluations (ours once more, without their trunk), its starts.
+        # A model, the schedules that it is trained for, its evaluations (ours also without their trunk), its starts.
         works = [(model, begun, 2 * starts, starts) for model in ours] + [(model, 1, 1, 1) for model in fpns]
         for model, schedules, passes, kept in works:
             seconds += schedules * schedule.steps * step_seconds(setup, model, few, hardware)
