@@ -17,6 +17,7 @@ from msnas.export.onnx_export import Exported, export_onnx, require_extra
 from msnas.export.onnx_int8 import SPLIT, Quantised, export_int8
 from msnas.export.onnx_options import OnnxOptions
 from msnas.files import read_json, write_json, written
+from msnas.pipeline.score_spread import ROLE as SPREAD
 from msnas.runs.folder import FRONT, MODEL, MODEL_WEIGHTS, MODELS, RESULT, RETRAIN, find_run
 from msnas.runs.tables import amount
 from msnas.setup.open_run import OpenRun, open_existing, setup_of
@@ -98,7 +99,7 @@ def _named(call: Call, name: str) -> list[str]:
 def _trained(stage: Path, rank: int) -> Path:
     """The folder of the first training of a rank, from the start that stands for it. Raises RunError for none."""
     for path in sorted(stage.glob(f"{rank:02d}-*/{MODEL}")):
-        if (read_json(path.parent / RESULT) or {}).get("role") != OTHER_START:
+        if (read_json(path.parent / RESULT) or {}).get("role") not in (OTHER_START, SPREAD):
             return path.parent
     raise RunError(f"Run {stage.parent.name} has no retrained winner of rank {rank}; see `msnas retrain`.")
 

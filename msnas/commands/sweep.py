@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def sweep(call: Call, command: Callable[[Call], int], launcher: Launcher) -> int
     listed with its reason and stops no other. Jobs of one `run=` get a number behind its name; where they do not run
     one after the other they must have one (ConfigError).
     """
-    jobs = [replace(call, words=tuple(words)) for words in _named(combinations(call.words))]
+    jobs = [replace(call, words=tuple(words)) for words in numbered(combinations(call.words))]
     for job in jobs:
         compose(job.words)
     fixed = {*call.words, *(f"run={_name(job.words)}" for job in jobs)}
@@ -88,13 +89,11 @@ def _run(call: Call, command: Callable[[Call], int]) -> tuple[int, str]:
     return code, "done" if code == 0 else f"exit code {code}"
 
 
-def _named(jobs: list[list[str]]) -> list[list[str]]:
+def numbered(jobs: list[list[str]]) -> list[list[str]]:
     """A name that several jobs share gets a number behind it."""
-    names = [[word for word in words if word.startswith("run=")] for words in jobs]
-    if len(jobs) < 2 or not names[0] or len({name[0] for name in names}) > 1:
-        return jobs
+    shared = [name for name, times in Counter(map(_name, jobs)).items() if times > 1]
     return [
-        [f"{word}-{number}" if word.startswith("run=") else word for word in words]
+        [f"{word}-{number}" if word.startswith("run=") and _name(words) in shared else word for word in words]
         for number, words in enumerate(jobs, start=1)
     ]
 

@@ -99,8 +99,9 @@ class DetectionDataset:
         """A resized image [3, h, w] uint8 and its target; with a seed augmented, a function of that seed.
 
         Target: boxes [n, 4] float32 xyxy pixels of that image, labels [n] int64 in 1..K, area [n] float32
-        pixels, iscrowd [n] int64 (zeros), image_id int, and masks [n, h, w] uint8 where the data set has
-        them. Raises DataError where a file that was not decoded at the start turns out to be broken.
+        pixels, image_id int, and masks [n, h, w] uint8 where the data set has them. Crowds are left out here:
+        a detector that sorts them out by `iscrowd` waits for its GPU at every image. Raises DataError where a
+        file that was not decoded at the start turns out to be broken.
         """
         record = self.images[index]
         image, target = self.store.pixels(record), self.target(index)
@@ -154,7 +155,6 @@ class DetectionDataset:
             "boxes": boxes,
             "labels": torch.tensor([self._labels[item.category_id] for item in items], dtype=torch.int64),
             "area": torch.tensor([item.area * across * down for item in items], dtype=torch.float32),
-            "iscrowd": torch.zeros(len(items), dtype=torch.int64),
             "image_id": record.id,
         }
         return target | {"masks": self._masks(record, items)} if self.masks else target

@@ -5,6 +5,7 @@ The search itself is steered by costs that are sums over parts; the ceiling has 
 
 import statistics
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,7 @@ class ExportedCeiling:
 
         Finalists are timed from the best on until there are winners enough. Raises RunError where none is below.
         """
-        winners: list[ScoredNetwork] = []
-        classes = list(read_source(self.setup.data).train.categories.values())
-        for finalist in outcome.finalists:
-            if len(winners) == self.setup.top_k:
-                break
-            took = self.measured[str(finalist.architecture)] = self._time(finalist.architecture, classes)
-            winners += [finalist] if took <= self.limit else []
+        winners = self.below(outcome.finalists, self.setup.top_k)
         if not winners:
             fastest = min(self.measured.values())
             raise RunError(
@@ -58,6 +53,17 @@ class ExportedCeiling:
                 f"takes {fastest:.1f} ms; give a higher ceiling, or a run with a smaller budget."
             )
         return replace(outcome, winners=tuple(winners))
+
+    def below(self, finalists: Iterable[ScoredNetwork], number: int) -> list[ScoredNetwork]:
+        """The first `number` of the finalists that are below the ceiling, fewer where there are no more."""
+        classes = list(read_source(self.setup.data).train.categories.values())
+        found: list[ScoredNetwork] = []
+        for finalist in finalists:
+            if len(found) == number:
+                break
+            took = self.measured[str(finalist.architecture)] = self._time(finalist.architecture, classes)
+            found += [finalist] if took <= self.limit else []
+        return found
 
     def _time(self, architecture: Any, classes: list[str]) -> float:
         """Milliseconds of the architecture's detector with fresh weights, whole, in onnxruntime: the median."""

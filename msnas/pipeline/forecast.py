@@ -235,14 +235,16 @@ def _search(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
 
 def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     options, seeds = setup.retrain, setup.retrain.seeds
-    chosen = len(named(setup)) if setup.names_architectures else setup.top_k
+    searched = not setup.names_architectures
+    chosen = setup.top_k + options.spread if searched else len(named(setup))
+    best_draw = int(searched and setup.random_search)
     beside = [baseline for baseline, _ in baselines(setup, next(_drawn(setup, 1)))]
-    own = chosen + sum(one.architecture is not None for one in beside)
+    own = chosen + best_draw + sum(one.architecture is not None for one in beside)
     starts = (SCRATCH, SUPERNET) if options.init == BOTH else (options.init,)
     begun = sum(map(options.share, starts))  # schedules of each that was chosen
-    networks = chosen * len(starts) + len(beside)
+    networks = chosen * len(starts) + len(beside) + best_draw
     schedule = setup.schedule.over(len(splits.train), steps=options.steps, factor=options.factor)
-    others = chosen + len(beside) - own
+    others = chosen + len(beside) + best_draw - own
     steps = (chosen * begun + own - chosen) * measured.network_step + others * measured.baseline_step
     images = (2 * networks - others) * len(splits.val) * measured.network_image  # ours once more, without their trunk
     at_once, number = setup.hardware.side_by_side, seeds * networks

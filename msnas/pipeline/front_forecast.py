@@ -38,14 +38,14 @@ def forecast_front(run: OpenRun) -> Forecast:
         few, feature, feature_bytes = few_prepared(setup, splits, hardware, Path(folder))
         ours = [network(family, choice.architecture, classes, seed=setup.seed) for choice in choices]
         fpns = [fpn_baseline(family, classes, seed=setup.seed, variant=fpn.variant) for fpn in beside]
-        for model in [*ours, *fpns]:
-            is_ours = any(model is one for one in ours)
-            seconds += schedule.steps * step_seconds(setup, model, few, hardware) * (begun if is_ours else 1)
+        # A model, the schedules that it is trained for, its evaluations (ours also without their trunk), its starts.
+        works = [(model, begun, 2 * starts, starts) for model in ours] + [(model, 1, 1, 1) for model in fpns]
+        for model, schedules, passes, kept in works:
+            seconds += schedules * schedule.steps * step_seconds(setup, model, few, hardware)
             judged = evaluate(model, few.search_val, hardware=hardware)
             image = (judged.seconds + judged.score_seconds) / len(few.search_val)
-            passes = 2 * starts if is_ours else 1  # ours once more, without their trunk
             seconds += passes * len(splits.val) * image
-            disk += bytes_left(setup, model) * (starts if is_ours else 1)
+            disk += kept * bytes_left(setup, model)
     number, images = options.seeds * (starts * len(ours) + len(fpns)), len(splits.train) + len(splits.val)
     at_once = setup.hardware.side_by_side
     turns = math.ceil(number / at_once) / number  # of the time that they take one after another

@@ -27,8 +27,8 @@ def check_random_search(family: Family) -> None:
 
 def search_at_random(
     settings: SearchSettings, family: Family, splits: Splits, progress: SearchProgress
-) -> ScoredNetwork:
-    """The best of as many networks as the search of `settings`, which is over, has scored; finalists scored alike.
+) -> tuple[ScoredNetwork, ...]:
+    """The finalists of as many draws as the search of `settings`, which is over, has scored networks; scored alike.
 
     The draws begin as those of the search, which has the same seed: what differs is what came after its first
     generation. They are kept in a folder of their own, where an interrupted one goes on.
@@ -45,7 +45,7 @@ def search_at_random(
     )
     drawn.folder.mkdir(exist_ok=True)
     progress.part(f"random search, {draws} draws")
-    return family.search(drawn, splits, progress).winners[0]
+    return family.search(drawn, splits, progress).finalists
 
 
 def best_at_random(run: OpenRun) -> Baseline | None:

@@ -77,7 +77,9 @@ def chosen(run: OpenRun) -> list[Choice]:
     setup = run.setup
     if setup.retrain.architectures is not None:
         return _led(named(setup))
-    winners = read_json(run.folder / SEARCH / RESULT)["finalists"][: setup.top_k]
+    # More finalists may be asked for than the search was, but not those above a ceiling of exported networks.
+    found_in = "finalists" if setup.exported_ms is None else "winners"
+    winners = read_json(run.folder / SEARCH / RESULT)[found_in][: setup.top_k]
     parse = setup.family.parse
     found = [Choice(f"winner {w['rank']}", parse(w["architecture"]), w["score"]) for w in winners]
     return _led([*found, *spread_choices(run, found)])

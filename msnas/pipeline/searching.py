@@ -69,13 +69,14 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         _Narrator(folder / STATUS, board, expected=setup.evaluations, workers=setup.hardware.workers) as narrator,
     ):
         outcome = setup.family.search(settings, splits, narrator)
-        drawn = search_at_random(settings, setup.family, splits, narrator) if setup.random_search else None
         if ceiling is not None:
             outcome = ceiling.kept(outcome)
+        draws = search_at_random(settings, setup.family, splits, narrator) if setup.random_search else ()
+        best = draws[:1] if ceiling is None else ceiling.below(draws, 1)
         if board.on:
             board.picture(outcome.evaluated, "winner", picture_of(setup, outcome.winners[0].architecture))
     exported = {} if ceiling is None else ceiling.measured
-    _keep(run, outcome, drawn, exported)
+    _keep(run, outcome, best, exported)
     return _answer(run, outcome, exported)
 
 
@@ -92,14 +93,15 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
         log.info(pretrain(run, command))
 
 
-def _keep(run: OpenRun, outcome: SearchOutcome, drawn: ScoredNetwork | None, exported: Mapping[str, float]) -> None:
+def _keep(run: OpenRun, outcome: SearchOutcome, drawn: Sequence[ScoredNetwork], exported: Mapping[str, float]) -> None:
+    """drawn: the best of random search; empty without one, or where none is below the ceiling of exported networks."""
     winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
     finalists = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.finalists, start=1)]
     summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
     summary["inside_budget"] = outcome.inside_budget
     beside: dict[str, Any] = {} if outcome.front is None else {"front": outcome.front}
-    if drawn is not None:
-        beside[RANDOM_SEARCH] = _winner(1, drawn, exported)
+    if drawn:
+        beside[RANDOM_SEARCH] = _winner(1, drawn[0], exported)
     write_json(run.stage(STAGE) / RESULT, {"winners": winners, "finalists": finalists, **beside, **summary})
     write_json(run.stage(STAGE) / DONE, summary)
 

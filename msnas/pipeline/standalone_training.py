@@ -45,7 +45,7 @@ class Entry:
     cost: Cost
     one_shot: float | None
     seed: int
-    role: str | None = None  # in the report: winner, fpn, fpn_heads, random, random_search or OTHER_START
+    role: str | None = None  # in the report: winner, fpn, fpn_heads, random, random_search, spread or OTHER_START
     start: str = SCRATCH  # what `build` gives: fresh weights, or those of a path of the supernet
 
 

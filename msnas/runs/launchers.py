@@ -1,14 +1,15 @@
 """Where the jobs of a sweep run, in hydra's words: `hydra/launcher=basic|joblib|submitit_slurm|submitit_local`.
 
 basic: here, one after the other. joblib: side by side on this machine (`hydra.launcher.n_jobs`). submitit: each a job
-of Slurm, or of this machine for a trial. `hydra.launcher.KEY=VALUE` are options of those libraries. Jobs that run
-elsewhere write what they say into files of their own.
+of Slurm, or of this machine for a trial. `hydra.launcher.KEY=VALUE` are options of those libraries, those of a cluster
+with or without its name before them (`partition`, `slurm_partition`). Jobs that run elsewhere write what they say into
+files of their own.
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
@@ -23,7 +24,11 @@ from msnas.errors import ConfigError
 BASIC, JOBLIB = "basic", "joblib"
 SUBMITIT = {"submitit_slurm": "slurm", "submitit_local": "local"}
 LAUNCHERS = (BASIC, JOBLIB, *SUBMITIT)
+SHARED = {  # options of submitit that every cluster has
+    "name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node", "stderr_to_stdout",
+}  # fmt: skip
 FOLDER = "multirun"  # as hydra calls it
+TIMEOUT = 60  # minutes of a job of submitit, as in hydra's plugin; submitit's own are 5
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,8 @@ def _by_joblib(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], f
         side_by_side = Parallel(**{"n_jobs": -1, "prefer": "threads", **launcher.options}, return_as="generator")
     except (TypeError, ValueError) as error:
         raise _refused(launcher, error) from error
-    outcomes: Iterable[Outcome] = side_by_side(delayed(run_job)(words, log) for words, log in jobs)
-    yield from outcomes
+    outcomes: Iterator[Outcome] = side_by_side(delayed(run_job)(words, log) for words, log in jobs)
+    return outcomes
 
 
 def _by_submitit(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]], folder: Path) -> Iterator[Outcome]:
@@ -101,17 +106,30 @@ def _by_submitit(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]],
         raise ConfigError(
             f"hydra/launcher={launcher.name} needs the extra `slurm`: pip install 'msnas[slurm]'."
         ) from None
+    cluster = SUBMITIT[launcher.name]
     try:
-        executor = submitit.AutoExecutor(folder / "submitit", cluster=SUBMITIT[launcher.name])
-        executor.update_parameters(**launcher.options)
-    except (TypeError, ValueError, NameError, RuntimeError) as error:
+        executor = submitit.AutoExecutor(folder / "submitit", cluster=cluster)
+        executor.update_parameters(**{"timeout_min": TIMEOUT, **in_submitits_words(launcher.options, cluster)})
+        queued = [executor.submit(run_job, words, log) for words, log in jobs]
+    except (TypeError, ValueError, NameError, RuntimeError, AssertionError) as error:  # its words for a wrong option
         raise _refused(launcher, error) from error
-    queued = [executor.submit(run_job, words, log) for words, log in jobs]
-    for job in queued:
-        try:
-            yield job.result()
-        except submitit.core.utils.UncompletedJobError as error:  # killed by the cluster, out of time or memory
-            yield Outcome(1, 0.0, " ".join(str(error).split())[:200])
+    return map(_outcome, queued)
+
+
+def in_submitits_words(options: Mapping[str, Any], cluster: str) -> dict[str, Any]:
+    """What every cluster has as it is; the others with the cluster's name before them, which hydra leaves out."""
+    prefix = f"{cluster}_"
+    return {key if key in SHARED or key.startswith(prefix) else prefix + key: value for key, value in options.items()}
+
+
+def _outcome(job: Any) -> Outcome:
+    from submitit.core.utils import UncompletedJobError  # an extra
+
+    try:
+        ended: Outcome = job.result()
+    except UncompletedJobError as error:  # killed by the cluster, out of time or memory
+        return Outcome(1, 0.0, " ".join(str(error).split())[:200])
+    return ended
 
 
 def _refused(launcher: Launcher, error: Exception) -> ConfigError:

@@ -12,6 +12,10 @@ from msnas.pipeline.forecast import forecast
 from msnas.setup.setup import Setup
 
 SPACE = ["space=msnas_7", "data=shapes", "scale=tiny"]
+MEASURED = forecasting._Measured(
+    opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8, candidate=2.0,
+    network_step=0.25, baseline_step=0.25, network_image=0, network_bytes=1, memory=1,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,14 +65,17 @@ def test_no_run_is_made_and_later_stages_are_left_out_of_a_retraining_of_named_a
 
 
 def test_twice_the_steps_take_twice_the_time(words):
-    measured = forecasting._Measured(
-        opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8, candidate=2.0,
-        network_step=0.25, baseline_step=0.25, network_image=0, network_bytes=1, memory=1,
-    )  # fmt: skip
     setup = Setup(compose(words))
-    assert forecasting._train(setup, setup.splits(), measured).seconds == 30 * 0.5
-    assert forecasting._search(setup, setup.splits(), measured).seconds == 6 * 2.0
-    assert forecasting._retrain(setup, setup.splits(), measured).seconds == 3 * 2 * 7 * 0.25
+    assert forecasting._train(setup, setup.splits(), MEASURED).seconds == 30 * 0.5
+    assert forecasting._search(setup, setup.splits(), MEASURED).seconds == 6 * 2.0
+    assert forecasting._retrain(setup, setup.splits(), MEASURED).seconds == 3 * 2 * 7 * 0.25
+
+
+def test_the_best_random_draw_and_a_spread_of_scores_are_networks_of_retraining(words):
+    setup = Setup(compose([*words, "search.random=true", "retrain.spread=4"]))
+    told = forecasting._retrain(setup, setup.splits(), MEASURED)
+    assert told.work.startswith("8 networks")
+    assert told.seconds == 8 * 2 * 7 * 0.25
 
 
 def test_a_stage_that_cannot_be_foreseen_refuses_the_flag(capsys):

@@ -1,9 +1,12 @@
 """`msnas export` copies the winner of the run that it is told, wherever that lies."""
 
+import pytest
 from tiny_detectors import make_detector
 
 import msnas
 from msnas.cli import main
+from msnas.commands.export import _trained
+from msnas.errors import RunError
 from msnas.export.model_file import save
 from msnas.files import write_json
 from msnas.runs.folder import DONE, RESULT
@@ -34,3 +37,12 @@ def test_of_two_starts_that_is_exported_which_stands_for_the_search(tmp_path):
     write_json(stage / "01-x" / RESULT, {"role": "other start"})
     assert main(["export", "run=a", f"runs_root={tmp_path}", f"out={tmp_path / 'winner'}"]) == 0
     assert msnas.load(tmp_path / "winner").meta["root"] == "supernet"
+
+
+def test_a_network_of_a_spread_of_scores_is_no_winner_to_export(tmp_path):
+    folder = tmp_path / "r/retrain/02-abc"
+    folder.mkdir(parents=True)
+    (folder / "model.json").touch()
+    write_json(folder / "result.json", {"role": "spread"})
+    with pytest.raises(RunError, match="no retrained winner of rank 2"):
+        _trained(tmp_path / "r/retrain", 2)

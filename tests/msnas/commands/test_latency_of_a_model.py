@@ -13,8 +13,10 @@ from msnas.config.compose import compose
 from msnas.errors import ConfigError, RunError
 from msnas.export.model_file import save
 from msnas.families.family import SearchOutcome
+from msnas.files import write_json
 from msnas.pipeline import exported_ceiling
 from msnas.pipeline.exported_ceiling import ExportedCeiling
+from msnas.pipeline.retraining import chosen
 from msnas.setup.setup import Setup
 
 pytest.importorskip("onnxscript")
@@ -94,6 +96,22 @@ def test_the_best_finalists_below_the_ceiling_win_and_no_more_are_timed(root, mo
 def test_where_no_finalist_is_below_the_ceiling_the_fastest_is_named(root, monkeypatch):
     with pytest.raises(RunError, match=r"the fastest of 2 takes 32\.0 ms"):
         ceiling(root, monkeypatch, a=33.0, b=32.0).kept(outcome("a", "b"))
+
+
+def test_a_finalist_above_the_ceiling_is_not_retrained_as_a_winner(root, tmp_path):
+    of = setup(root, "budget.exported_ms=<=30", "top_k=1")
+    drawn = [of.space.decode(of.space.sample(np.random.default_rng(seed))) for seed in (0, 1)]
+    slow, fast = ({"rank": 1, "architecture": str(one), "score": 0.5} for one in drawn)
+    (tmp_path / "search").mkdir()
+    write_json(tmp_path / "search/result.json", {"winners": [fast], "finalists": [slow, fast]})
+    run = SimpleNamespace(setup=of, folder=tmp_path)
+    assert [str(choice.architecture) for choice in chosen(run)] == [fast["architecture"]]
+
+
+def test_of_draws_beside_a_search_the_best_below_the_ceiling_counts_if_there_is_one(root, monkeypatch):
+    limited = ceiling(root, monkeypatch, a=33.0, b=12.0)
+    draws = outcome("a", "b").finalists
+    assert [limited.below(found, 1) for found in (draws, draws[:1])] == [[draws[1]], []]
 
 
 def test_without_the_option_nothing_is_timed(root):

@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from msnas.cli import main
+from msnas.commands.sweep import numbered
 from msnas.config.compose import PLUGINS, build, compose
 from msnas.config.hydra_words import combinations
 from msnas.errors import ConfigError
+from msnas.runs.launchers import in_submitits_words
 
 STRATEGY = """
 from evolution.random_search import RandomSearch
@@ -91,6 +93,7 @@ def test_a_launcher_runs_the_jobs_elsewhere_and_keeps_what_they_say(launcher, tm
         (["-m", "seed=0,1", "run=r", "hydra.launcher.n_jobs=2"], "give hydra/launcher=NAME"),
         (["-m", "seed=0,1", "run=r", "hydra/launcher=joblib", "hydra.launcher.njobs=2"], "does not take"),
         (["-m", "seed=0,1", "run=r", "hydra/launcher=submitit_local", "hydra.launcher.hours=2"], "does not take"),
+        (["-m", "seed=0", "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=long"], "does not take"),
     ],
 )
 def test_a_launcher_that_cannot_be_is_one_line(words, message, tmp_path, monkeypatch, capsys):
@@ -98,7 +101,33 @@ def test_a_launcher_that_cannot_be_is_one_line(words, message, tmp_path, monkeyp
     assert main(["space", "space=msnas_7", *words]) == 2
     error = capsys.readouterr().err
     assert message in error
-    assert "Traceback" not in error
+    assert error.count("\n") == 1
+
+
+def test_a_slurm_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["space", "-m", "seed=0", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]) == 2
+    error = capsys.readouterr().err
+    assert "does not take" in error
+    assert error.count("\n") == 1
+
+
+def test_options_of_slurm_alone_get_its_name_before_them():
+    given = {"timeout_min": 5, "partition": "gpu", "slurm_qos": "high"}
+    assert in_submitits_words(given, "slurm") == {"timeout_min": 5, "slurm_partition": "gpu", "slurm_qos": "high"}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "a"], ["a-1", "a-2"]),
+        (["a", "b"], ["a", "b"]),
+        (["a", "b", "a"], ["a-1", "b", "a-3"]),
+    ],
+)
+def test_a_name_that_jobs_share_gets_the_jobs_number(names, expected):
+    assert numbered([[f"run={name}"] for name in names]) == [[f"run={name}"] for name in expected]
 
 
 def test_a_space_of_the_users_own_folder_is_a_choice(own):
