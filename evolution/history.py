@@ -261,7 +261,11 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _connect(path: Path, address: str, *, uri: bool = False) -> sqlite3.Connection:
     with _plain_errors(path):
         database = sqlite3.connect(address, timeout=30, isolation_level=None, uri=uri)
-        database.execute("PRAGMA synchronous = FULL")  # WAL alone would lose the last records with the power
+        try:
+            database.execute("PRAGMA synchronous = FULL")  # WAL alone would lose the last records with the power
+        except BaseException:
+            database.close()
+            raise
         return database
 
 

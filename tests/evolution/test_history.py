@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def test_both_journals_keep_everything(path, journal):
     with open_at(path, journal=journal) as history:
         history.append(toy_evaluation(GENOME))
         history.commit({"generation": 0}, {"n": 1})
-        mode = sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone()[0]
+        with closing(sqlite3.connect(path)) as database:
+            mode = database.execute("PRAGMA journal_mode").fetchone()[0]
     assert mode == {"wal": "wal", "rollback": "delete"}[journal]
     with History.read(path) as view:
         assert (len(view.evaluations()), view.generations(), view.state()) == (
