@@ -25,8 +25,10 @@ def main(call: Call) -> int:
     if not words:
         raise ConfigError('Give an architecture such as "1,2,2,1|8,8,16,16,32", or a name of the zoo.')
     family, pictures = _of_one_family(_drawn(setup, words))
+    ours = family.has_size_groups and not any(word.isidentifier() for word in words)
+    borders = setup.fit.groups.borders if ours else None  # published networks have those of the paper
     for path in [Path(out)] if out else [Path("architecture.svg"), Path("architecture.png")]:
-        family.draw(pictures, path)
+        family.draw(pictures, path, borders=borders)
         print(path)
     return 0
 

@@ -142,3 +142,9 @@ def test_a_missing_extra_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_command_draws_a_published_network_in_its_own_space(tmp_path: Path) -> None:
     assert main(["draw", "zoo=msnas_r34_1", f"out={tmp_path / 'one.svg'}"]) == 0
     assert ">180.41 GMACs<" in (tmp_path / "one.svg").read_text()
+
+
+def test_the_command_draws_the_groups_of_object_sizes_that_are_configured(tmp_path: Path) -> None:
+    words = ["space=msnas_7", "data=shapes", "detector.base_scale=64", f"out={tmp_path / 'one.svg'}"]
+    assert main(["draw", "1,2,1,1,1,0.5,1|4,4,8,8,8", *words]) == 0
+    assert ">≥ 128 px<" in (tmp_path / "one.svg").read_text()
