@@ -6,7 +6,6 @@ The two works of a row take turns in one run, so that a busy machine disturbs bo
 result. `--tiny` only shows that a row runs: its numbers mean nothing.
 """
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -19,7 +18,7 @@ import reading
 import supernet_step
 import synchronisations
 import torch
-from timing import HEADER, Row, by_name, machine
+from timing import HEADER, Row, by_name, machine, words_of_rows
 
 ROWS: dict[str, Callable[[bool], list[Row]]] = {
     "step": supernet_step.rows,
@@ -37,11 +36,7 @@ ROWS: dict[str, Callable[[bool], list[Row]]] = {
 
 def main(words: list[str] | None = None) -> None:
     """Run the rows that are named, or all, and print each when it is done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--list", action="store_true", help="name the rows and run none")
-    parser.add_argument("--tiny", action="store_true")
-    asked = parser.parse_args(words)
+    asked = words_of_rows(ROWS, str(__doc__)).parse_args(words)
     names = by_name(ROWS, asked.rows)
     if asked.list:
         print("\n".join(names))

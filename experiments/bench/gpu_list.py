@@ -7,7 +7,6 @@ A step is copy, forward, backward, clipping and SGD of MSNAS-R18's first winner 
 832x1280 pixels unless it is tiny. The works of a row take turns; seconds are the clock's, the GPU waited for.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 import candidates
 import torch
 from supernet_step import PATH, batch_of, ours
-from timing import HEADER, Row, by_name, in_turn, machine, ratio_row
+from timing import HEADER, Row, by_name, in_turn, machine, ratio_row, words_of_rows
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
@@ -206,11 +205,8 @@ ROWS: dict[str, Callable[[Bench], list[Row]]] = {
 
 def main(words: list[str] | None = None) -> None:
     """Run the rows that are named, or all, and print each when it is done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--list", action="store_true", help="name the rows and run none")
+    parser = words_of_rows(ROWS, str(__doc__))
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true")
     asked = parser.parse_args(words)
     names = by_name(ROWS, asked.rows)
     if asked.list:

@@ -1,5 +1,6 @@
 """What the benches share: works that take turns in one run, the spread of what they took, and a table of it."""
 
+import argparse
 import platform
 import statistics
 import time
@@ -104,6 +105,15 @@ def machine() -> str:
     card = f"; {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     shown = commit[:7] + commit[40:] if commit else "unknown"
     return f"Commit {shown}; {where}{card}; Python {platform.python_version()}, torch {torch.__version__}."
+
+
+def words_of_rows(rows: Iterable[str], description: str) -> argparse.ArgumentParser:
+    """The command line of a table: which rows, whether only to name them, whether at a tiny size."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(rows))
+    parser.add_argument("--list", action="store_true", help="name the rows and run none")
+    parser.add_argument("--tiny", action="store_true", help="only show that a row runs")
+    return parser
 
 
 def by_name(rows: Mapping[str, Any], wanted: Iterable[str]) -> list[str]:

@@ -28,8 +28,8 @@ _LONG = 5 / 3  # of the longest side beside the short one, as in every scale
 Option = tuple[str, str]  # the word, and why
 HEADS_OPTION: Option = (
     "space.heads=recall",
-    "What heads read is chosen by how well anchors there cover the boxes, before anything is trained: that orders "
-    "networks as well as a supernet does (experiments/pretrained). Without it heads are searched together with blocks.",
+    "What heads read is chosen by how well anchors there cover the boxes, before anything is trained: where it was "
+    "measured, a supernet did not order networks better (experiments/pretrained). Without it heads are searched too.",
 )
 
 
