@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,38 +15,90 @@ Target = dict[str, Tensor | int]
 SMALLEST = 1.0  # pixels a side that must be left of an object in a crop (of thinner ones, half)
 
 
-def augment(
-    image: Tensor,
-    target: Target,
-    seed: int,
-    *,
-    flip: float = 0.5,
-    jitter: tuple[float, float] = (1.0, 1.0),
-    crop: bool = False,
-) -> tuple[Tensor, Target]:
-    """A mirrored and rescaled copy of an image [3, h, w] and its target (boxes xyxy, pixels), drawn from `seed`.
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One way to see an image of `whole` pixels: maybe mirrored, then resized to `size`, then cut to a window.
 
-    flip: probability of mirroring left and right. jitter: the size is multiplied by a factor drawn uniformly
-    between the two. crop: what has become larger is cut to the size that it had, somewhere; objects that are
-    cut off altogether go. Boxes, areas and masks [n, h, w] follow; nothing that came in is changed.
+    whole, size: (height, width). corner: top and left, in the resized image, of a window of `whole`; None: all is seen.
     """
-    draw = random.Random(seed)
-    mirrored, factor = draw.random() < flip, draw.uniform(*jitter)
-    if mirrored:
-        image, target = F.horizontal_flip(image), mirrored_target(target, image.shape[-1])
+
+    whole: tuple[int, int]
+    size: tuple[int, int]
+    mirrored: bool = False
+    corner: tuple[int, int] | None = None
+
+    @classmethod
+    def drawn(
+        cls,
+        seed: int,
+        whole: tuple[int, int],
+        *,
+        flip: float = 0.5,
+        jitter: tuple[float, float] = (1.0, 1.0),
+        crop: bool = False,
+    ) -> "View":
+        """A function of `seed`. flip: probability of mirroring left and right.
+
+        jitter: the size is multiplied by a factor drawn uniformly between the two. crop: what has become larger is cut
+        to the size that it had, somewhere.
+        """
+        draw = random.Random(seed)
+        mirrored, factor = draw.random() < flip, draw.uniform(*jitter)
+        height, width = whole
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        corner = None
+        if crop and factor > 1:
+            corner = draw.randint(0, size[0] - height), draw.randint(0, size[1] - width)
+        return cls(whole=whole, size=size, mirrored=mirrored, corner=corner)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of what is seen."""
+        return self.size if self.corner is None else self.whole
+
+    def of_image(self, image: Tensor) -> Tensor:
+        """The image [3, h, w] in this view."""
+        if self.mirrored:
+            image = F.horizontal_flip(image)
+        if self.size != self.whole:
+            image = F.resize(image, list(self.size), antialias=True)
+        return self._window(image)
+
+    def of_target(self, target: Target) -> Target:
+        """Its target (boxes xyxy, pixels): boxes, areas and masks [n, h, w] follow, objects that are cut off go."""
+        if self.mirrored:
+            target = mirrored_target(target, self.whole[1])
+        if self.size != self.whole:
+            target = _rescaled(target, self.whole, self.size)
+        return target if self.corner is None else self._cropped(target, self.corner)
+
+    def _window(self, pixels: Tensor) -> Tensor:
+        if self.corner is None:
+            return pixels
+        (top, left), (height, width) = self.corner, self.whole
+        return pixels[..., top : top + height, left : left + width]
+
+    def _cropped(self, target: Target, corner: tuple[int, int]) -> Target:
+        top, left = corner
+        boxes, area = target["boxes"], target["area"]
+        assert isinstance(boxes, Tensor)
+        assert isinstance(area, Tensor)
+        seen = clip_boxes_to_image(boxes - boxes.new_tensor([left, top, left, top]), self.whole)
+        changed = {"boxes": seen, "area": area * (box_area(seen) / box_area(boxes))} | _masks(target, self._window)
+        sides, whole = (b[:, 2:] - b[:, :2] for b in (seen, boxes))
+        kept = (sides >= (whole / 2).clamp(max=SMALLEST)).all(dim=1)
+        of_objects = {name: value for name, value in (target | changed).items() if isinstance(value, Tensor)}
+        return target | {name: value[kept] for name, value in of_objects.items()}
+
+
+def augment(image: Tensor, target: Target, seed: int, **options: Any) -> tuple[Tensor, Target]:
+    """A copy of an image [3, h, w] and its target in a view drawn from `seed` (options: see `View.drawn`).
+
+    Nothing that came in is changed.
+    """
     height, width = image.shape[-2:]
-    size = max(1, round(height * factor)), max(1, round(width * factor))
-    if size != (height, width):
-        image, target = _rescaled(image, target, size)
-    if crop and factor > 1:
-        top, left = draw.randint(0, size[0] - height), draw.randint(0, size[1] - width)
-        image, target = _cropped(image, target, top, left, (height, width))
-    return image, target
-
-
-def is_mirrored(seed: int, flip: float) -> bool:
-    """Whether `augment` mirrors with this seed: its first draw."""
-    return random.Random(seed).random() < flip
+    view = View.drawn(seed, (height, width), **options)
+    return view.of_image(image), view.of_target(target)
 
 
 def mirrored_target(target: Target, width: int) -> Target:
@@ -55,9 +109,8 @@ def mirrored_target(target: Target, width: int) -> Target:
     return target | {"boxes": mirrored} | _masks(target, F.horizontal_flip)
 
 
-def _rescaled(image: Tensor, target: Target, size: tuple[int, int]) -> tuple[Tensor, Target]:
-    height, width = image.shape[-2:]
-    down, across = size[0] / height, size[1] / width
+def _rescaled(target: Target, whole: tuple[int, int], size: tuple[int, int]) -> Target:
+    down, across = size[0] / whole[0], size[1] / whole[1]
     boxes, area = target["boxes"], target["area"]
     assert isinstance(boxes, Tensor)
     assert isinstance(area, Tensor)
@@ -66,22 +119,7 @@ def _rescaled(image: Tensor, target: Target, size: tuple[int, int]) -> tuple[Ten
         "area": area * (across * down),
     }
     masks = _masks(target, lambda m: F.resize(m, list(size), interpolation=InterpolationMode.NEAREST))
-    return F.resize(image, list(size), antialias=True), target | changed | masks
-
-
-def _cropped(image: Tensor, target: Target, top: int, left: int, size: tuple[int, int]) -> tuple[Tensor, Target]:
-    height, width = size
-    boxes, area = target["boxes"], target["area"]
-    assert isinstance(boxes, Tensor)
-    assert isinstance(area, Tensor)
-    seen = clip_boxes_to_image(boxes - boxes.new_tensor([left, top, left, top]), size)
-    changed = {"boxes": seen, "area": area * (box_area(seen) / box_area(boxes))}
-    changed |= _masks(target, lambda m: m[..., top : top + height, left : left + width])
-    sides, whole = (b[:, 2:] - b[:, :2] for b in (seen, boxes))
-    kept = (sides >= (whole / 2).clamp(max=SMALLEST)).all(dim=1)
-    window = image[..., top : top + height, left : left + width]
-    of_objects = {name: value for name, value in (target | changed).items() if isinstance(value, Tensor)}
-    return window, target | {name: value[kept] for name, value in of_objects.items()}
+    return target | changed | masks
 
 
 def _masks(target: Target, change: Callable[[Tensor], Tensor]) -> Target:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msnas.data.augmentation import Target, is_mirrored, mirrored_target
+from msnas.data.augmentation import Target, mirrored_target
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
+from msnas.data.fixed_views import AS_IT_IS, FixedViews
 from msnas.data.settings import check_still
 
 
@@ -16,16 +17,19 @@ class Features(Protocol):
     def memory(self) -> int:
         """Bytes of all features."""
 
-    def image(self, file: str, *, mirrored: bool) -> CachedImage:
-        """The features of an image file, or of its mirror image."""
+    def image(self, file: str, *, view: int = 0, mirrored: bool = False) -> CachedImage:
+        """The features of a view of an image file, or of its mirror image."""
 
 
 class CachedDataset(DetectionDataset):
-    """`dataset` with features in the place of pixels; the same seed mirrors the same images. No pixel is read."""
+    """`dataset` with features in the place of pixels; the same seed mirrors the same images. No pixel is read.
 
-    def __init__(self, dataset: DetectionDataset, features: Features) -> None:
+    views: those that `features` have of each of its images.
+    """
+
+    def __init__(self, dataset: DetectionDataset, features: Features, views: FixedViews = AS_IT_IS) -> None:
         super().__init__(dataset.images, dataset.categories, dataset.store, masks=dataset.masks)
-        self.features = features
+        self.features, self.views = features, views
 
     @property
     def memory(self) -> int:
@@ -46,17 +50,22 @@ class CachedDataset(DetectionDataset):
         jitter: tuple[float, float] = (1.0, 1.0),
         crop: bool = False,
     ) -> tuple[CachedImage, Target]:
-        """Features of an image and its target (see `DetectionDataset.load`); with a seed maybe both mirrored.
+        """Features of an image and its target (see `DetectionDataset.load`); with a seed of one of its views.
 
-        Raises ConfigError for what features cannot follow: another scale, or a crop.
+        Raises ConfigError for what features cannot follow: another scale than that of the views, or another crop.
         """
-        check_still(jitter, crop)
-        target = self.target(index)
-        mirrored = seed is not None and is_mirrored(seed, flip)
+        file, target = str(self.file(index)), self.target(index)
+        if seed is None:
+            return self.features.image(file), target
+        if (tuple(jitter), crop) != (self.views.jitter, self.views.crop):
+            check_still(jitter, crop)
+        mirrored, number = self.views.choose(seed, flip)
+        view = self.views.of(self.images[index].file_name, self.size(index))[number]
+        target = view.of_target(target)
         if mirrored:
-            target = mirrored_target(target, self.size(index)[1])
-        return self.features.image(str(self.file(index)), mirrored=mirrored), target
+            target = mirrored_target(target, view.shape[1])
+        return self.features.image(file, view=number, mirrored=mirrored), target
 
     def subset(self, indices: Sequence[int]) -> "CachedDataset":
         """These images of the data set, sharing its features."""
-        return CachedDataset(super().subset(indices), self.features)
+        return CachedDataset(super().subset(indices), self.features, self.views)

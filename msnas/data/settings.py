@@ -155,13 +155,23 @@ class DataSettings:
         return cls(**{"masks": masks, **values})
 
 
-def check_still(jitter: Sequence[float], crop: bool, *, of: str = "data") -> None:
-    """Raise ConfigError for augmentations, options of that group, that features cannot follow once they are made."""
-    if list(jitter) != [1, 1] or crop:
+def check_still(jitter: Sequence[float], crop: bool, *, of: str = "data", views: int = 1) -> None:
+    """Raise ConfigError for augmentations, options of that group, that features cannot follow once they are made.
+
+    views: of each training image whose features are computed; more than one are of several scales.
+    """
+    still = list(jitter) == [1, 1] and not crop
+    given = f"{of}.jitter={list(jitter)} {of}.crop={str(crop).lower()}"
+    if not still and views == 1:
         raise ConfigError(
             f"Scale jitter and crops are not possible on the features of a frozen backbone, which are computed once, "
-            f"but got {of}.jitter={list(jitter)} {of}.crop={str(crop).lower()}; "
-            f"give {of}.jitter=[1,1] {of}.crop=false, or backbone.train=slow or full."
+            f"but got {given}; give {of}.jitter=[1,1] {of}.crop=false, or a few views of each image, "
+            f"backbone.views=8, or backbone.train=slow or full."
+        )
+    if still and views > 1:
+        raise ConfigError(
+            f"Several views of an image differ in scale, but got backbone.views={views} and {given}; "
+            f"give {of}.jitter=[0.6,1.4] {of}.crop=true too."
         )
 
 

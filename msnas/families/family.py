@@ -18,6 +18,7 @@ from evolution.driver import Finalist
 from evolution.strategy import Evaluation, Record
 from msnas.config.blueprint import Blueprint
 from msnas.data.check.object_sizes import Boxes, Fit
+from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
 from msnas.runs.folder import HISTORY
 from supernet.cost import Cost
@@ -294,6 +295,7 @@ class Family(ABC):
     def prepared(
         self,
         splits: "Splits",
+        data: DataSettings,
         hardware: "Hardware",
         progress: Callable[[int, str], None] | None = None,
         *,
@@ -301,7 +303,8 @@ class Family(ABC):
     ) -> "Splits":
         """The splits as the family's networks read them: as they are, or as features of a part that is frozen.
 
-        folder: where features lie; None: where every stage and run finds them.
+        data: how the images of `splits` are read. folder: where features lie; None: where every stage and run finds
+        them.
         """
         return splits
 

@@ -39,7 +39,8 @@ def evaluate_many(
 
 def _in_a_worker(family: CandidateFamily, settings: SearchSettings) -> CandidateEvaluator:
     """What a fresh process builds, from values alone."""
-    splits = family.prepared(open_data(settings.data, seed=settings.seed), settings.hardware.for_candidates())
+    splits, hardware = open_data(settings.data, seed=settings.seed), settings.hardware.for_candidates()
+    splits = family.prepared(splits, settings.data, hardware)
     return evaluator(family, settings, settings.weights, splits)
 
 

@@ -125,7 +125,7 @@ def few_prepared(setup: Setup, splits: Splits, hardware: Hardware, folder: Path)
     """A few images as networks read them; seconds and bytes of an image's features in `folder`, 0 without any."""
     few = _few(splits)
     began = time.perf_counter()
-    few = setup.family.prepared(few, hardware, folder=folder)
+    few = setup.family.prepared(few, setup.data, hardware, folder=folder)
     seconds = (time.perf_counter() - began) / len(few.train)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // len(few.train)
     return few, seconds if size else 0.0, size

@@ -10,4 +10,4 @@ def prepared(setup: Setup, splits: Splits, hardware: Hardware) -> Splits:
     """The splits; features of a frozen prefix are computed where no stage or run has done so before."""
     images = len(splits.train) + len(splits.val)
     with Progress("features", images) as progress:
-        return setup.family.prepared(splits, hardware, progress.update)
+        return setup.family.prepared(splits, setup.data, hardware, progress.update)

@@ -118,7 +118,7 @@ def _train(setup: Setup, entry: Entry, folder: Path) -> bool:
     global _splits
     hardware = setup.hardware.for_networks()
     if _splits is None:
-        _splits = setup.family.prepared(setup.splits(scoring=False), hardware)
+        _splits = setup.family.prepared(setup.splits(scoring=False), setup.data, hardware)
     try:
         train_entry(setup, entry, folder, _splits, hardware, quiet=True)
     except Interrupted:

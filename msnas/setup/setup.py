@@ -187,9 +187,10 @@ class Setup:
             check_views(views)
         self._check_schedule()
         if self.family_class.learns_on_features(groups):
-            check_still(self._config.data.jitter, self._config.data.crop)
+            number = groups["backbone"].views
+            check_still(self._config.data.jitter, self._config.data.crop, views=number)
             if views:
-                check_still(views["jitter"], views["crop"], of="retrain.data")
+                check_still(views["jitter"], views["crop"], of="retrain.data", views=number)
 
     def _check_schedule(self) -> None:
         """Raise ConfigError for a schedule of retraining that is none, which would be told when all before is done."""

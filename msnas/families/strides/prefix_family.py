@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
 from msnas.families.family import Baseline, Picture, Published, Stage
 from msnas.families.strides.stride_family import FpnBaseline, StrideFamily
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from msnas.engine.devices import Hardware
 
 TRAININGS = ("frozen", "slow", "full")
+TRAINED_ON, SCORED_ON = ("train", "supernet_train"), ("search_val", "val", "selection_val")  # splits
 COARSEST = 64  # the coarsest stride of a block, and of the FPN's last level
 
 
@@ -39,6 +41,7 @@ class PrefixOptions:
 
     weights: str | None
     train: str
+    views: int
     input_norm: bool
     residual_init: float
 
@@ -49,6 +52,12 @@ class PrefixOptions:
             raise ConfigError(
                 "backbone.train=frozen needs backbone.weights, but got none: random features teach nothing; "
                 "give weights, or backbone.train=full."
+            )
+        if self.views < 1 or (self.views > 1 and self.train != "frozen"):
+            raise ConfigError(
+                "backbone.views counts the views of a training image whose features are computed once, at least 1, and "
+                f"1 where backbone.train is not frozen, but got backbone.views={self.views} "
+                f"backbone.train={self.train}."
             )
 
 
@@ -198,6 +207,7 @@ class PrefixFamily(StrideFamily):
     def prepared(
         self,
         splits: "Splits",
+        data: DataSettings,
         hardware: "Hardware",
         progress: Callable[[int, str], None] | None = None,
         *,
@@ -211,22 +221,26 @@ class PrefixFamily(StrideFamily):
         if self.backbone.train != "frozen":
             return splits
         from msnas.data.cached_dataset import CachedDataset  # torch
+        from msnas.data.fixed_views import FixedViews
         from msnas.families.strides.prefix_features import cache_images
 
+        views = FixedViews(number=self.backbone.views, jitter=data.jitter, crop=data.crop)
         widest = self.baseline_detector(splits.train.classes)  # reads every stride that any network reads
         cache = cache_images(
             widest,
             [splits.train, splits.val],
             hardware=hardware,
+            views=views,
             folder=folder or cache_folder() / "features",
             memory_limit=0,
             fingerprint={"backbone": self.space.backbone, "weights": _identity(self.backbone.weights)},
             progress=progress,
         )
-        parts = ("train", "supernet_train", "search_val", "val", "selection_val")
-        held = {name: data for name in parts if (data := getattr(splits, name)) is not None}
-        changes: dict[str, Any] = {name: CachedDataset(data, cache) for name, data in held.items()}
-        return replace(splits, **changes)
+        seen: dict[str, Any] = {name: CachedDataset(getattr(splits, name), cache, views) for name in TRAINED_ON}
+        seen |= {
+            name: CachedDataset(split, cache) for name in SCORED_ON if (split := getattr(splits, name)) is not None
+        }
+        return replace(splits, **seen)
 
     # Drawings
 

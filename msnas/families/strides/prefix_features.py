@@ -1,4 +1,4 @@
-"""What a frozen prefix makes of every image and of its mirror image, computed once.
+"""What a frozen prefix makes of every image, or a few views of it, and of their mirror images, computed once.
 
 Supernet, candidates and retraining then pay for what comes after it alone. Images go through the prefix one by one, so
 that features depend on nothing but the image: with several threads those of a batch may differ from those of an image
@@ -6,9 +6,9 @@ alone in the last bits. It is no slower (experiments/bench/feature_cache.md).
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +17,15 @@ from torch import Tensor, nn
 
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
+from msnas.data.fixed_views import AS_IT_IS, FixedViews
 from msnas.data.geometry import padded_size
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluation_mode
 from msnas.engine.feature_storage import Stored, bytes_of, halved, store
 from msnas.errors import DataError
 
-VIEWS = 2  # an image and its mirror image
+SIDES = 2  # a view and its mirror image
+Size = tuple[int, int]  # (height, width), pixels
 
 
 class PrefixEncoder(Protocol):
@@ -38,40 +40,38 @@ class PrefixEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each feature lies: the levels' channels and strides, and each image file's size and first numbers.
+    """Where each feature lies: the levels' channels and strides, and by file the size of each of its image's views.
 
-    sizes: (height, width) of each file's image. A level holds the maps of all files in turn, the mirror image's after
-    the image's.
+    A level holds the maps of all files in turn, view after view, the mirror image's after the view's.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     divisor: int
-    sizes: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, tuple[Size, ...]]
 
     @property
     def lengths(self) -> list[int]:
         """Numbers in each level."""
-        return [VIEWS * sum(self._numbers(level, size) for size in self.sizes.values()) for level in self._levels]
+        return [starts[-1] for starts in self._starts()]
 
-    def starts(self) -> dict[str, tuple[int, ...]]:
-        """Where each file's numbers begin in each level."""
-        by_level = [
-            list(accumulate((VIEWS * self._numbers(level, size) for size in self.sizes.values()), initial=0))
-            for level in self._levels
-        ]
-        return dict(zip(self.sizes, zip(*by_level, strict=True), strict=False))
+    def starts(self) -> dict[tuple[str, int], tuple[int, ...]]:
+        """Where the numbers of each file's each view begin in each level."""
+        views = [(file, number) for file, sizes in self.sizes.items() for number in range(len(sizes))]
+        return dict(zip(views, zip(*self._starts(), strict=True), strict=False))
 
-    def shape(self, level: int, size: tuple[int, int]) -> tuple[int, int, int]:
+    def _starts(self) -> list[list[int]]:
+        """By level, where each view begins, and where all end."""
+        sizes = [size for views in self.sizes.values() for size in views]
+        numbers = [[SIDES * self._numbers(level, size) for size in sizes] for level in range(len(self.strides))]
+        return [list(accumulate(of_level, initial=0)) for of_level in numbers]
+
+    def shape(self, level: int, size: Size) -> tuple[int, int, int]:
         """[C, h, w] of a level's map of an image of (height, width) `size`."""
         height, width = padded_size(*size, self.divisor)
         return self.channels[level], height // self.strides[level], width // self.strides[level]
 
-    @property
-    def _levels(self) -> range:
-        return range(len(self.strides))
-
-    def _numbers(self, level: int, size: tuple[int, int]) -> int:
+    def _numbers(self, level: int, size: Size) -> int:
         channels, height, width = self.shape(level, size)
         return channels * height * width
 
@@ -88,31 +88,44 @@ class FeatureCache:
         """Bytes of all features."""
         return self.stored.memory
 
-    def image(self, file: str, *, mirrored: bool) -> CachedImage:
-        """The features of an image file, or of its mirror image: views, not to be changed."""
-        size = self.layout.sizes[file]
+    def image(self, file: str, *, view: int = 0, mirrored: bool = False) -> CachedImage:
+        """The features of a view of an image file, or of its mirror image: not to be changed."""
+        size = self.layout.sizes[file][view]
         maps = []
-        for level, (numbers, start) in enumerate(zip(self.stored.levels, self._starts[file], strict=True)):
+        for level, (numbers, start) in enumerate(zip(self.stored.levels, self._starts[file, view], strict=True)):
             channels, height, width = self.layout.shape(level, size)
             first = start + mirrored * channels * height * width
             maps.append(numbers[first : first + channels * height * width].view(channels, height, width))
         return CachedImage(tuple(maps), self.layout.strides, size)
 
 
-def layout_of(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> Layout:
-    """The layout of all images of `datasets`; one that is in several of them is there once."""
-    files = {str(data.file(index)): data.size(index) for data in datasets for index in range(len(data))}
+def layout_of(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset], views: FixedViews = AS_IT_IS) -> Layout:
+    """The layout of all images of `datasets`; one that is in several of them is there once.
+
+    views: of the first data set's images, those that are trained on; of the others there is one.
+    """
+    sizes: dict[str, tuple[Size, ...]] = {}
+    for data, own in _with_views(datasets, views):
+        for index, record in enumerate(data.images):
+            seen = own.of(record.file_name, data.size(index))
+            sizes.setdefault(str(data.file(index)), tuple(view.shape for view in seen))
     with torch.inference_mode():
         side = encoder.divisor
         device = next((p.device for p in encoder.parameters()), None) if isinstance(encoder, nn.Module) else None
         features = encoder.prefix(torch.zeros(1, 3, side, side, device=device))
     channels = tuple(features[stride].shape[1] for stride in encoder.feature_strides)
-    return Layout(channels, tuple(encoder.feature_strides), encoder.divisor, files)
+    return Layout(channels, tuple(encoder.feature_strides), encoder.divisor, sizes)
 
 
-def needed_bytes(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset]) -> int:
+def _with_views(
+    datasets: Iterable[DetectionDataset], views: FixedViews
+) -> Iterator[tuple[DetectionDataset, FixedViews]]:
+    return zip(datasets, chain([views], repeat(AS_IT_IS)), strict=False)
+
+
+def needed_bytes(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset], views: FixedViews = AS_IT_IS) -> int:
     """What a cache of these data sets takes, to be said before it is made."""
-    return bytes_of(layout_of(encoder, datasets).lengths)
+    return bytes_of(layout_of(encoder, datasets, views).lengths)
 
 
 def cache_images(
@@ -120,6 +133,7 @@ def cache_images(
     datasets: Sequence[DetectionDataset],
     *,
     hardware: Hardware,
+    views: FixedViews = AS_IT_IS,
     folder: Path | None = None,
     memory_limit: float = 2e9,
     fingerprint: Mapping[str, Any] | None = None,
@@ -127,28 +141,30 @@ def cache_images(
 ) -> FeatureCache:
     """The features of `detector.encoder.prefix` for every image of `datasets` and its mirror image.
 
-    More than `memory_limit` bytes are mapped from a folder of their own inside `folder`, named by what they depend on:
-    the `fingerprint` (weights), the images and their sizes. One that is complete is used as it is; with
+    views: of the first data set's images, those that are trained on; of the others there is one. More than
+    `memory_limit` bytes are mapped from a folder of their own inside `folder`, named by what they depend on: the
+    `fingerprint` (weights), the images, their sizes and views. One that is complete is used as it is; with
     memory_limit=0 worker processes and later stages find it there, too. progress: told the images done and a text.
     Raises DataError where features fit nowhere, or not into float16.
     """
     hardware.place(detector)
     with evaluation_mode(detector):
-        layout = layout_of(detector.encoder, datasets)
-        known = {**(fingerprint or {}), **_described(layout, detector, hardware)}
+        layout = layout_of(detector.encoder, datasets, views)
+        known = {**(fingerprint or {}), **_described(layout, views, detector, hardware)}
         place = (
             None if folder is None else folder / hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
         )
-        filler = _Filler(detector, datasets, layout, hardware, progress)
+        filler = _Filler(detector, datasets, views, layout, hardware, progress)
         stored = store(layout.lengths, filler.fill, folder=place, memory_limit=memory_limit, fingerprint=known)
     return FeatureCache(layout, stored)
 
 
-def _described(layout: Layout, detector: Any, hardware: Hardware) -> dict[str, Any]:
+def _described(layout: Layout, views: FixedViews, detector: Any, hardware: Hardware) -> dict[str, Any]:
     """What the features depend on beside weights; not on threads, since whoever shares them may have other ones."""
-    images = "\n".join(f"{file} {size}" for file, size in layout.sizes.items())
+    images = "\n".join(f"{file} {sizes}" for file, sizes in layout.sizes.items())
     return {
         "images": hashlib.sha256(images.encode()).hexdigest(),
+        "views": repr(views),
         "channels": list(layout.channels),
         "strides": list(layout.strides),
         "divisor": layout.divisor,
@@ -164,6 +180,7 @@ class _Filler:
 
     detector: Any
     datasets: Sequence[DetectionDataset]
+    views: FixedViews
     layout: Layout
     hardware: Hardware
     progress: Callable[[int, str], None] | None
@@ -172,19 +189,21 @@ class _Filler:
         """Write the features of all images into `levels`."""
         cache, done = FeatureCache(self.layout, Stored(tuple(levels))), set[str]()
         with torch.inference_mode():
-            for data in self.datasets:
-                for index in range(len(data)):
+            for data, own in _with_views(self.datasets, self.views):
+                for index, record in enumerate(data.images):
                     file = str(data.file(index))
                     if file not in done:
                         done.add(file)
-                        self._fill_one(cache, file, data.load(index)[0])
+                        image = data.load(index)[0]
+                        for number, view in enumerate(own.of(record.file_name, data.size(index))):
+                            self._fill_one(cache, file, number, view.of_image(image))
                         if self.progress is not None:
                             self.progress(len(done), "images cached")
 
-    def _fill_one(self, cache: FeatureCache, file: str, image: Tensor) -> None:
+    def _fill_one(self, cache: FeatureCache, file: str, view: int, image: Tensor) -> None:
         for mirrored in (False, True):
             features = self._features(image.flip(2) if mirrored else image)
-            for kept, feature in zip(cache.image(file, mirrored=mirrored).maps, features, strict=True):
+            for kept, feature in zip(cache.image(file, view=view, mirrored=mirrored).maps, features, strict=True):
                 if kept.shape != feature.shape:
                     raise DataError(
                         f"The prefix must give {tuple(kept.shape)} for {file}, as its strides say, "

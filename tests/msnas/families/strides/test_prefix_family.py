@@ -106,7 +106,7 @@ def test_networks_learn_on_features_where_the_prefix_is_frozen(tmp_path, monkeyp
     ]
     setup = made("backbone.weights=package", *words, "data.search_val.minimum=4", "data.workers=0")
     hardware = HardwareOptions(device="cpu", threads=1).for_candidates()
-    splits = setup.family.prepared(setup.splits(), hardware)
+    splits = setup.family.prepared(setup.splits(), setup.data, hardware)
     assert all(isinstance(data, CachedDataset) for data in (splits.supernet_train, splits.search_val, splits.val))
     detector = setup.family.pretraining_detector(splits.train.classes).train()
     path = setup.space.decode(setup.space.sample(np.random.default_rng(0)))
@@ -121,5 +121,7 @@ def test_retraining_at_another_size_has_features_of_that_size(tmp_path, monkeypa
     drawn += ["data.train=8", "data.val=4", "data.search_val.minimum=4", "data.workers=0"]
     setup = made("backbone.weights=package", *drawn, "retrain.data.short_side=128", "retrain.data.long_side=128")
     hardware = HardwareOptions(device="cpu", threads=1).for_candidates()
-    both = [one.family.prepared(one.splits(), hardware).train.load(0)[0] for one in (setup, setup.for_retraining)]
+    both = [
+        one.family.prepared(one.splits(), one.data, hardware).train.load(0)[0] for one in (setup, setup.for_retraining)
+    ]
     assert [image.maps[0].shape[-1] for image in both] == [8, 16]

@@ -12,6 +12,7 @@ from tiny_detectors import TINY
 
 from msnas.data.batches import Batches
 from msnas.data.cached_dataset import CachedDataset
+from msnas.data.fixed_views import FixedViews
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import detect
@@ -41,6 +42,11 @@ def detector(splits):
 @pytest.fixture(scope="module")
 def cache(detector, splits):
     return cache_images(detector, [splits.train, splits.search_val], hardware=HARDWARE)
+
+
+def padded(image, divisor):
+    height, width = (-side % divisor for side in image.shape[1:])
+    return torch.nn.functional.pad(image / 255 if image.dtype == torch.uint8 else image, (0, width, 0, height))
 
 
 def of_pixels(detector, image):
@@ -174,6 +180,55 @@ def test_features_beyond_half_precision_are_one_line(splits):
 def test_features_that_fit_nowhere_are_one_line(detector, splits):
     with pytest.raises(DataError, match=r"must fit into 0\.0 GB of memory"):
         cache_images(detector, [splits.search_val], hardware=HARDWARE, memory_limit=0)
+
+
+VIEWS = FixedViews(number=3, jitter=(0.5, 2.0), crop=True)
+
+
+@pytest.fixture(scope="module")
+def seen(detector, splits):
+    """The training images in three views."""
+    cache = cache_images(detector, [splits.train, splits.search_val], hardware=HARDWARE, views=VIEWS)
+    return CachedDataset(splits.train, cache, VIEWS)
+
+
+def loaded(data, index, seed, flip=0.5):
+    return data.load(index, seed=seed, flip=flip, jitter=VIEWS.jitter, crop=VIEWS.crop)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_the_features_of_a_view_are_those_of_the_image_seen_so(detector, splits, seen, flip):
+    views = VIEWS.of(splits.train.images[3].file_name, splits.train.size(3))
+    for seed in range(8):
+        image = views[VIEWS.choose(seed, flip)[1]].of_image(splits.train.load(3)[0])
+        cached, _ = loaded(seen, 3, seed, flip)
+        features = detector.encoder.prefix(
+            detector.transform.normalize(padded(image.flip(2) if flip else image, detector.encoder.divisor))[None]
+        )
+        assert cached.size == tuple(image.shape[1:])
+        assert all(torch.equal(a, b[0].half()) for a, b in zip(cached.maps, features.values(), strict=True))
+
+
+def test_every_view_of_an_image_is_drawn_and_differs_in_scale(seen):
+    sizes = {loaded(seen, 3, seed)[0].maps[0].sum().item() for seed in range(40)}
+    assert len(sizes) == 2 * VIEWS.number  # and the mirror image of each
+
+
+def test_boxes_follow_their_view(splits, seen):
+    views = VIEWS.of(splits.train.images[3].file_name, splits.train.size(3))
+    for seed in range(8):
+        wanted = views[VIEWS.choose(seed, 0.0)[1]].of_target(splits.train.target(3))
+        assert torch.equal(loaded(seen, 3, seed, 0.0)[1]["boxes"], wanted["boxes"])
+
+
+def test_without_a_seed_an_image_is_as_it_is(splits, seen, cache):
+    as_it_is = CachedDataset(splits.train, cache)
+    assert all(torch.equal(a, b) for a, b in zip(seen.load(3)[0].maps, as_it_is.load(3)[0].maps, strict=True))
+
+
+def test_other_scales_than_those_of_the_views_are_refused(seen):
+    with pytest.raises(ConfigError, match="not possible on the features"):
+        seen.load(0, seed=0, jitter=(0.9, 1.1), crop=True)
 
 
 @pytest.mark.parametrize("changed", [{"jitter": (0.8, 1.2)}, {"crop": True}])
