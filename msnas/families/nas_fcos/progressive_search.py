@@ -121,7 +121,7 @@ class ProgressiveSearch:
         return first, self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
 
     def run_heads(self, heads: Phase) -> Half:
-        """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
+        """Search heads alone, on the pyramid that the detector was trained with, frozen too (Table 4, "h only")."""
         width = self.detector.encoder.out_channels
         if heads.space.channels != width:
             raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
