@@ -57,7 +57,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
 
 def opened(run: OpenRun, group: Group) -> tuple[Hardware, Splits]:
     """What networks are trained on, and the data as they read them."""
-    hardware = run.setup.hardware.for_training()
+    hardware = run.setup.hardware.for_training_in(group)
     decides = run.setup.retrain.init == BOTH  # on search_val, which then must have boxes
     return hardware, prepared(run.setup, run.splits(scoring=decides, writes=group.writes), hardware)
 
