@@ -271,6 +271,7 @@ class FcosFamily(Family):
             seed=settings.seed,
             hardware=settings.hardware.for_candidates(),
             cache=self.cache,
+            journal=settings.journal,
             progress=progress,
         )
         space = settings.space

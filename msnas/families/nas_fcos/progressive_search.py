@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from evolution.driver import SearchResult, evaluate_with, run_search
-from evolution.history import History
+from evolution.history import AUTO, History
 from evolution.strategy import Strategy
 from msnas.data.dataset import DetectionDataset
 from msnas.data.opening import Splits
@@ -88,10 +88,11 @@ class ProgressiveSearch:
         seed: int,
         hardware: Hardware,
         cache: CacheOptions | None = None,
+        journal: str = AUTO,
         progress: SearchProgress,
     ) -> None:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
-        self.seed, self.hardware = seed, hardware
+        self.seed, self.hardware, self.journal = seed, hardware, journal
         self.cache, self.progress = cache or CacheOptions(), progress
 
     def run(
@@ -226,7 +227,7 @@ class ProgressiveSearch:
         strategy = phase.make_strategy(space=phase.space)
         described = {"space": phase.space.described(), "strategy": type(strategy).__name__}
         fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **described}
-        with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
+        with History(self.folder / HISTORIES[name], fingerprint=fingerprint, journal=self.journal) as history:
             self.progress.known(len(history.evaluations()))
             result = run_search(
                 strategy,
