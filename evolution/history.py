@@ -20,6 +20,9 @@ from evolution.strategy import OK, Evaluation, Genome, Record
 MAX_ATTEMPTS = 2  # a candidate that failed is tried once more, then never again
 CHEAP = 0.1  # seconds: waiting for the disk after a quicker evaluation could cost more than making it again
 JOURNALS = {"wal": "wal", "rollback": "delete"}  # rollback: for network file systems, where WAL does not work
+AUTO = "auto"
+_MOUNTS = Path("/proc/self/mounts")  # Linux alone has it
+_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "orangefs", "fuse.")
 
 _APPLICATION_ID = 0x4D534E48  # marks the file as ours
 _FORMAT = 1
@@ -118,19 +121,36 @@ class HistoryView:
             return self._database.execute(query, values).fetchall()
 
 
+def file_system(folder: Path) -> str:
+    """The kind of file system that `folder` lies on, such as ext4 or nfs4; "" where the system does not say."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    here = folder.resolve()
+    kinds = {Path(at.replace("\\040", " ")): kind for _, at, kind, *_ in mounts}  # of two at one place the last
+    return next((kinds[place] for place in (here, *here.parents) if place in kinds), "")
+
+
+def journal_on(kind: str) -> str:
+    """The journal that works on a file system of this kind."""
+    return "rollback" if kind.startswith(_NETWORK) else "wal"
+
+
 class History(HistoryView):
     """A history open for writing, created where there is none. One writer at a time.
 
     fingerprint: JSON values that name the space, budget, supernet and recipe. A history of others is refused.
-    journal: `wal`, or `rollback` on a network file system.
+    journal: `wal`, or `rollback` on a network file system; `auto`: as the file system wants it.
     Raises StrategyError, and changes nothing, for a file that is not a history, cannot be written, is another
     search's or has a writer already.
     """
 
-    def __init__(self, path: Path | str, *, fingerprint: Mapping[str, Any], journal: str = "wal") -> None:
+    def __init__(self, path: Path | str, *, fingerprint: Mapping[str, Any], journal: str = AUTO) -> None:
         path = Path(path)
-        if journal not in JOURNALS:
-            raise StrategyError(f"`journal` is one of {', '.join(JOURNALS)}, but got {journal!r}.")
+        if journal not in (AUTO, *JOURNALS):
+            raise StrategyError(f"`journal` is one of {', '.join((AUTO, *JOURNALS))}, but got {journal!r}.")
+        journal = journal_on(file_system(path.parent)) if journal == AUTO else journal
         self._waits = True
         self._last_stored = monotonic()
         self._lock = WriterLock(path.with_name(path.name + ".lock"))

@@ -22,6 +22,7 @@ FREE = (
     "data.memory_limit",
     "train.checkpoint_every",
     "retrain.checkpoint_every",
+    "search.journal",
     "budget.exported_ms",  # of finalists, which are chosen when every candidate is scored
 )
 CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them

@@ -77,13 +77,18 @@ def evaluate(
     group: Group = ALONE,
     progress: Callable[[int, str], None] | None = None,
 ) -> EvaluationResult:
-    """Detect on every image of `dataset` and score it; on every process the same answer.
+    """Detect on every image of `dataset` and score it: one process does, and all have its answer.
 
     path: the architecture, where `model` is a supernet. progress: called with the images done and a text.
     """
     began = time.perf_counter()
     detections = detect(model, dataset, path=path, hardware=hardware, batch=batch, group=group, progress=progress)
-    return evaluate_detections(dataset, detections, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    judged = evaluate_detections(dataset, detections, seconds) if group.writes else None
+    known = group.gather(None if judged is None else (judged.numbers, judged.per_class, judged.score_seconds))[0]
+    assert known is not None
+    numbers, per_class, score_seconds = known
+    return EvaluationResult(numbers, per_class, detections, len(dataset), seconds, score_seconds)
 
 
 def evaluate_detections(dataset: EvaluationData, detections: list[dict[str, Any]], seconds: float) -> EvaluationResult:

@@ -4,6 +4,7 @@ A folder counts from the moment its `done.json` is there and says what was asked
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from msnas.files import read_json, write_json
 from msnas.runs.folder import DONE
 
 STORED = torch.float16  # half the memory; features of a trained network lie well inside its range
+ON_GPU = 0.5  # of a GPU's free memory, for features; the rest is for what is trained on them
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def store(
     """
     needed = bytes_of(lengths)
     if needed <= memory_limit:
+        _say(needed, "memory")
         stored = Stored(tuple(torch.empty(length, dtype=STORED) for length in lengths))
         fill(stored.levels)
         return stored
@@ -69,11 +73,30 @@ def store(
     known = json.loads(json.dumps({**(fingerprint or {}), "lengths": list(lengths)}))  # as it will be read back
     if read_json(folder / DONE) == known:
         return _mapped(folder, lengths)
+    _say(needed, f"the disk, in {folder.name}")
     _make_room(folder, needed)
     stored = _mapped(folder, lengths)
     fill(stored.levels)
     write_json(folder / DONE, known)
     return stored
+
+
+def near(levels: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """The same levels on a GPU where they take no more than `ON_GPU` of what is free there; else where they are."""
+    needed = sum(level.numel() * level.element_size() for level in levels)
+    if device.type != "cuda" or needed > ON_GPU * free_memory(device):
+        return tuple(levels)
+    return tuple(level.to(device) for level in levels)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses."""
+    free: int = torch.cuda.mem_get_info(device)[0]
+    return free
+
+
+def _say(needed: int, where: str) -> None:
+    log.info("Cached features will take %.3g GB of %s.", needed / 1e9, where)
 
 
 def _make_room(folder: Path, needed: int) -> None:

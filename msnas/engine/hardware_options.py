@@ -8,6 +8,7 @@ from msnas.errors import ConfigError
 
 if TYPE_CHECKING:
     from msnas.engine.devices import Hardware
+    from msnas.engine.distributed import Group
 
 ENGINES = ("local", "ray")
 
@@ -41,6 +42,16 @@ class HardwareOptions:
     def for_training(self) -> "Hardware":
         """Device, precision and threads of a training on this machine. Raises ConfigError."""
         return self._choose(self.train_threads)
+
+    def for_training_in(self, group: "Group") -> "Hardware":
+        """The same of one of several processes. Raises ConfigError for another device than they were joined on."""
+        hardware = self.for_training()
+        if group.size > 1 and hardware.device != group.device:
+            raise ConfigError(
+                f"Processes must train on the device that they were joined on, {group.device}, but the run has "
+                f"{hardware.device}; give hardware.device={hardware.device.type} with the command."
+            )
+        return hardware
 
     @property
     def side_by_side(self) -> int:

@@ -15,8 +15,9 @@ from supernet.space import Budget, SearchSpace
 class SearchSettings:
     """space: with the budget bound in. finalists, replicates: the best so many are scored again, so often.
 
-    rungs: with `fidelity=halving` the share of a candidate's iterations in each rung, else (). weights: what
-    `msnas train` left. folder: gets the histories. fingerprint: what a history's scores depend on.
+    journal: of the histories, see `History`. rungs: with `fidelity=halving` the share of a candidate's iterations in
+    each rung, else (). weights: what `msnas train` left. folder: gets the histories. fingerprint: what a history's
+    scores depend on.
     """
 
     seed: int
@@ -26,6 +27,7 @@ class SearchSettings:
     top_k: int
     finalists: int
     replicates: int
+    journal: str
     rungs: tuple[float, ...]
     data: DataSettings
     hardware: HardwareOptions

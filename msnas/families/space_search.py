@@ -26,7 +26,7 @@ def search_space(
     space = settings.space
     strategy: Strategy = settings.strategy(space=space, seed=derive(settings.seed, "search", "strategy"))
     with (
-        History(settings.folder / HISTORY, fingerprint=settings.fingerprint) as history,
+        History(settings.folder / HISTORY, fingerprint=settings.fingerprint, journal=settings.journal) as history,
         engine as evaluate_many,
     ):
         progress.known(len(history.evaluations()))

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """The stage: reads the history of the search, leaves a model and its 12 COCO numbers for every network in `front/`.
 
-    command: its words, for the run's record. Returns what there is to say in the end.
+    command: its words, for the run's record. Returns what the one that writes says in the end.
     """
     run = run.retraining
     run.require(SEARCH)
@@ -41,9 +41,10 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     begin = starts(run, middle, cost, splits, hardware, group, folder=folder / CHOICE)
     entries = list(entries_of(run, choices, beside, splits.train.classes, starts=begin))
     train_entries(run.setup, entries, folder, splits, hardware, group)
-    if group.writes:
-        measure(run.setup, entries, folder)
-        _finish(run, entries)
+    if not group.writes:
+        return ""  # the table is not there before the one that writes has made it
+    measure(run.setup, entries, folder)
+    _finish(run, entries)
     return _answer(run, "")
 
 

@@ -31,7 +31,7 @@ from msnas.setup.zoo import architecture_text, published
 def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     """The stage: reads `search/result.json`, leaves a model and its 12 COCO numbers for every network.
 
-    command: its words, for the run's record. Returns what there is to say in the end.
+    command: its words, for the run's record. Returns what the one that writes says in the end.
     """
     run = run.retraining
     setup = run.setup
@@ -50,14 +50,15 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     begin = starts(run, first, setup.family.cost(first), splits, hardware, group, folder=place)
     entries = list(entries_of(run, choices, beside, splits.train.classes, starts=begin))
     train_entries(setup, entries, run.stage(STAGE), splits, hardware, group)
-    if group.writes:
-        _finish(run, entries)
+    if not group.writes:
+        return ""  # the table is not there before the one that writes has made it
+    _finish(run, entries)
     return _answer(run, "")
 
 
 def opened(run: OpenRun, group: Group) -> tuple[Hardware, Splits]:
     """What networks are trained on, and the data as they read them."""
-    hardware = run.setup.hardware.for_training()
+    hardware = run.setup.hardware.for_training_in(group)
     decides = run.setup.retrain.init == BOTH  # on search_val, which then must have boxes
     return hardware, prepared(run.setup, run.splits(scoring=decides, writes=group.writes), hardware)
 

@@ -39,7 +39,7 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if done is not None:
         trained_before = f"The {pretraining} of run {run.name} is trained ({done['steps']} steps)"
         return f"{trained_before}. Next: msnas search run={run.name}"
-    hardware = setup.hardware.for_training()
+    hardware = setup.hardware.for_training_in(group)
     splits = prepared(setup, run.splits(writes=group.writes), hardware)
     seed = derive(setup.seed, STAGE)
     schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)

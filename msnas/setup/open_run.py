@@ -1,6 +1,8 @@
 """The run that a command works on, and what its configuration means."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,14 +22,17 @@ from msnas.config.run_config import (
 )
 from msnas.data.digest import digest_change
 from msnas.errors import ConfigError, RunError
-from msnas.files import read_json, write_json
-from msnas.runs.folder import CONFIG, DATA, DONE, SUPERNET, WORDS, Run, newest, next_folder
+from msnas.files import digest, read_json, write_json
+from msnas.runs.folder import CONFIG, DATA, DONE, RESULT, SUPERNET, WORDS, Run, newest, next_folder
 from msnas.runs.state import Plan, State, run_state
 from msnas.setup.box_choices import with_choices
 from msnas.setup.setup import Setup
 
 if TYPE_CHECKING:
     from msnas.data.opening import Splits
+
+
+PATIENCE = 60.0  # seconds in which a file system of several machines shows all of them what one has written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,12 +185,33 @@ class Processes(Protocol):
 
 @contextmanager
 def shared(open_run: Callable[[], OpenRun], group: Processes) -> Iterator[OpenRun]:
-    """The run that all processes of `group` work on: one opens and holds it, the others are told which it is."""
+    """The run that all processes of `group` work on: one opens and holds it, the others are told which it is.
+
+    They begin when they see the files that decide what is done as the one does: what is trained already, and how.
+    Raises RunError where that takes more than PATIENCE seconds.
+    """
     if group.writes:
         run = open_run()
         with run.locked():
-            group.gather(str(run.folder))
+            group.gather(json.dumps([str(run.folder), _deciding(run.folder)]))
             yield run
     else:
-        folder = Path(str(group.gather(None)[0]))
-        yield OpenRun(folder, setup=stored_setup(folder))
+        place, files = json.loads(str(group.gather(None)[0]))
+        _see(Path(place), files)
+        yield OpenRun(Path(place), setup=stored_setup(Path(place)))
+
+
+def _deciding(folder: Path) -> dict[str, str]:
+    """The content of every file of a run that says how it is made or what of it is done, as a digest by its path."""
+    files = (file for name in (CONFIG, DATA, DONE, RESULT) for file in folder.rglob(name))
+    return {str(file.relative_to(folder)): digest(file) for file in files}
+
+
+def _see(folder: Path, files: Mapping[str, str]) -> None:
+    """Return when `folder` has these files here, too; others may have come by then."""
+    began = time.monotonic()
+    while other := set(files.items()) - set(_deciding(folder).items()):
+        if time.monotonic() - began > PATIENCE:
+            file = folder / min(name for name, _ in other)
+            raise RunError(f"All machines must see one run folder, but {file} is not the same for them.")
+        time.sleep(0.2)

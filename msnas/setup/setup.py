@@ -375,6 +375,7 @@ class Setup:
             top_k=self.top_k,
             finalists=self._config.search.finalists,
             replicates=self._config.search.replicates,
+            journal=self._config.search.journal,
             rungs=self.rungs,
             data=self.data,
             hardware=self.hardware,

@@ -13,7 +13,7 @@ import pytest
 from toy_space import toy_evaluation
 
 from evolution.errors import StrategyError
-from evolution.history import History, describe_difference
+from evolution.history import History, describe_difference, file_system
 from evolution.strategy import Evaluation
 
 FINGERPRINT = {"space": "toy", "budget": {"macs": 800, "tolerance": 0.01}, "supernet": "abc"}
@@ -259,6 +259,20 @@ def test_an_unwritable_folder_is_one_clear_error(tmp_path):
     with pytest.raises(StrategyError, match="needs a folder to write in"):
         open_at(tmp_path / "history.sqlite")
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("ext4", "wal"), ("nfs4", "delete"), ("fuse.sshfs", "delete")])
+def test_the_journal_is_chosen_by_the_file_system(path, monkeypatch, tmp_path, kind, mode):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"dev / overlay rw 0 0\nserver:/x {path.parent} {kind} rw 0 0\n")
+    monkeypatch.setattr("evolution.history._MOUNTS", mounts)
+    with open_at(path, journal="auto") as opened:
+        assert opened._rows("PRAGMA journal_mode")[0][0] == mode
+
+
+def test_where_the_system_does_not_say_the_file_system_is_a_local_one(path, monkeypatch):
+    monkeypatch.setattr("evolution.history._MOUNTS", path / "nowhere")
+    assert file_system(path.parent) == ""
 
 
 def test_an_unknown_journal_is_refused(path):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tiny_pipeline
 import torch
-from pretended_cuda import pretended_cuda
+from pretended_cuda import CPU, CUDA, place_of, pretended_cuda
 
 from msnas.detectors.fcos import FCOS
-from msnas.engine import gpu_turns
+from msnas.engine import feature_storage, gpu_turns
 from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
@@ -28,6 +28,7 @@ PYRAMIDS = PyramidSpace(backbone="resnet18", channels=8, blocks=4, input_size=(6
 @pytest.fixture(autouse=True)
 def one_card(monkeypatch):
     monkeypatch.setattr(gpu_turns, "_identity", lambda device: "pretended")
+    monkeypatch.setattr(feature_storage, "free_memory", lambda device: 1e9)
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,22 @@ def test_a_decoder_on_cached_features_has_the_score_of_the_cpu(folder, reward):
         return evaluator((0, 1, 0, 3, 0, 1, 2, 0, 3, 1, 3, 3, 4, 3, 0, 2, 2, 3, 0, 1))
 
     assert_equal_on_both(score)
+
+
+@pytest.mark.parametrize(("free", "place"), [(1e9, CUDA), (1e3, CPU)])
+def test_cached_features_lie_on_the_gpu_where_it_has_room_and_are_converted_there(folder, monkeypatch, free, place):
+    monkeypatch.setattr(feature_storage, "free_memory", lambda device: free)
+    splits = tiny_pipeline.splits(folder)
+    encoder = FcosEncoder("fcos", backbone="resnet18", channels=8, width=0.25)
+    detector = FCOS(encoder, num_classes=len(splits.train.classes), short_side=64, long_side=64)
+    with pretended_cuda() as waits:
+        cached = cache_features(detector, splits.val, hardware=GPU)
+        waits.clear()
+        features, _ = cached.batch([2, 0, 3], GPU.device)
+        assert {place_of(level) for level in cached.features} == {place}
+        assert {place_of(feature) for feature in features} == {CUDA}
+    assert not waits  # where they lie on the CPU, they come from pinned memory
+    expected, _ = cache_features(detector, splits.val, hardware=Hardware(threads=1)).batch(
+        [2, 0, 3], torch.device("cpu")
+    )
+    assert all(torch.equal(feature, other) for feature, other in zip(features, expected, strict=True))

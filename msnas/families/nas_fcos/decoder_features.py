@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from msnas.data.dataset import DetectionDataset
+from msnas.data.sending import sent
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Locations, Targets, assign, locations
 from msnas.engine.devices import Hardware
-from msnas.engine.feature_storage import halved, store
+from msnas.engine.feature_storage import halved, near, store
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import LEVELS
 from supernet.nas_fcos.pyramid_module import FpnNeck, PyramidModule
@@ -31,8 +32,9 @@ BATCH = 8  # images a pass through the frozen network
 class DecoderFeatures:
     """Row `view * images + index` holds one view of one image.
 
-    features: [rows, C, H, W] of each level. labels: [rows, N] int16, distances: [rows, N, 4] pixels: what FCOS asks of
-    the N locations `where`. sizes: (height, width) of each row's image inside the canvas that all are padded to.
+    features: [rows, C, H, W] float16 of each level, on a GPU where it has the room. labels: [rows, N] int16, distances:
+    [rows, N, 4] pixels: what FCOS asks of the N locations `where`. sizes: (height, width) of each row's image inside
+    the canvas that all are padded to.
     """
 
     features: tuple[Tensor, ...]
@@ -58,7 +60,8 @@ class DecoderFeatures:
         """Features [B, C, H, W] float32 of the `coarsest` levels (all), and their targets, on `device`."""
         index = torch.as_tensor(rows)
         wanted = self.features[-(coarsest or len(self.features)) :]
-        features = [feature[index].to(device, torch.float32) for feature in wanted]
+        # As they are stored: half the bytes travel, and the device converts, not one thread of the CPU.
+        features = [sent(feature[index.to(feature.device)], device).float() for feature in wanted]
         return features, Targets(self.labels[index].long(), self.distances[index]).to(device)
 
     def rows_of_step(self, step: int, batch: int, seed: int) -> list[int]:
@@ -95,7 +98,7 @@ class DecoderFeatures:
         levels = _stored(
             rows, features_of, batch, folder=folder, memory_limit=memory_limit, fingerprint=fingerprint, progress=None
         )
-        return replace(self, features=levels)
+        return replace(self, features=near(levels, hardware.device))
 
 
 def _stored(
@@ -156,7 +159,7 @@ def cache_features(
     where = plan.locations()
     targets = [plan.targets(row, where) for row in range(plan.rows)]
     return DecoderFeatures(
-        features,
+        near(features, hardware.device),
         torch.cat([target.labels for target, _ in targets]).short(),
         torch.cat([target.distances for target, _ in targets]),
         tuple(size for _, size in targets),

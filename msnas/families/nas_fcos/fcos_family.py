@@ -166,9 +166,10 @@ class FcosFamily(Family):
         return {"architecture": name, **self.space.decoder_cost(decoder).by_name()}
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
-        """FCOS with its own decoder: what the backbone is trained in before it is frozen."""
-        options = asdict(self.backbone)
-        return self._fcos(Decoder(), classes, channels=options.pop("decoder_channels"), **options)
+        """FCOS's head on its own pyramid, or on the one that heads are searched on: what is trained, then frozen."""
+        options, space = asdict(self.backbone), self.space
+        fixed = Decoder(space.pyramid if isinstance(space, HeadSpace) else None)
+        return self._fcos(fixed, classes, channels=options.pop("decoder_channels"), **options)
 
     def detector_of(self, architecture: Decoder, classes: Sequence[str]) -> "nn.Module":
         return self._fcos(architecture, classes, **self._network(architecture))
@@ -270,6 +271,7 @@ class FcosFamily(Family):
             seed=settings.seed,
             hardware=settings.hardware.for_candidates(),
             cache=self.cache,
+            journal=settings.journal,
             progress=progress,
         )
         space = settings.space

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from evolution.driver import SearchResult, evaluate_with, run_search
-from evolution.history import History
+from evolution.history import AUTO, History
 from evolution.strategy import Strategy
 from msnas.data.dataset import DetectionDataset
 from msnas.data.opening import Splits
@@ -88,10 +88,11 @@ class ProgressiveSearch:
         seed: int,
         hardware: Hardware,
         cache: CacheOptions | None = None,
+        journal: str = AUTO,
         progress: SearchProgress,
     ) -> None:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
-        self.seed, self.hardware = seed, hardware
+        self.seed, self.hardware, self.journal = seed, hardware, journal
         self.cache, self.progress = cache or CacheOptions(), progress
 
     def run(
@@ -121,7 +122,7 @@ class ProgressiveSearch:
         return first, self.search("head", fixed, on_pyramid, head_maker(self.detector, heads.space))
 
     def run_heads(self, heads: Phase) -> Half:
-        """Search heads alone, on the detector's own pyramid, frozen as the backbone (Table 4, "h only")."""
+        """Search heads alone, on the pyramid that the detector was trained with, frozen too (Table 4, "h only")."""
         width = self.detector.encoder.out_channels
         if heads.space.channels != width:
             raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
@@ -226,7 +227,7 @@ class ProgressiveSearch:
         strategy = phase.make_strategy(space=phase.space)
         described = {"space": phase.space.described(), "strategy": type(strategy).__name__}
         fingerprint = {"weights": self.weights, "seed": self.seed, **evaluator.described(), **described}
-        with History(self.folder / HISTORIES[name], fingerprint=fingerprint) as history:
+        with History(self.folder / HISTORIES[name], fingerprint=fingerprint, journal=self.journal) as history:
             self.progress.known(len(history.evaluations()))
             result = run_search(
                 strategy,

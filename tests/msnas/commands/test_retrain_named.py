@@ -4,12 +4,14 @@ import pytest
 
 from msnas.cli import main
 from msnas.config.compose import compose
+from msnas.engine.distributed import Group
 from msnas.errors import ConfigError
 from msnas.families.initial_weights import network
 from msnas.files import read_json
+from msnas.pipeline import retraining
 from msnas.pipeline.retraining import named
 from msnas.report.page import report
-from msnas.setup.open_run import state_of
+from msnas.setup.open_run import open_new, state_of
 from msnas.setup.setup import Setup
 from msnas.setup.zoo import published, with_published_shape
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
@@ -102,6 +104,18 @@ def test_a_path_of_the_stride_space_is_trained_too(tmp_path):
     words += ["data.search_val.minimum=4", "data.workers=0", f"runs_root={tmp_path}", "run=r"]
     assert main(["retrain", PATH, "retrain.fpn=false", *words]) == 0
     assert read_json(tmp_path / "r" / "retrain" / "table.json")["rows"][0]["architecture"] == PATH
+
+
+def test_a_process_that_does_not_write_asks_for_no_table(tmp_path, monkeypatch):
+    """The other one has not made it yet: whoever was faster failed, and all with it."""
+    words = [
+        *CELLS,
+        f"retrain.architectures=['{SWAPPED}']",
+        f"runs_root={tmp_path}",
+        f"data.root={tmp_path / 'shapes'}",
+    ]
+    monkeypatch.setattr(retraining, "train_entries", lambda *_: None)
+    assert retraining.retrain(open_new(words), (), Group(rank=1, size=2)) == ""
 
 
 @pytest.mark.parametrize("family", ["nas_fpn_r50_7at384", "nas_fpn_mv2_3at256", "nas_fcos_r101_128", "msnas_r34_2"])

@@ -68,6 +68,15 @@ def test_two_processes_share_the_images_and_find_what_one_finds(model, data, res
     assert together == detect(model, data, batch=3)
 
 
+def test_one_process_judges_and_the_others_have_its_numbers(model, data, result, monkeypatch):
+    told = [(result.numbers, result.per_class, 1.0)]
+    found = {number: [] for number in range(8)}
+    monkeypatch.setattr(Group, "gather", lambda self, value: told if value is None else [found, value])
+    monkeypatch.setattr(coco_eval, "evaluate", None)  # which nobody may call
+    other = evaluate(model, data, batch=3, group=Group(rank=1, size=2))
+    assert (other.numbers, other.per_class) == (result.numbers, result.per_class)
+
+
 def test_progress_is_told_up_to_the_last_image(model, data):
     told = []
     detect(model, data, batch=3, progress=lambda done, text: told.append((done, text)))

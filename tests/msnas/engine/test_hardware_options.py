@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from msnas.engine.distributed import Group
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.errors import ConfigError
 
@@ -38,3 +39,11 @@ def test_a_network_alone_has_what_any_training_has():
 
 def test_the_workers_of_a_cluster_are_for_candidates():
     assert HardwareOptions(engine="ray", workers=8).side_by_side == 1
+
+
+def test_processes_train_where_they_were_joined():
+    """The run's own words may name another device than those of the command did."""
+    options = HardwareOptions(device="cpu")
+    assert options.for_training_in(Group(rank=1, size=2)) == options.for_training()
+    with pytest.raises(ConfigError, match=r"joined on, cuda:1, but the run has cpu; give hardware.device=cpu with"):
+        options.for_training_in(Group(rank=1, size=2, device=torch.device("cuda", 1)))

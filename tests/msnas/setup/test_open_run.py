@@ -9,7 +9,8 @@ from coco_folders import CocoFolder
 from msnas.config.retrain_recipe import OWN
 from msnas.data.opening import Splits
 from msnas.errors import RunError
-from msnas.setup.open_run import OpenRun, open_existing, open_new, stored_setup
+from msnas.setup import open_run
+from msnas.setup.open_run import OpenRun, open_existing, open_new, shared, stored_setup
 
 
 def words(folder: CocoFolder) -> list[str]:
@@ -53,3 +54,42 @@ def test_a_run_of_before_there_were_recipes_of_retraining_has_none(begun: OpenRu
     file.write_text(yaml.safe_dump(known, sort_keys=False))
     assert stored_setup(begun.folder).retraining_changes == {}
     assert open_existing(words(folder), stage="search").setup.retraining_changes == {}
+
+
+class Processes:
+    """The first of two processes, or with `told` the second one, which is told that by the first."""
+
+    def __init__(self, told: str | None = None) -> None:
+        self.told, self.writes = told, told is None
+
+    def gather(self, value: str | None) -> list[str | None]:
+        self.told = self.told or value
+        return [self.told, None]
+
+
+@pytest.fixture
+def told(begun: OpenRun) -> str:
+    """What the process that writes tells of a run whose supernet is trained."""
+    (begun.folder / "supernet").mkdir()
+    (begun.folder / "supernet" / "done.json").write_text("{}")
+    group = Processes()
+    with shared(lambda: begun, group):
+        return str(group.told)
+
+
+def test_a_process_that_sees_older_files_waits_for_those_of_the_one_that_writes(begun, told, monkeypatch):
+    done = begun.folder / "supernet" / "done.json"
+    done.unlink()  # which a file system over the network may show late
+    monkeypatch.setattr(open_run.time, "sleep", lambda seconds: done.write_text("{}"))
+    with shared(lambda: begun, Processes(told)) as run:
+        assert run.done("supernet") == {}
+
+
+def test_a_process_that_keeps_seeing_older_files_is_refused(begun, told, monkeypatch):
+    (begun.folder / "config.yaml").write_text("seed: 9")
+    monkeypatch.setattr(open_run, "PATIENCE", -1)
+    with (
+        pytest.raises(RunError, match=r"see one run folder, but .*config.yaml is not the same"),
+        shared(lambda: begun, Processes(told)),
+    ):
+        pass

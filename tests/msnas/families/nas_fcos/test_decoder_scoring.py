@@ -119,6 +119,14 @@ def test_features_beyond_the_memory_limit_lie_on_disk_and_are_equal(splits, dete
         assert torch.equal(stored, kept)
 
 
+def test_what_a_cache_will_take_is_said_before_it_is_made(splits, detector, tmp_path, caplog):
+    with caplog.at_level("INFO", "msnas"):
+        cached = cache_features(detector, splits.search_val, hardware=HARDWARE)
+        cache_features(detector, splits.search_val, hardware=HARDWARE, folder=tmp_path / "cache", memory_limit=0)
+    said = f"Cached features will take {cached.memory / 1e9:.3g} GB of"
+    assert [record.getMessage() for record in caplog.records] == [f"{said} memory.", f"{said} the disk, in cache."]
+
+
 def test_a_complete_cache_on_disk_is_not_computed_again(splits, detector, tmp_path):
     told: list[int] = []
     for _ in range(2):

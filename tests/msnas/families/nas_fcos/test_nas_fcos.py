@@ -89,6 +89,15 @@ def test_every_scale_builds_the_space_and_the_recipe(name, scale):
     assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
 
 
+def test_heads_are_searched_on_the_pyramid_that_the_space_gives():
+    """Its costs counted the given one while the features were those of FCOS's own."""
+    words = ["space=nas_fcos_head", f"space.pyramid={PUBLISHED.pyramid}", "scale=tiny", "detector=fcos", SIZE]
+    with torch.device("meta"):
+        trained = Setup(compose(words)).family.pretraining_detector(CLASSES)
+    assert trained.encoder.config["pyramid"] == str(PUBLISHED.pyramid)
+    assert trained.config["head"] == "fcos"
+
+
 def test_the_papers_scale_searches_on_the_papers_images_and_smaller_ones_on_their_own():
     """4,000 images of VOC train decoders, 1,715 score them, at a short side of 384 (section 4.1.1)."""
     paper, small = (compose(["experiment=nas_fcos", f"scale={scale}"]) for scale in ("paper", "small"))

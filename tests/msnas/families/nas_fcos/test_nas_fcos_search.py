@@ -121,6 +121,17 @@ def test_costs_of_heads_are_those_on_the_best_pyramid(whole):
     assert head.cost == {"macs": cost.macs, "params": cost.params}
 
 
+def test_a_budget_holds_for_heads_on_the_best_pyramid_and_is_counted_honestly(detector, splits, tmp_path):
+    """The second half dropped it, and counted whatever came as inside."""
+    drawn = [PYRAMIDS.cost(PYRAMIDS.sample(np.random.default_rng(seed))).macs for seed in range(20)]
+    ceiling = Budget("macs", int(1.2 * max(drawn)), mode="ceiling")
+    told = Listener()
+    halves = search(detector, splits, tmp_path, told).run(phase(PYRAMIDS.within(ceiling)), phase(HEADS))
+    assert [half.space.budget for half in halves] == [ceiling, ceiling]
+    assert all(evaluation.cost["macs"] <= ceiling.target for evaluation in told.seen)
+    assert sum(half.inside_budget for half in halves) == len(told.seen)
+
+
 def test_every_evaluation_succeeded_and_is_in_the_histories(whole):
     halves, told, folder = whole
     assert all(evaluation.ok for evaluation in told.seen)
