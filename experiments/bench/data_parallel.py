@@ -49,9 +49,11 @@ def rows(tiny: bool) -> list[Row]:
     processes = [context.Process(target=_rank, args=own) for own in arguments]
     for process in processes:
         process.start()
-    seconds = answers.get()
     for process in processes:
         process.join()
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("The two processes must train together; one ended with the error above.")
+    seconds = answers.get()
     rates = {name: [SIZE * steps * images / spent for spent in values] for name, values in seconds.items()}
     sides = [(name, rates[name]) for name in ("together", "bare loops")]
     return [Row("two processes: one training / two bare loops", *sides, "images/s", Target(0.9, ">="))]

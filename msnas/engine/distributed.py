@@ -42,23 +42,20 @@ class Group:
         """Whether this is the one process that writes files and shows progress."""
         return self.rank == 0
 
-    def check_same(self, step: int, value: object) -> None:
-        """Assert that all processes are at the same step with the same `value`, compared by its text."""
-        if self.size == 1:
-            return
-        own = torch.tensor([step, derive(str(value))], device=self.device)
-        others = [torch.empty_like(own) for _ in range(self.size)]
-        dist.all_gather(others, own)
-        same = all(torch.equal(own, other) for other in others)
-        assert same, f"All processes must follow one path, but rank {self.rank} has {value} at step {step}."
+    def agree(self, step: int, path: object, flags: Sequence[bool]) -> list[bool]:
+        """Which of `flags` are set on any process, the one small collective of a step.
 
-    def mean(self, values: Sequence[float]) -> list[float]:
-        """The mean of each value over the processes."""
+        Asserts that all processes are at the same step with the same `path`, compared by its text.
+        """
         if self.size == 1:
-            return list(values)
-        buffer = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(buffer)
-        return [value / self.size for value in buffer.tolist()]
+            return list(flags)
+        own = torch.tensor([step, derive(str(path)), *flags], device=self.device)
+        told = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(told, own)
+        least, most = torch.stack(torch.stack(told).aminmax(dim=0)).tolist()
+        same = least[:2] == most[:2]
+        assert same, f"All processes must follow one path, but rank {self.rank} has {path} at step {step}."
+        return [flag > 0 for flag in most[2:]]
 
     def gather(self, value: T) -> list[T]:
         """The `value` of every process, in the order of ranks, on every process; any picklable thing."""
@@ -68,23 +65,22 @@ class Group:
         dist.all_gather_object(values, value)
         return values
 
-    def exchange_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace gradients by their mean over the processes.
+    def exchange_gradients(self, parameters: Sequence[nn.Parameter], used: Sequence[bool], values: Tensor) -> Tensor:
+        """Replace gradients by their mean over the processes; returns that of `values` [N], which travel with them.
 
-        A parameter that no process used keeps `grad is None`, so that the optimizer leaves its weight and
-        momentum alone; a process that did not use one that others did counts as a gradient of 0.
+        used: the parameters that have a gradient on any process. The others keep `grad is None`, so that the optimizer
+        leaves their weight and momentum alone; a process without a gradient that others have counts as one of 0.
         """
         if self.size == 1:
-            return
-        used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=self.device)
-        dist.all_reduce(used, op=dist.ReduceOp.MAX)
-        gradients = [_gradient(p) for p, flag in zip(parameters, used.tolist(), strict=True) if flag]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            return values
+        gradients = [_gradient(parameter) for parameter, flag in zip(parameters, used, strict=True) if flag]
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), values])
         dist.all_reduce(flat)
         flat /= self.size
-        pieces = flat.split_with_sizes([gradient.numel() for gradient in gradients])
+        *pieces, means = flat.split_with_sizes([*(gradient.numel() for gradient in gradients), len(values)])
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view(gradient.shape))
+        return means
 
     def average_statistics(self, model: nn.Module) -> None:
         """Replace the running statistics of batch norms by their mean over the processes.

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
 from msnas.engine.batch_norm import norms_of, restart
@@ -51,9 +51,7 @@ class Training:
     def begin(self, step: int) -> Hashable | None:
         """Seed what is drawn in `step`; returns its path, the same on all processes, where the model has several."""
         torch.manual_seed(derive(self.seed, self.stage, self.replicate, step, self.group.rank))
-        path = None if self.path_of_step is None else self.path_of_step(step)
-        self.group.check_same(step, path)
-        return path
+        return None if self.path_of_step is None else self.path_of_step(step)
 
     def made_with(self) -> dict[str, Any]:
         """What a checkpoint must have been made with to go on from it."""
@@ -107,14 +105,16 @@ def train(
             assert len(images) * group.size == schedule.batch, "every process loads its own share of a batch"
             with hardware.autocast():
                 losses = model(images, targets, path)
-            loss = torch.stack([part.float() for part in losses.values()]).sum()
+            parts_of_loss = torch.stack([part.float() for part in losses.values()])
             optimizer.zero_grad(set_to_none=True)  # not 0: branches without a gradient must not even decay
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            group.exchange_gradients(parameters)
+            scaler.scale(parts_of_loss.sum()).backward()  # type: ignore[no-untyped-call]
+            *used, stopping = group.agree(step, path, [*(p.grad is not None for p in parameters), stop.requested])
+            means = group.exchange_gradients(parameters, used, parts_of_loss.detach())
             scaler.unscale_(optimizer)
             total = gradient_norm(parameters)
-            *own, norm = torch.stack([part.detach().float() for part in (*losses.values(), total)]).tolist()
-            values = _finite_losses(dict(zip(losses, own, strict=True)), targets, step, group)
+            *values, norm = torch.cat([means, total.float().reshape(1)]).tolist()
+            loss_values = dict(zip(losses, values, strict=True))
+            _check_losses(loss_values, losses, targets, step, group)
             if not scaler.is_enabled():  # fp16 overflows now and then: its scaler then leaves the step out
                 _check_norm(norm, targets, step, group)
             if norm > schedule.clip > 0:
@@ -123,12 +123,11 @@ def train(
             scaler.step(optimizer)
             scaler.update()
 
-            totals.append(sum(values.values()))
+            totals.append(sum(values))
             line: dict[str, Any] = {"step": step, "loss": totals[-1], "lr": lr, "norm": norm}
-            line |= {**values, "seconds": time.perf_counter() - step_began, "waited": waited}
+            line |= {**loss_values, "seconds": time.perf_counter() - step_began, "waited": waited}
             line["architecture"] = str(path or "")
             journal.write(line)
-            stopping = group.mean([float(stop.requested)])[0] > 0
             if (step + 1) % files.every == 0 or step + 1 == schedule.steps or stopping:
                 group.average_statistics(model)
                 journal.sync()
@@ -140,20 +139,20 @@ def train(
     return Trained(first, schedule.steps, time.perf_counter() - began, tuple(totals))
 
 
-def _finite_losses(own: Mapping[str, float], targets: Sequence[Target], step: int, group: Group) -> dict[str, float]:
-    """Each of this process's losses, averaged over all; a TrainingError on all of them unless all are finite."""
-    bad = not all(map(math.isfinite, own.values()))
-    *means, bad_anywhere = group.mean([*own.values(), float(bad)])
-    if bad_anywhere:
-        named = {name: value for name, value in own.items() if not math.isfinite(value)}
-        faults = group.gather((named, _image_ids(targets)) if bad else None)
-        values, ids = next(one for one in faults if one is not None)
-        parts = ", ".join(f"{name}={value}" for name, value in values.items())
-        raise TrainingError(
-            f"Every loss must be finite, but got {parts} at step {step}, images {ids}; "
-            f"try a smaller learning rate or a longer warm-up."
-        )
-    return dict(zip(own, means, strict=True))
+def _check_losses(
+    means: Mapping[str, float], losses: Mapping[str, Tensor], targets: Sequence[Target], step: int, group: Group
+) -> None:
+    """Raise TrainingError on all processes unless the losses' means over them are finite."""
+    if all(map(math.isfinite, means.values())):
+        return
+    own = {name: loss.item() for name, loss in losses.items() if not math.isfinite(loss.item())}
+    faults = group.gather((own, _image_ids(targets)) if own else None)
+    named, ids = next((one for one in faults if one is not None), (means, _image_ids(targets)))
+    parts = ", ".join(f"{name}={value}" for name, value in named.items())
+    raise TrainingError(
+        f"Every loss must be finite, but got {parts} at step {step}, images {ids}; "
+        f"try a smaller learning rate or a longer warm-up."
+    )
 
 
 def _image_ids(targets: Sequence[Target]) -> list[int]:

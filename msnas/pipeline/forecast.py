@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,8 +100,7 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
     retraining, own, own_feature, own_feature_bytes = setup.for_retraining, few, 0.0, 0
     if retraining.data != setup.data:
         own, own_feature, own_feature_bytes = few_prepared(retraining, retraining.splits(), hardware, folder / "own")
-    architecture = setup.bounded_space.decode(setup.bounded_space.sample(np.random.default_rng(setup.seed)))
-    alone = network(retraining.family, architecture, classes, seed=setup.seed)
+    alone = network(retraining.family, _network_ahead(setup), classes, seed=setup.seed)
     network_step = step_seconds(retraining, alone, own, hardware)
     baseline_step = step_seconds(retraining, fpn_baseline(retraining.family, classes, seed=setup.seed), own, hardware)
     evaluated = evaluate(alone, own.search_val, hardware=hardware)
@@ -187,6 +187,13 @@ def _candidate(setup: Setup, splits: Splits, few: Splits, weights: Path | None) 
     return statistics.fmean(seconds)
 
 
+def _network_ahead(setup: Setup) -> Any:
+    """What stands for the networks that are trained alone: the first that is named, else one drawn from the budget."""
+    if setup.names_architectures:
+        return named(setup)[0].architecture
+    return setup.family.parse(str(next(_drawn(setup, 1))))  # what is drawn may be a part of it: half a decoder
+
+
 def _drawn(setup: Setup, number: int) -> Iterator[object]:
     rng = np.random.default_rng(setup.seed)
     for _ in range(number):
@@ -238,7 +245,7 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     searched = not setup.names_architectures
     chosen = setup.top_k + options.spread if searched else len(named(setup))
     best_draw = int(searched and setup.random_search)
-    beside = [baseline for baseline, _ in baselines(setup, next(_drawn(setup, 1)))]
+    beside = [baseline for baseline, _ in baselines(setup, _network_ahead(setup))]
     own = chosen + best_draw + sum(one.architecture is not None for one in beside)
     starts = (SCRATCH, SUPERNET) if options.init == BOTH else (options.init,)
     begun = sum(map(options.share, starts))  # schedules of each that was chosen

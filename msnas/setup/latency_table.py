@@ -24,8 +24,8 @@ def wants_latency(config: DictConfig) -> bool:
 def write_table(config: DictConfig, size: tuple[int, int], table: dict[str, Any]) -> Path:
     """Write what was measured; the file is named by device and network unless `latency.table` names it."""
     space, device = config.space, "".join(c if c.isalnum() else "-" for c in str(table["device"]).lower())
-    behind = f"{space.backbone}-{space.cut}-" if "cut" in space else ""
-    name = f"{device}-{behind}{space.block}-{space.channels}-{size[0]}x{size[1]}.json"
+    start = f"{space.backbone}-{space.cut}" if "cut" in space else f"stem-{space.stem}"
+    name = f"{device}-{start}-{space.block}-{space.channels}-{size[0]}x{size[1]}.json"
     path = Path(config.latency.table or Path(config.runs_root) / "latency" / name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"network": network_of(config, size), **table})
@@ -76,7 +76,7 @@ def on_grid(parts: dict[str, float], *, depth: int) -> dict[str, int]:
 
 def network_of(config: DictConfig, size: tuple[int, int]) -> dict[str, Any]:
     """What a measurement depends on beside the device."""
-    names = ("block", "channels", "base_stride", "backbone", "cut", "finest")
+    names = ("block", "channels", "base_stride", "stem", "backbone", "cut", "finest")
     shape = {name: config.space[name] for name in names if name in config.space}
     norms = {"input_norm": config.backbone.input_norm} if "cut" in shape else {}
     return {**shape, **norms, "input": f"{size[0]}x{size[1]}"}

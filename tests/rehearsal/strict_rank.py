@@ -52,10 +52,11 @@ class Noise:
         return [torch.rand(3, 8, 8, generator=generator)], [{"image_id": self.rank}]
 
 
-def strict(name: str, collective: Callable[..., Any]) -> Callable[..., Any]:
-    """`collective`, which takes contiguous tensors of the GPU only."""
+def strict(name: str, collective: Callable[..., Any], called: list[str]) -> Callable[..., Any]:
+    """`collective`, which takes contiguous tensors of the GPU only; each call is noted in `called`."""
 
     def call(*arguments: Any, **options: Any) -> Any:
+        called.append(name)
         for tensor in tree_leaves(arguments):
             if isinstance(tensor, Tensor):
                 assert place_of(tensor) == CUDA, f"{name} of a tensor of the CPU"
@@ -67,18 +68,28 @@ def strict(name: str, collective: Callable[..., Any]) -> Callable[..., Any]:
 
 def main() -> None:
     folder, gpu = Path(sys.argv[1]), torch.device("cuda", 0)
+    called: list[str] = []
+    before: list[int] = []  # calls before each step
     with joined(torch.device("cpu"), timeout=60) as gloo, ExitStack() as stack:
         group, model = Group(rank=gloo.rank, size=gloo.size, device=gpu), Tiny()
         for name in COLLECTIVES:
-            stack.enter_context(mock.patch.object(dist, name, strict(name, getattr(dist, name))))
+            stack.enter_context(mock.patch.object(dist, name, strict(name, getattr(dist, name), called)))
         stack.enter_context(mock.patch.object(distributed, "synchronised", lambda model: model))  # CUDA's kernels
         stack.enter_context(pretended_cuda())
         schedule = Schedule(steps=3, batch=2, lr=0.1, clip=1.0)
         hardware = Hardware(device=gpu, threads=1)
-        training = Training(schedule=schedule, seed=0, stage="strict", hardware=hardware, group=group)
+        training = Training(
+            schedule=schedule,
+            seed=0,
+            stage="strict",
+            path_of_step=lambda step: before.append(len(called)),
+            hardware=hardware,
+            group=group,
+        )
         train(model, Noise(group.rank), training, files=TrainingFiles(folder=folder, every=2))
         state = {name: value.double().sum().item() for name, value in model.state_dict().items()}
-    (folder / f"rank{group.rank}.json").write_text(json.dumps(state))
+    seen = {"state": state, "first step": called[before[0] : before[1]]}
+    (folder / f"rank{group.rank}.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,19 @@ def test_the_best_random_draw_and_a_spread_of_scores_are_networks_of_retraining(
     assert told.seconds == 8 * 2 * 7 * 0.25
 
 
+@pytest.mark.parametrize("experiment", ["nas_fpn", "nas_fcos"])
+def test_the_other_families_are_foreseen_too(experiment, tmp_path):
+    words = [f"experiment={experiment}", "scale=tiny", "data=shapes", f"data.root={tmp_path / 'shapes'}"]
+    told = forecast(Setup(compose([*fitting(TINY, words), *words])), stages=("train", "search", "retrain"))
+    assert [one.stage for one in told] == ["train", "search", "retrain"]
+    assert told[-1].seconds > 0
+
+
+def test_a_named_network_stands_for_those_that_are_trained_alone(words):
+    path = "1,2,2,1,2,1,1|8,8,16,16,32"
+    assert str(forecasting._network_ahead(Setup(compose([*words, f"retrain.architectures=['{path}']"])))) == path
+
+
 def test_a_stage_that_cannot_be_foreseen_refuses_the_flag(capsys):
     assert main(["check", "--estimate"]) == 2
     assert "There is no flag '--estimate'" in capsys.readouterr().err

@@ -91,6 +91,11 @@ def test_a_table_behind_another_prefix_does_not_fit(prefix_root, word):
         assert Setup(config(prefix_root, *BEHIND_A_PREFIX, "budget.latency_ms=3", word)).bounded_space
 
 
+def test_a_table_behind_another_stem_does_not_fit(root):
+    with pytest.raises(ConfigError, match="stem=32"):
+        assert Setup(config(root, "budget.latency_ms=3", "space.stem=32")).bounded_space
+
+
 def test_without_a_latency_budget_nothing_is_read(root):
     space = Setup(config(root / "elsewhere")).bounded_space
     assert space.latency is None

@@ -111,12 +111,13 @@ def whole_batch(group: Group) -> str:
 
 
 def gradients(group: Group) -> list[Any]:
-    """A gradient on both, on rank 1 alone, on none; one of them not contiguous."""
+    """A gradient on both, on rank 1 alone, on none, one of them not contiguous; and values."""
     both, one, none = (nn.Parameter(torch.zeros(2, 3)) for _ in range(3))
     both.grad = torch.full((3, 2), 1.0 + group.rank).T
     one.grad = torch.full((2, 3), 4.0) if group.rank else None
-    group.exchange_gradients([both, one, none])
-    return [None if p.grad is None else p.grad.tolist() for p in (both, one, none)]
+    used = group.agree(0, None, [p.grad is not None for p in (both, one, none)])
+    values = group.exchange_gradients([both, one, none], used, torch.tensor([1.0 + 2 * group.rank, 5.0]))
+    return [None if p.grad is None else p.grad.tolist() for p in (both, one, none)] + [values.tolist()]
 
 
 def main() -> None:

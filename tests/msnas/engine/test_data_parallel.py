@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_told_by_all_with_its_images(ra
 
 def test_gradients_are_averaged_and_stay_none_where_no_rank_has_one(ranks):
     for rank in ranks:
-        assert rank["gradients"] == [[[1.5] * 3] * 2, [[2.0] * 3] * 2, None]
+        assert rank["gradients"] == [[[1.5] * 3] * 2, [[2.0] * 3] * 2, None, [2.0, 5.0]]
 
 
 def test_a_process_that_loads_the_whole_batch_is_an_assertion(ranks):
