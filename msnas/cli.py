@@ -165,10 +165,21 @@ def _expanded(word: str) -> list[str]:
     if not word.startswith("@"):
         return [word]
     try:
-        lines = Path(word[1:]).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(_at_home(word[1:])).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{word} must name a file of key=value lines, but it cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _at_home(word: str) -> str:
+    """A path below `~/`, alone or behind `key=`, with the home folder in full: shells leave those behind `=` alone.
+
+    Those of `data.*` stay, so that a run's configuration holds on another machine; the data's settings expand them.
+    """
+    name, equals, value = word.partition("=")
+    if not equals:
+        return str(Path(word).expanduser()) if word.startswith("~/") else word
+    return f"{name}={Path(value).expanduser()}" if value.startswith("~/") and not name.startswith("data.") else word
 
 
 def parse(command: str, rest: Sequence[str]) -> Call:
@@ -176,6 +187,7 @@ def parse(command: str, rest: Sequence[str]) -> Call:
 
     Raises ConfigError for an unknown flag and for a positional where the command takes none.
     """
+    rest = [_at_home(word) for word in rest]
     flags = [word for word in rest if word.startswith("--")]
     known = ["--json", *(["--estimate"] if COMMANDS[command].estimates else []), "--help"]
     if unknown := [flag for flag in flags if flag not in known]:

@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {
         "MODEL IMAGES... OUT",
         ("score", "every", "hardware"),
     ),
-    "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "hardware")),
+    "eval": Command("msnas.commands.eval", "the 12 COCO numbers of a model", "MODEL", ("data", "split", "hardware")),
     "cost": Command(
         "msnas.commands.inspect_space", "MACs and parameters of architectures", "ARCH...", (*_SPACE, "zoo")
     ),

@@ -12,6 +12,8 @@ from msnas.call import Call
 from msnas.data.dataset import DetectionDataset
 from msnas.data.geometry import typical_input
 from msnas.data.opening import open_split
+from msnas.data.settings import DataSettings
+from msnas.data.source import data_files
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import EvaluationResult, evaluate
 from msnas.engine.exits import evaluate_exits
@@ -24,7 +26,7 @@ from msnas.setup.open_run import setup_of
 
 
 def main(call: Call) -> int:
-    """Evaluate on the reported split; the detections go to `detections.json` beside the model, or to `out=`."""
+    """Evaluate on one split; the detections go to `detections-DATA.json` beside the model, or to `out=`."""
     if len(call.positionals) != 1:
         raise ConfigError("Give one model: a folder with model.json and model.safetensors.")
     path, setup = Path(call.positionals[0]), setup_of(call.words)
@@ -32,22 +34,34 @@ def main(call: Call) -> int:
     sides = {"short_side": model.config["short_side"], "long_side": model.config["long_side"]}
     white = setup.data.white or model.meta.get("white")  # 16-bit images are read as in training
     settings = replace(setup.data, **sides, white=white, masks=model.config.get("mask", False))
-    split = open_split(settings, "val", seed=setup.seed)
+    name = _split_name(settings, setup.arguments.split)
+    split = open_split(settings, name, seed=setup.seed)
     _same_classes(model.meta, split.classes)
     hardware = setup.hardware.for_training()
     with Progress("eval", len(split)) as progress:
         exits = _evaluated_exits(hardware.place(model), split, hardware, progress)
     result = exits[max(exits)]
     folder = path if path.is_dir() else path.parent
-    out = setup.arguments.out or folder / f"detections-{setup.data_name}.json"
+    out = setup.arguments.out or folder / f"detections-{setup.data_name}{'' if name == 'val' else '-' + name}.json"
     write_text(out, json.dumps(result.detections))
     names = dict(zip(split.category_ids, split.classes, strict=True))
-    answer = {**result.numbers, "images": result.images, "detections": str(out)}
+    answer = {**result.numbers, "split": name, "images": result.images, "detections": str(out)}
     if len(exits) > 1:
         answer["exits"] = _exits(model, exits, split)
     answer["per_class"] = {names[category]: value for category, value in result.per_class.items()}
     print(json.dumps(answer) if call.json else _text(answer))
     return 0
+
+
+def _split_name(settings: DataSettings, given: str | None) -> str:
+    """The split that was asked for; else val, or test where that file alone is there."""
+    if given is not None:
+        if given not in ("train", "val", "test"):
+            raise ConfigError(f"split must be train, val or test, but got {given!r}.")
+        return given
+    files = data_files(settings)
+    only_test = files.test is not None and files.val is None and not files.train.annotations.exists()
+    return "test" if only_test else "val"
 
 
 def _evaluated_exits(
@@ -85,4 +99,4 @@ def _text(answer: dict[str, Any]) -> str:
     rows += [f"{name:>10}  {value:.4f}  (AP of the class)" for name, value in answer["per_class"].items() if value >= 0]
     absent = sum(value < 0 for value in answer["per_class"].values())
     rows += [f"{absent:>10}  classes have no object here"] if absent else []
-    return "\n".join([*rows, f"{answer['images']} images; detections in {answer['detections']}"])
+    return "\n".join([*rows, f"{answer['images']} images of {answer['split']}; detections in {answer['detections']}"])

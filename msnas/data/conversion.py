@@ -101,7 +101,8 @@ def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
     read = {path: list(_yolo_objects(text, sizes[path])) if text else [] for path, text in labels.items()}
     most = max((one["class"] for objects in read.values() for one in objects), default=-1)
     if names and most >= len(names):
-        raise DataError(f"{source}: a label has class {most}, but there are names of {len(names)} classes only.")
+        text = next(labels[path] for path, objects in read.items() if any(one["class"] == most for one in objects))
+        raise DataError(f"{text}: a label has class {most}, but there are names of {len(names)} classes only.")
     names = names or [str(number) for number in range(most + 1)]
     for path, objects in read.items():
         objects = [one | {"class": names[one["class"]]} for one in objects]
@@ -128,7 +129,7 @@ def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
             kind, *values = line.split()
             numbers = [float(value) for value in values]
             label = int(float(kind))
-            if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2):
+            if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2) or not _fractions(numbers):
                 raise ValueError
         except ValueError:
             rule = "a line must be a class and [x, y, width, height], or a polygon, as fractions"
@@ -141,6 +142,11 @@ def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
         polygon = [value for point in zip(xs, ys, strict=True) for value in point]
         box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
         yield {"class": label, "bbox": box, "segmentation": [polygon]}
+
+
+def _fractions(numbers: list[float]) -> bool:
+    """Whether they can be meant so: a tool may place a box half outside, but none counts pixels from 0 to 2."""
+    return all(-1 <= number <= 2 for number in numbers)
 
 
 def _class_names(source: Path) -> list[str]:

@@ -111,7 +111,8 @@ def _judged(boxes: Floats, sizes: Floats, objects: Objects) -> UnitFault | None:
     if by_object is not None:
         return by_object
     if fraction >= 0.05 and fraction * len(boxes) > 2:
-        return _fault("fractions", "noted", f"{round(fraction * len(boxes))} of {len(boxes)} boxes lie in 0..1")
+        severity: Severity = "refused" if fraction >= 0.5 else "noted"  # fractions with a few that were rounded past 1
+        return _fault("fractions", severity, f"{round(fraction * len(boxes))} of {len(boxes)} boxes lie in 0..1")
     return _by_borders(boxes, sizes)
 
 
@@ -162,9 +163,10 @@ def _by_borders(boxes: Floats, sizes: Floats) -> UnitFault | None:
     across, down = reach.max(axis=0).tolist()
     if leaving >= 0.3 or (outside >= 0.1 and many):
         got = f"{leaving:.0%} of {len(boxes)} boxes leave their image, and reach to {across:.3g} x its width and "
-        got += (
-            f"{down:.3g} x its height: those of a larger copy? Scale them, or give the images that they were drawn on"
-        )
+        got += f"{down:.3g} x its height: those of a larger copy"
+        if (boxes[:, :2] + boxes[:, 2:]).max() <= 1000.5:
+            got += ", or thousandths of the image (0..1000), as language models give them"
+        got += "? Scale them, or give the images that they were drawn on"
         return UnitFault("refused" if many and outside >= 0.1 else "noted", RULE, got)
     if len(boxes) >= 20 and sizes.min() >= 64 and max(across, down) <= 0.55:
         got = (

@@ -39,7 +39,7 @@ def _inline(name: str, write: Callable[[Path], None]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.svg"
         write(path)
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
     for mark in ('id="', "#"):
         for kind in "mph":  # markers, paths, hatches; no colour begins so

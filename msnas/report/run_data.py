@@ -90,7 +90,7 @@ class RunData:
             folder=folder,
             setup=setup,
             sized=sized,
-            config_text=path.read_text(),
+            config_text=path.read_text(encoding="utf-8"),
             environment=read_json(folder / ENVIRONMENT) or {},
             stages=tuple(_stage(folder, name) for name in stages_of(folder, named=setup.names_architectures)),
             evaluations=evaluations,

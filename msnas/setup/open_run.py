@@ -142,7 +142,7 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
     setup.check_detector()
     if not (folder / stage / DONE).exists():
         setup.check()
-    before = {name: (folder / name).read_text() for name in (WORDS, CONFIG)}
+    before = {name: (folder / name).read_text(encoding="utf-8") for name in (WORDS, CONFIG)}
     config = with_choices(config)
     save(folder, config, merged)
     return OpenRun(folder, before, setup=Setup(config))

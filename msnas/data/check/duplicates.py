@@ -51,12 +51,13 @@ def near_copies(images: Thumbnails) -> list[list[int]]:
     if not len(images):
         return []
     group = np.arange(len(images))  # the least index of the group that each image belongs to
-    coarse = _normalised(_pooled(images))
+    coarse, later = _normalised(_pooled(images)), np.arange(len(images))
     for start in range(0, len(images), _BLOCK):
         block = images[start : start + _BLOCK]
         for seen in (block, block[:, :, ::-1]):
             likely = _normalised(_pooled(seen)) @ coarse.T > _COARSE
-            for row in np.flatnonzero(likely.sum(axis=1) > 1):
+            likely &= later > start + np.arange(len(block))[:, None]  # each pair once, no image with itself
+            for row in np.flatnonzero(likely.any(axis=1)):
                 _join(group, start + int(row), seen[row], images, np.flatnonzero(likely[row]))
     members: dict[int, list[int]] = {}
     for index, first in enumerate(group.tolist()):
@@ -67,8 +68,8 @@ def near_copies(images: Thumbnails) -> list[list[int]]:
 def _join(
     group: NDArray[np.int64], index: int, seen: NDArray[np.uint8], images: Thumbnails, others: NDArray[np.int64]
 ) -> None:
-    """Make one group of image `index` (as `seen`) and those later ones of `others` that it is a near copy of."""
-    for other in others[others > index].tolist():
+    """Make one group of image `index` (as `seen`) and those of `others` that it is a near copy of."""
+    for other in others.tolist():
         if group[other] != group[index] and _similarity(seen, images[other]):
             low, high = sorted((group[index], group[other]))
             group[group == high] = low

@@ -104,6 +104,22 @@ def test_cfg_job_prints_the_composed_configuration(capsys):
     assert capsys.readouterr().out.startswith("seed: 7\n")
 
 
+def test_the_home_folder_is_written_out_in_every_word_but_the_data_s(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    call = parse("eval", ["~/model", "out=~/found.json", "data.root=~/d", "run=~x"])
+    assert call.positionals == (str(tmp_path / "model"),)
+    assert call.words == (f"out={tmp_path / 'found.json'}", "data.root=~/d", "run=~x")
+
+
+def test_a_file_of_words_may_lie_in_the_home_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "mine.msnas").write_text("seed=7\n")
+    assert main(["train", "--cfg", "job", "@~/mine.msnas"]) == 0
+    assert capsys.readouterr().out.startswith("seed: 7\n")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_text_that_a_terminal_cannot_show_is_no_traceback(encoding, monkeypatch):
     shown = io.BytesIO()

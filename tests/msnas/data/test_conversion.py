@@ -61,9 +61,12 @@ def test_voc_counts_pixels_from_1_and_labelling_tools_do_not(tmp_path: Path, dat
     assert content["annotations"][0]["bbox"] == expected
 
 
-@pytest.mark.parametrize("line", ["0 0.5 0.5 0.5", "fish 0.5 0.5 0.5 0.5", "7 0.5 0.5 0.5 0.5", "-1 0.5 0.5 0.1 0.1"])
+@pytest.mark.parametrize(
+    "line",
+    ["0 0.5 0.5 0.5", "fish 0.5 0.5 0.5 0.5", "7 0.5 0.5 0.5 0.5", "-1 0.5 0.5 0.1 0.1", "0 32 24 16 12"],
+)
 def test_a_line_that_is_no_label_is_named(tmp_path: Path, line: str):
-    with pytest.raises(DataError, match=r"line 1|class 7") as refused:
+    with pytest.raises(DataError, match=r"labels/train0\.txt: (line 1|a label has class 7)") as refused:
         convert(_yolo(tmp_path / "y", line), tmp_path / "out")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()

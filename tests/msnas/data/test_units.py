@@ -55,6 +55,23 @@ def test_the_polygons_of_a_few_objects_are_enough(name: str):
     assert (fault.severity, name in fault.got) == ("refused", True)
 
 
+@pytest.mark.parametrize(("share", "severity"), [(0.98, "refused"), (0.1, "noted")])
+def test_fractions_are_refused_where_most_boxes_are_some(share: float, severity: str):
+    objects = Objects()
+    for number in range(100):
+        fraction = number < 100 * share
+        objects.add((0.2, 0.1, 0.4, 0.6) if fraction else (0.0, 0.0, 1.01, 0.9), (W, H), None, None)
+    fault = unit_fault(objects)
+    assert fault is not None
+    assert (fault.severity, "fractions" in fault.got) == (severity, True)
+
+
+def test_boxes_in_thousandths_are_refused_and_the_unit_is_named():
+    fault = _judged(lambda x, y, w, h: (x / W * 1000, y / H * 1000, w / W * 1000, h / H * 1000))
+    assert fault is not None
+    assert (fault.severity, "thousandths" in fault.got) == ("refused", True)
+
+
 @pytest.mark.parametrize("number", [1, 5, 60, 2000])
 @pytest.mark.parametrize("area", [True, False])
 def test_pixels_are_nothing_to_mention(number: int, area: bool):

@@ -58,6 +58,12 @@ def test_a_film_is_one_group_though_its_ends_differ():
     assert near_copies(np.concatenate([film, other, other[:1]])) == [list(range(30)), [30, 33]]
 
 
+def test_a_mirrored_copy_in_the_same_split_is_a_near_copy():
+    rng = np.random.default_rng(0)
+    pictures = np.stack([_small(Image.fromarray(one)) for one in rng.integers(0, 256, (6, 9, 12, 3), np.uint8)])
+    assert near_copies(np.concatenate([pictures, pictures[2:3, :, ::-1]])) == [[2, 6]]
+
+
 def test_a_picture_in_both_splits_is_reported_by_name(folder: CocoFolder):
     (folder.images / "val2.png").write_bytes((folder.images / "train4.png").read_bytes())
     report = check_data(folder.write().settings())
