@@ -45,10 +45,14 @@ def _table(forecasts: Sequence[Forecast]) -> str:
     for title in ("time", "memory", "disk"):
         grid.add_column(title, justify="right")
     for one in forecasts:
-        seconds = "?" if one.seconds is None else duration(one.seconds)
-        grid.add_row(one.stage, one.work, seconds, _gigabytes(one.memory), _gigabytes(one.disk))
-    told = [one.seconds for one in forecasts if one.seconds is not None]
-    grid.add_row("in all", "", duration(sum(told)), "", _gigabytes(sum(one.disk for one in forecasts)))
+        grid.add_row(one.stage, one.work, duration(one.seconds), _gigabytes(one.memory), _gigabytes(one.disk))
+    grid.add_row(
+        "in all",
+        "",
+        duration(sum(one.seconds for one in forecasts)),
+        "",
+        _gigabytes(sum(one.disk for one in forecasts)),
+    )
     return f"{text_of(grid, 120)}By a few steps with fresh weights, measured now on this machine."
 
 

@@ -70,6 +70,16 @@ class SearchOutcome:
     front: list[dict[str, Any]] | None = None  # of a search with several objectives
 
 
+@dataclass(frozen=True)
+class SearchTrial:
+    """What a search takes: seconds before its first evaluation, seconds of each, bytes that are cached."""
+
+    before: float
+    each: float
+    cached: int
+    on_disk: bool
+
+
 class SearchProgress(Protocol):
     """Who is told how far a search is."""
 
@@ -341,6 +351,15 @@ class Family(ABC):
     @abstractmethod
     def search(self, settings: "SearchSettings", splits: "Splits", progress: SearchProgress) -> SearchOutcome:
         """The search, on from where `settings.folder` stands."""
+
+    def trial_of_search(
+        self, space: SearchSpace, whole: "Splits", few: "Splits", *, seed: int, hardware: "Hardware", folder: Path
+    ) -> SearchTrial | None:
+        """What `few` of the images say of a search on the `whole`; None where candidates are timed as whole detectors.
+
+        space: with the budget bound in. folder: for what is cached meanwhile.
+        """
+        return None
 
     # The report
 

@@ -25,6 +25,7 @@ from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluate
 from msnas.engine.loop import Training, train
 from msnas.families.candidate_family import CandidateFamily
+from msnas.families.family import SearchTrial
 from msnas.families.initial_weights import fpn_baseline, network, pretraining_network
 from msnas.pipeline.retraining import baselines, named
 from msnas.pipeline.supernet_training import paths
@@ -39,11 +40,11 @@ CANDIDATES = 2
 
 @dataclass(frozen=True)
 class Forecast:
-    """One stage. work: in words; seconds: None where it cannot be told; memory, disk: bytes."""
+    """One stage. work: in words; memory, disk: bytes."""
 
     stage: str
     work: str
-    seconds: float | None
+    seconds: float
     memory: int
     disk: int
 
@@ -60,7 +61,7 @@ class _Measured:
     feature_bytes: int
     supernet_step: float
     supernet_bytes: int
-    candidate: float | None
+    search: SearchTrial
     network_step: float
     baseline_step: float
     network_image: float
@@ -110,7 +111,7 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         feature_bytes=feature_bytes,
         supernet_step=supernet_step,
         supernet_bytes=supernet_bytes,
-        candidate=_candidate(setup, splits, few, weights),
+        search=_trial(setup, splits, few, folder / "search", weights),
         network_step=network_step,
         baseline_step=baseline_step,
         network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),
@@ -154,11 +155,19 @@ def step_seconds(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware
     return statistics.fmean(seconds[WARM:])
 
 
-def _candidate(setup: Setup, splits: Splits, few: Splits, weights: Path | None) -> float | None:
-    """The seconds of one evaluation of the search; None for a family whose candidates are no whole detectors."""
-    family = setup.family
-    if not isinstance(family, CandidateFamily):
-        return None
+def _trial(setup: Setup, splits: Splits, few: Splits, folder: Path, weights: Path | None) -> SearchTrial:
+    """What a few candidates say of the search."""
+    family, hardware = setup.family, setup.hardware.for_candidates()
+    if isinstance(family, CandidateFamily):
+        seconds = _candidate(setup, family, splits, few, weights)
+        return SearchTrial(before=0.0, each=seconds, cached=0, on_disk=False)
+    told = family.trial_of_search(setup.bounded_space, splits, few, seed=setup.seed, hardware=hardware, folder=folder)
+    assert told is not None, "a family whose candidates are no whole detectors says what a search takes"
+    return told
+
+
+def _candidate(setup: Setup, family: CandidateFamily, splits: Splits, few: Splits, weights: Path | None) -> float:
+    """The seconds of one evaluation of the search."""
     whole = family.recipe
     short = replace(
         whole,
@@ -235,9 +244,10 @@ def _search(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     work = f"{number} evaluations on {len(splits.search_val)} images"
     if workers > 1:
         work += f", {workers} at once"
-    side_by_side = max(1, workers)
-    seconds = None if measured.candidate is None else measured.opening + number * measured.candidate / side_by_side
-    return Forecast("search", work, seconds, measured.memory * (1 + workers), 0)
+    trial = measured.search
+    seconds = measured.opening + trial.before + number * trial.each / max(1, workers)
+    memory = measured.memory * (1 + workers) + (0 if trial.on_disk else trial.cached)
+    return Forecast("search", work, seconds, memory, trial.cached if trial.on_disk else 0)
 
 
 def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:

@@ -22,6 +22,7 @@ from msnas.families.family import (
     ScoredNetwork,
     SearchOutcome,
     SearchProgress,
+    SearchTrial,
     Sides,
     Stage,
     require_detector,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from msnas.data.opening import Splits
+    from msnas.engine.devices import Hardware
     from msnas.families.nas_fcos.progressive_search import Half, Phase
 
 
@@ -282,6 +284,17 @@ class FcosFamily(Family):
         trained = self.heads.trained if self.heads else 1
         halves = self._phase(settings, space, "pyramid"), self.head_phase(settings)
         return _outcome(run.run(*halves, training=training, trained=trained))
+
+    def trial_of_search(
+        self, space: Any, whole: "Splits", few: "Splits", *, seed: int, hardware: "Hardware", folder: Path
+    ) -> SearchTrial:
+        from msnas.families.initial_weights import pretraining_network  # torch
+        from msnas.families.nas_fcos.decoder_trial import trial_of_search
+
+        detector = pretraining_network(self, whole.train.classes, seed=seed)
+        between = self.heads.training * self.heads.trained if self.heads is not None and self.heads.search else 0
+        run: dict[str, Any] = {"seed": seed, "hardware": hardware, "folder": folder, "between": between}
+        return trial_of_search(detector, space, whole, few, self.candidate, self.cache, **run)
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
         """The second half of the search; None where only the pyramid is searched."""

@@ -127,9 +127,12 @@ class ProgressiveSearch:
         if heads.space.channels != width:
             raise ConfigError(f"The head must have the pyramid's {width} channels, but got {heads.space.channels}.")
         assert isinstance(heads.space, HeadSpace)
+        return self.search("head", heads, self.data_of_heads(), head_maker(self.detector, heads.space))
+
+    def data_of_heads(self) -> DecoderData:
+        """What the detector's own pyramid makes of all images."""
         neck = self.detector.encoder.neck
-        data = self._through(self.backbone_data(neck.num_inputs), neck, "neck")
-        return self.search("head", heads, data, head_maker(self.detector, heads.space))
+        return self._through(self.backbone_data(neck.num_inputs), neck, "neck")
 
     def backbone_data(self, coarsest: int) -> DecoderData:
         """The backbone's `coarsest` features of meta-train (with its views) and of meta-val."""

@@ -7,13 +7,15 @@ from tiny_words import TINY, fitting
 
 from msnas.cli import main
 from msnas.config.compose import compose
+from msnas.families.family import SearchTrial
 from msnas.pipeline import forecast as forecasting
 from msnas.pipeline.forecast import forecast
 from msnas.setup.setup import Setup
 
 SPACE = ["space=msnas_7", "data=shapes", "scale=tiny"]
 MEASURED = forecasting._Measured(
-    opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8, candidate=2.0,
+    opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8,
+    search=SearchTrial(before=3.0, each=2.0, cached=5, on_disk=True),
     network_step=0.25, baseline_step=0.25, network_image=0, network_bytes=1, memory=1,
 )  # fmt: skip
 
@@ -67,7 +69,7 @@ def test_no_run_is_made_and_later_stages_are_left_out_of_a_retraining_of_named_a
 def test_twice_the_steps_take_twice_the_time(words):
     setup = Setup(compose(words))
     assert forecasting._train(setup, setup.splits(), MEASURED).seconds == 30 * 0.5
-    assert forecasting._search(setup, setup.splits(), MEASURED).seconds == 6 * 2.0
+    assert forecasting._search(setup, setup.splits(), MEASURED).seconds == 3.0 + 6 * 2.0
     assert forecasting._retrain(setup, setup.splits(), MEASURED).seconds == 3 * 2 * 7 * 0.25
 
 
@@ -83,7 +85,15 @@ def test_the_other_families_are_foreseen_too(experiment, tmp_path):
     words = [f"experiment={experiment}", "scale=tiny", "data=shapes", f"data.root={tmp_path / 'shapes'}"]
     told = forecast(Setup(compose([*fitting(TINY, words), *words])), stages=("train", "search", "retrain"))
     assert [one.stage for one in told] == ["train", "search", "retrain"]
-    assert told[-1].seconds > 0
+    assert told[0].seconds >= 0  # NAS-FPN trains nothing first
+    assert told[1].seconds > 0
+    assert told[2].seconds > 0
+
+
+def test_what_a_search_caches_on_disk_is_its_disk(words):
+    setup = Setup(compose(words))
+    told = forecasting._search(setup, setup.splits(), MEASURED)
+    assert (told.disk, told.memory) == (5, 1)
 
 
 def test_a_named_network_stands_for_those_that_are_trained_alone(words):

@@ -85,3 +85,18 @@ def test_a_budget_that_is_a_number_scales_the_baseline_to_it():
     config = compose(["data=coco", "budget.macs=60e9"])
     assert Setup(config).baseline_cost.macs == pytest.approx(60e9, rel=0.01)
     assert len(list(Setup(config).family.baseline_detector(CLASSES).parameters())) > 0
+
+
+@pytest.mark.parametrize("scale", ["tiny", "tiny_fine"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("experiment=nas_fpn",),
+        ("experiment=nas_fpn", "space=nas_fpn_lite"),
+        ("experiment=nas_fcos",),
+        ("experiment=nas_fcos", "space=nas_fcos_head"),
+    ],
+    ids=" ".join,
+)
+def test_a_search_of_minutes_asks_for_few_evaluations_in_every_space(words, scale):
+    assert Setup(compose([*words, f"scale={scale}", "input=128x128"])).evaluations <= 60
