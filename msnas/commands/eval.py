@@ -90,7 +90,11 @@ def _same_classes(meta: dict[str, Any], classes: list[str]) -> None:
 
 
 def _text(answer: dict[str, Any]) -> str:
-    rows = [f"{key:>10}  {value:.4f}" for key, value in answer.items() if isinstance(value, float)]
+    numbers = {key: value for key, value in answer.items() if isinstance(value, float)}
+    rows = [
+        f"{key:>10}  {value:.4f}" if value >= 0 else f"{key:>10}  {'-':>6}  (no object of this size)"
+        for key, value in numbers.items()
+    ]
     rows += [
         f"{one['ap']:>10.4f}  AP, AP50 {one['ap50']:.4f}, {amount(one['macs'])}MACs at {one['input']}, "
         f"exit_after={one['exit_after']}"

@@ -43,3 +43,8 @@ def test_a_test_file_that_is_alone_is_taken_by_itself(model, folder: CocoFolder,
 def test_a_split_that_is_none_is_refused(model, folder: CocoFolder, capsys):
     assert main(_words(model, folder.write(), "split=tset")) == 2
     assert "split must be train, val or test, but got 'tset'" in capsys.readouterr().err
+
+
+def test_a_size_that_no_object_has_is_said_so(model, folder: CocoFolder, capsys):
+    assert main(_words(model, folder.write())) == 0
+    assert "  ap_large       -  (no object of this size)\n" in capsys.readouterr().out
