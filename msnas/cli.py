@@ -172,14 +172,20 @@ def _expanded(word: str) -> list[str]:
 
 
 def _at_home(word: str) -> str:
-    """A path below `~/`, alone or behind `key=`, with the home folder in full: shells leave those behind `=` alone.
+    """Paths below `~/`, alone or behind `key=`, with the home folder in full: shells leave those behind `=` alone.
 
     Those of `data.*` stay, so that a run's configuration holds on another machine; the data's settings expand them.
     """
-    name, equals, value = word.partition("=")
-    if not equals:
-        return str(Path(word).expanduser()) if word.startswith("~/") else word
-    return f"{name}={Path(value).expanduser()}" if value.startswith("~/") and not name.startswith("data.") else word
+    name, equals, values = word.partition("=")
+    if word.startswith("~/") or not equals:
+        name, equals, values = "", "", word
+    elif name.startswith("data."):
+        return word
+    try:
+        found = [str(Path(one).expanduser()) if one.startswith("~/") else one for one in values.split(",")]
+    except RuntimeError as error:
+        raise ConfigError(f"{word}: {error}") from error
+    return f"{name}{equals}{','.join(found)}"
 
 
 def parse(command: str, rest: Sequence[str]) -> Call:

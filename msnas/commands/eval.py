@@ -26,7 +26,7 @@ from msnas.setup.open_run import setup_of
 
 
 def main(call: Call) -> int:
-    """Evaluate on one split; the detections go to `detections-DATA.json` beside the model, or to `out=`."""
+    """Evaluate on one split; the detections go to `out=`, or beside the model (of val: `detections-DATA.json`)."""
     if len(call.positionals) != 1:
         raise ConfigError("Give one model: a folder with model.json and model.safetensors.")
     path, setup = Path(call.positionals[0]), setup_of(call.words)
@@ -92,7 +92,7 @@ def _same_classes(meta: dict[str, Any], classes: list[str]) -> None:
 def _text(answer: dict[str, Any]) -> str:
     numbers = {key: value for key, value in answer.items() if isinstance(value, float)}
     rows = [
-        f"{key:>10}  {value:.4f}" if value >= 0 else f"{key:>10}  {'-':>6}  (no object of this size)"
+        f"{key:>10}  {value:.4f}" if value >= 0 else f"{key:>10}  {'-':>6}  (no such object)"
         for key, value in numbers.items()
     ]
     rows += [

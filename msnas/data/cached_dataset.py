@@ -7,7 +7,8 @@ from msnas.data.augmentation import Target, mirrored_target
 from msnas.data.cached_image import CachedImage
 from msnas.data.dataset import DetectionDataset
 from msnas.data.fixed_views import AS_IT_IS, FixedViews
-from msnas.data.settings import check_still
+from msnas.data.settings import check_cached
+from msnas.errors import ConfigError
 
 
 class Features(Protocol):
@@ -58,7 +59,8 @@ class CachedDataset(DetectionDataset):
         if seed is None:
             return self.features.image(file), target
         if (tuple(jitter), crop) != (self.views.jitter, self.views.crop):
-            check_still(jitter, crop)
+            check_cached(jitter, crop)
+            raise ConfigError(f"Cached views are of {self.views}, but were asked for {jitter=}, {crop=}.")
         mirrored, number = self.views.choose(seed, flip)
         view = self.views.of(self.images[index].file_name, self.size(index))[number]
         target = view.of_target(target)

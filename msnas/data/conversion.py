@@ -129,12 +129,13 @@ def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
             kind, *values = line.split()
             numbers = [float(value) for value in values]
             label = int(float(kind))
-            if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2) or not _fractions(numbers):
+            places = numbers[:4] if len(numbers) < 6 else numbers  # a fifth number is a score, or the id of a track
+            if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2) or not _fractions(places):
                 raise ValueError
         except ValueError:
             rule = "a line must be a class and [x, y, width, height], or a polygon, as fractions"
             raise DataError(f"{text}: line {number}: {rule}, but got {shown(line)}") from None
-        if len(numbers) < 6:  # a fifth number is a detector's score
+        if len(numbers) < 6:
             x, y, w, h = numbers[0] * width, numbers[1] * height, numbers[2] * width, numbers[3] * height
             yield {"class": label, "bbox": [x - w / 2, y - h / 2, w, h]}
             continue

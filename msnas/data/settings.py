@@ -155,20 +155,20 @@ class DataSettings:
         return cls(**{"masks": masks, **values})
 
 
-def check_still(jitter: Sequence[float], crop: bool, *, of: str = "data", views: int = 1) -> None:
-    """Raise ConfigError for augmentations, options of that group, that features cannot follow once they are made.
+def check_cached(jitter: Sequence[float], crop: bool, *, of: str = "data", views: int = 1) -> None:
+    """Raise ConfigError for augmentations, options of that group, that do not fit features which are computed once.
 
-    views: of each training image whose features are computed; more than one are of several scales.
+    views: of each training image; one cannot be rescaled afterwards, more than one are to be of several scales.
     """
-    still = list(jitter) == [1, 1] and not crop
+    of_one_scale = list(jitter) == [1, 1]
     given = f"{of}.jitter={list(jitter)} {of}.crop={str(crop).lower()}"
-    if not still and views == 1:
+    if views == 1 and (crop or not of_one_scale):
         raise ConfigError(
             f"Scale jitter and crops are not possible on the features of a frozen backbone, which are computed once, "
             f"but got {given}; give {of}.jitter=[1,1] {of}.crop=false, or a few views of each image, "
             f"backbone.views=8, or backbone.train=slow or full."
         )
-    if still and views > 1:
+    if views > 1 and of_one_scale:
         raise ConfigError(
             f"Several views of an image differ in scale, but got backbone.views={views} and {given}; "
             f"give {of}.jitter=[0.6,1.4] {of}.crop=true too."

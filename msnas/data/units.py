@@ -164,7 +164,7 @@ def _by_borders(boxes: Floats, sizes: Floats) -> UnitFault | None:
     if leaving >= 0.3 or (outside >= 0.1 and many):
         got = f"{leaving:.0%} of {len(boxes)} boxes leave their image, and reach to {across:.3g} x its width and "
         got += f"{down:.3g} x its height: those of a larger copy"
-        if (boxes[:, :2] + boxes[:, 2:]).max() <= 1000.5:
+        if 800 <= (boxes[:, :2] + boxes[:, 2:]).max() <= 1000.5:
             got += ", or thousandths of the image (0..1000), as language models give them"
         got += "? Scale them, or give the images that they were drawn on"
         return UnitFault("refused" if many and outside >= 0.1 else "noted", RULE, got)

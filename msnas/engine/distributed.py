@@ -43,7 +43,7 @@ class Group:
         return self.rank == 0
 
     def agree(self, step: int, path: object, flags: Sequence[bool]) -> list[bool]:
-        """Which of `flags` are set on any process, the one small collective of a step.
+        """Which of `flags` are set on any process.
 
         Asserts that all processes are at the same step with the same `path`, compared by its text.
         """

@@ -3,10 +3,12 @@
 A folder counts from the moment its `done.json` is there and says what was asked for, so half-written ones never do.
 """
 
+import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +73,15 @@ def store(
             f"raise the memory limit, or lower the number of views or data.short_side."
         )
     known = json.loads(json.dumps({**(fingerprint or {}), "lengths": list(lengths)}))  # as it will be read back
-    if read_json(folder / DONE) == known:
-        return _mapped(folder, lengths)
-    _say(needed, f"the disk, in {folder.name}")
-    _make_room(folder, needed)
-    stored = _mapped(folder, lengths)
-    fill(stored.levels)
-    write_json(folder / DONE, known)
-    return stored
+    with _one_at_a_time(folder):  # whoever comes second waits, and finds what the first has made
+        if read_json(folder / DONE) == known:
+            return _mapped(folder, lengths)
+        _say(needed, f"the disk, in {folder.name}")
+        _make_room(folder, needed)
+        stored = _mapped(folder, lengths)
+        fill(stored.levels)
+        write_json(folder / DONE, known)
+        return stored
 
 
 def near(levels: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:
@@ -93,6 +96,15 @@ def free_memory(device: torch.device) -> int:
     """Bytes of a GPU that nobody uses."""
     free: int = torch.cuda.mem_get_info(device)[0]
     return free
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """A block that no other process is in for the same `folder`, by a lock that ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _say(needed: int, where: str) -> None:

@@ -49,7 +49,7 @@ class Training:
     group: Group = ALONE
 
     def begin(self, step: int) -> Hashable | None:
-        """Seed what is drawn in `step`; returns its path, the same on all processes, where the model has several."""
+        """Seed what is drawn in `step`; returns its path where the model has several."""
         torch.manual_seed(derive(self.seed, self.stage, self.replicate, step, self.group.rank))
         return None if self.path_of_step is None else self.path_of_step(step)
 
@@ -92,6 +92,8 @@ def train(
     optimizer, scaler = make_optimizer(model, schedule), hardware.scaler()
     parts: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "scaler": scaler}
     first, began, totals = files.restore(parts, training.made_with(), group), time.perf_counter(), []
+    if training.path_of_step is not None and first < schedule.steps:  # norms over processes wait for each other before
+        group.agree(first, training.path_of_step(first), ())  # a step's own `agree` could tell of other paths
 
     with files.journal(first, group) as journal, StopSignal(enabled=files.are_kept) as stop, _memory(schedule):
         for step in range(first, schedule.steps):

@@ -72,12 +72,12 @@ class SearchOutcome:
 
 @dataclass(frozen=True)
 class SearchTrial:
-    """What a search takes: seconds before its first evaluation, seconds of each, bytes that are cached."""
+    """What a search takes: seconds before its first evaluation, seconds of each, bytes cached in memory, on disk."""
 
     before: float
     each: float
-    cached: int
-    on_disk: bool
+    memory: int
+    disk: int
 
 
 class SearchProgress(Protocol):
@@ -301,6 +301,11 @@ class Family(ABC):
         return None
 
     # Data
+
+    @property
+    def cached_views(self) -> int:
+        """Views of a training image whose features `prepared` computes; of an image that is scored there is one."""
+        return 1
 
     def prepared(
         self,

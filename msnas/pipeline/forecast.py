@@ -123,13 +123,19 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
 
 
 def few_prepared(setup: Setup, splits: Splits, hardware: Hardware, folder: Path) -> tuple[Splits, float, int]:
-    """A few images as networks read them; seconds and bytes of an image's features in `folder`, 0 without any."""
+    """A few images as networks read them; seconds and bytes of a view's features in `folder`, 0 without any."""
     few = _few(splits)
     began = time.perf_counter()
     few = setup.family.prepared(few, setup.data, hardware, folder=folder)
-    seconds = (time.perf_counter() - began) / len(few.train)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // len(few.train)
+    views = setup.family.cached_views * len(few.train)  # those that are scored are among them
+    seconds = (time.perf_counter() - began) / views
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) // views
     return few, seconds if size else 0.0, size
+
+
+def views_cached(setup: Setup, splits: Splits) -> int:
+    """How many views of images go through a frozen backbone."""
+    return setup.family.cached_views * len(splits.train) + len(splits.val)
 
 
 def _few(splits: Splits) -> Splits:
@@ -158,9 +164,9 @@ def step_seconds(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware
 def _trial(setup: Setup, splits: Splits, few: Splits, folder: Path, weights: Path | None) -> SearchTrial:
     """What a few candidates say of the search."""
     family, hardware = setup.family, setup.hardware.for_candidates()
-    if isinstance(family, CandidateFamily):
+    if isinstance(family, CandidateFamily):  # whose candidates are whole detectors
         seconds = _candidate(setup, family, splits, few, weights)
-        return SearchTrial(before=0.0, each=seconds, cached=0, on_disk=False)
+        return SearchTrial(before=0.0, each=seconds, memory=0, disk=0)
     told = family.trial_of_search(setup.bounded_space, splits, few, seed=setup.seed, hardware=hardware, folder=folder)
     assert told is not None, "a family whose candidates are no whole detectors says what a search takes"
     return told
@@ -231,11 +237,11 @@ def _train(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     if setup.family.pretraining is None:
         return Forecast("train", "nothing: no weights are shared", 0.0, 0, 0)
     schedule = setup.schedule.over(len(splits.supernet_train), steps=setup.train.steps)
-    images = len(splits.train) + len(splits.val)
+    images = views_cached(setup, splits)
     seconds = measured.opening + images * measured.feature + schedule.steps * measured.supernet_step
     work = f"{schedule.steps:,} steps of {schedule.batch} images"
     if measured.feature:
-        work += f"; {images:,} images through the frozen backbone"
+        work += f"; {images:,} views of images through the frozen backbone"
     return Forecast("train", work, seconds, measured.memory, measured.supernet_bytes + images * measured.feature_bytes)
 
 
@@ -246,8 +252,7 @@ def _search(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
         work += f", {workers} at once"
     trial = measured.search
     seconds = measured.opening + trial.before + number * trial.each / max(1, workers)
-    memory = measured.memory * (1 + workers) + (0 if trial.on_disk else trial.cached)
-    return Forecast("search", work, seconds, memory, trial.cached if trial.on_disk else 0)
+    return Forecast("search", work, seconds, measured.memory * (1 + workers) + trial.memory, trial.disk)
 
 
 def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
@@ -274,9 +279,9 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"
     if at_once > 1:
         work += f", {at_once} at once"
-    read = len(splits.train) + len(splits.val) if measured.own_feature else 0
+    read = views_cached(setup, splits) if measured.own_feature else 0
     if read:
-        work += f"; {read:,} images through the frozen backbone"
+        work += f"; {read:,} views of images through the frozen backbone"
     seconds += read * measured.own_feature
     memory = measured.memory * (1 + at_once if at_once > 1 else 1)
     disk = number * measured.network_bytes + read * measured.own_feature_bytes

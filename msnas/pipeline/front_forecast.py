@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msnas.engine.evaluation import evaluate
 from msnas.families.initial_weights import fpn_baseline, network
-from msnas.pipeline.forecast import Forecast, bytes_left, few_prepared, peak_memory, step_seconds
+from msnas.pipeline.forecast import Forecast, bytes_left, few_prepared, peak_memory, step_seconds, views_cached
 from msnas.pipeline.front_choice import front_choices
 from msnas.pipeline.front_training import fpns_of_sizes
 from msnas.runs.folder import FRONT, SEARCH
@@ -46,7 +46,7 @@ def forecast_front(run: OpenRun) -> Forecast:
             image = (judged.seconds + judged.score_seconds) / len(few.search_val)
             seconds += passes * len(splits.val) * image
             disk += kept * bytes_left(setup, model)
-    number, images = options.seeds * (starts * len(ours) + len(fpns)), len(splits.train) + len(splits.val)
+    number, images = options.seeds * (starts * len(ours) + len(fpns)), views_cached(setup, splits)
     at_once = setup.hardware.side_by_side
     turns = math.ceil(number / at_once) / number  # of the time that they take one after another
     work = f"{number // options.seeds} networks, {options.seeds} trainings each, {schedule.steps:,} steps of "

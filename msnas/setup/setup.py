@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from evolution.history import AUTO, JOURNALS
 from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build, plain
 from msnas.config.retrain_recipe import OWN, changes, retrained
 from msnas.data.check.object_sizes import Fit, FitOptions
-from msnas.data.settings import DataSettings, check_still, check_views
+from msnas.data.settings import DataSettings, check_cached, check_views
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
@@ -186,11 +187,14 @@ class Setup:
         if views:
             check_views(views)
         self._check_schedule()
+        if self._config.search.journal not in (AUTO, *JOURNALS):
+            known, got = ", ".join((AUTO, *JOURNALS)), self._config.search.journal
+            raise ConfigError(f"search.journal is one of {known}, but got {got!r}.")
         if self.family_class.learns_on_features(groups):
             number = groups["backbone"].views
-            check_still(self._config.data.jitter, self._config.data.crop, views=number)
+            check_cached(self._config.data.jitter, self._config.data.crop, views=number)
             if views:
-                check_still(views["jitter"], views["crop"], of="retrain.data", views=number)
+                check_cached(views["jitter"], views["crop"], of="retrain.data", views=number)
 
     def _check_schedule(self) -> None:
         """Raise ConfigError for a schedule of retraining that is none, which would be told when all before is done."""

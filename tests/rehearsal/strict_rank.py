@@ -69,7 +69,7 @@ def strict(name: str, collective: Callable[..., Any], called: list[str]) -> Call
 def main() -> None:
     folder, gpu = Path(sys.argv[1]), torch.device("cuda", 0)
     called: list[str] = []
-    before: list[int] = []  # calls before each step
+    before: list[int] = []  # calls before the first step is looked at, and before each
     with joined(torch.device("cpu"), timeout=60) as gloo, ExitStack() as stack:
         group, model = Group(rank=gloo.rank, size=gloo.size, device=gpu), Tiny()
         for name in COLLECTIVES:
@@ -88,7 +88,7 @@ def main() -> None:
         )
         train(model, Noise(group.rank), training, files=TrainingFiles(folder=folder, every=2))
         state = {name: value.double().sum().item() for name, value in model.state_dict().items()}
-    seen = {"state": state, "first step": called[before[0] : before[1]]}
+    seen = {"state": state, "first step": called[before[1] : before[2]]}
     (folder / f"rank{group.rank}.json").write_text(json.dumps(seen))
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from msnas.families.family import SearchTrial
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderEvaluator
-from msnas.families.nas_fcos.progressive_search import ProgressiveSearch, head_maker, pyramid_maker
+from msnas.families.nas_fcos.progressive_search import ProgressiveSearch, head_maker, make_decoder, pyramid_maker
 from supernet.nas_fcos.fcos_encoder import DecoderNet
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
+
+if TYPE_CHECKING:
+    from msnas.families.nas_fcos.fcos_family import HeadOptions
 
 STEPS, DECODERS = 8, 2  # that are measured, of the first half of a search
 
@@ -39,44 +42,53 @@ class _Silent:
 def trial_of_search(
     detector: Any,
     space: PyramidSpace | HeadSpace,
+    heads: "HeadOptions | None",
     whole: Splits,
     few: Splits,
     recipe: DecoderRecipe,
     cache: CacheOptions,
     *,
-    between: int,
     seed: int,
     hardware: Hardware,
     folder: Path,
 ) -> SearchTrial:
     """What `few` of the images say of a search on the `whole`. detector: fresh; folder: for what is cached meanwhile.
 
-    between: steps that pyramids are trained for before heads are searched. A head is taken to cost what a pyramid does.
+    heads: the second half of the search; None: there is one only. A head is taken to cost what a pyramid does.
     """
     search = ProgressiveSearch(
         detector, few, folder=folder, weights="", seed=seed, hardware=hardware, cache=cache, progress=_Silent()
     )
-    began = time.perf_counter()
+    rng, began = np.random.default_rng(seed), time.perf_counter()
     maker: Callable[[Any], DecoderNet]
     if isinstance(space, HeadSpace):
-        data, maker = search.data_of_heads(), head_maker(detector, space)
+        neck = detector.encoder.neck
+        features = search.backbone_data(neck.num_inputs)
+        data = search.through(features, neck, "neck")
+        kept, maker = [features, data], head_maker(detector, space)
     else:
-        data, maker = search.backbone_data(space.num_inputs), pyramid_maker(detector, space)
-    seconds = time.perf_counter() - began
-    rows = cache.views * len(whole.supernet_train) + len(whole.search_val)
-    share = rows / (cache.views * len(few.supernet_train) + len(few.search_val))
-    bytes_cached = share * (data.train.memory + data.held_out.memory)
+        data = search.backbone_data(space.num_inputs)
+        kept, maker = [data], pyramid_maker(detector, space)
+        if heads is not None:
+            pyramid = space.decode(space.sample(rng))
+            decoder = hardware.place(make_decoder(detector, pyramid, space.head, space.channels, heads.channels))
+            kept.append(search.through(data, decoder.pyramid, "trial"))  # type: ignore[arg-type]
+    share = len(whole.supernet_train) / len(few.supernet_train), len(whole.search_val) / len(few.search_val)
+    seconds = max(share) * (time.perf_counter() - began)
 
     short = replace(recipe, iterations=min(STEPS, recipe.iterations))
     evaluator = DecoderEvaluator(data, maker, space=space, recipe=short, seed=seed, hardware=hardware)
-    rng, train, score = np.random.default_rng(seed), 0.0, 0.0
+    train, score = 0.0, 0.0
     for _ in range(DECODERS):
         evaluator.measured(space.decode(space.sample(rng)), 0, 0)
         train += evaluator.times["train"] / short.iterations / DECODERS
-        score += evaluator.times["score"] / len(few.search_val) / DECODERS
+        score += evaluator.times["score"] / DECODERS
+    sizes = [
+        round(ratio * part.memory) for one in kept for ratio, part in zip(share, (one.train, one.held_out), strict=True)
+    ]
     return SearchTrial(
-        before=share * seconds + between * train,
-        each=recipe.iterations * train + len(whole.search_val) * score,
-        cached=round(bytes_cached),
-        on_disk=bytes_cached > cache.memory_limit,
+        before=seconds + (heads.training * heads.trained * train if heads is not None else 0.0),
+        each=recipe.iterations * train + share[1] * score,
+        memory=sum(size for size in sizes if size <= cache.memory_limit),
+        disk=sum(size for size in sizes if size > cache.memory_limit),
     )

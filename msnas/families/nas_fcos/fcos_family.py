@@ -292,9 +292,9 @@ class FcosFamily(Family):
         from msnas.families.nas_fcos.decoder_trial import trial_of_search
 
         detector = pretraining_network(self, whole.train.classes, seed=seed)
-        between = self.heads.training * self.heads.trained if self.heads is not None and self.heads.search else 0
-        run: dict[str, Any] = {"seed": seed, "hardware": hardware, "folder": folder, "between": between}
-        return trial_of_search(detector, space, whole, few, self.candidate, self.cache, **run)
+        heads = self.heads if self._second_half() is not None else None
+        run: dict[str, Any] = {"seed": seed, "hardware": hardware, "folder": folder}
+        return trial_of_search(detector, space, heads, whole, few, self.candidate, self.cache, **run)
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
         """The second half of the search; None where only the pyramid is searched."""

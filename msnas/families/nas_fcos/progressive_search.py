@@ -132,7 +132,7 @@ class ProgressiveSearch:
     def data_of_heads(self) -> DecoderData:
         """What the detector's own pyramid makes of all images."""
         neck = self.detector.encoder.neck
-        return self._through(self.backbone_data(neck.num_inputs), neck, "neck")
+        return self.through(self.backbone_data(neck.num_inputs), neck, "neck")
 
     def backbone_data(self, coarsest: int) -> DecoderData:
         """The backbone's `coarsest` features of meta-train (with its views) and of meta-val."""
@@ -176,7 +176,7 @@ class ProgressiveSearch:
         """The outputs of `pyramid`, trained by `training` with the phase's head and then frozen."""
         decoder, path = self.trained_pyramid(data, pyramid, phase, out_channels, training)
         assert decoder.pyramid is not None
-        return self._through(data, decoder.pyramid, digest(path))
+        return self.through(data, decoder.pyramid, digest(path))
 
     def trained_pyramid(
         self, data: DecoderData, pyramid: Pyramid, phase: Phase, out_channels: int, training: DecoderRecipe
@@ -207,7 +207,7 @@ class ProgressiveSearch:
             checkpoint.save_weights(path, decoder)
         return decoder, path
 
-    def _through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck, weights: str) -> DecoderData:
+    def through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck, weights: str) -> DecoderData:
         """The outputs of a frozen pyramid, whose weights are known as `weights`, on all of `data`."""
 
         def outputs(name: str, features: DecoderFeatures) -> DecoderFeatures:

@@ -41,7 +41,7 @@ class PrefixOptions:
 
     weights: str | None
     train: str
-    views: int
+    views: int = 1
     input_norm: bool
     residual_init: float
 
@@ -204,6 +204,11 @@ class PrefixFamily(StrideFamily):
 
     # Data
 
+    @property
+    def cached_views(self) -> int:
+        """Those of the options."""
+        return self.backbone.views
+
     def prepared(
         self,
         splits: "Splits",
@@ -215,8 +220,8 @@ class PrefixFamily(StrideFamily):
     ) -> "Splits":
         """The splits with features of the frozen backbone in the place of pixels, for every network of the family.
 
-        They lie in the cache folder, mapped into memory, named by weights, images and size: other stages, processes
-        and runs find them there. A prefix that is trained leaves the splits as they are.
+        They lie in the cache folder, mapped into memory, named by weights, images, sizes and views: other stages,
+        processes and runs find them there. A prefix that is trained leaves the splits as they are.
         """
         if self.backbone.train != "frozen":
             return splits

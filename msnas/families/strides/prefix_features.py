@@ -150,7 +150,7 @@ def cache_images(
     hardware.place(detector)
     with evaluation_mode(detector):
         layout = layout_of(detector.encoder, datasets, views)
-        known = {**(fingerprint or {}), **_described(layout, views, detector, hardware)}
+        known = {**(fingerprint or {}), **_described(layout, _with_views(datasets, views), detector, hardware)}
         place = (
             None if folder is None else folder / hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()[:16]
         )
@@ -159,12 +159,13 @@ def cache_images(
     return FeatureCache(layout, stored)
 
 
-def _described(layout: Layout, views: FixedViews, detector: Any, hardware: Hardware) -> dict[str, Any]:
+def _described(
+    layout: Layout, seen: Iterable[tuple[DetectionDataset, FixedViews]], detector: Any, hardware: Hardware
+) -> dict[str, Any]:
     """What the features depend on beside weights; not on threads, since whoever shares them may have other ones."""
-    images = "\n".join(f"{file} {sizes}" for file, sizes in layout.sizes.items())
+    images = "\n".join(_image_described(data, index, own) for data, own in seen for index in range(len(data)))
     return {
         "images": hashlib.sha256(images.encode()).hexdigest(),
-        "views": repr(views),
         "channels": list(layout.channels),
         "strides": list(layout.strides),
         "divisor": layout.divisor,
@@ -172,6 +173,13 @@ def _described(layout: Layout, views: FixedViews, detector: Any, hardware: Hardw
         "std": list(detector.transform.image_std),
         "precision": hardware.precision,
     }
+
+
+def _image_described(data: DetectionDataset, index: int, views: FixedViews) -> str:
+    """What an image's features depend on: its file, as it is now and is read, and its views."""
+    file, seen = data.file(index), views.of(data.images[index].file_name, data.size(index))
+    now = file.stat()
+    return f"{file} {now.st_size} {now.st_mtime_ns} {data.white} {seen}"
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,9 @@ def test_cfg_job_prints_the_composed_configuration(capsys):
 def test_the_home_folder_is_written_out_in_every_word_but_the_data_s(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    call = parse("eval", ["~/model", "out=~/found.json", "data.root=~/d", "run=~x"])
+    call = parse("eval", ["~/model", "out=~/found.json", "data.root=~/d", "run=~x", "zoo=~/a,~/b"])
     assert call.positionals == (str(tmp_path / "model"),)
-    assert call.words == (f"out={tmp_path / 'found.json'}", "data.root=~/d", "run=~x")
+    assert call.words == (f"out={tmp_path / 'found.json'}", "data.root=~/d", "run=~x", f"zoo={tmp_path}/a,{tmp_path}/b")
 
 
 def test_a_file_of_words_may_lie_in_the_home_folder(tmp_path, monkeypatch, capsys):

@@ -15,7 +15,7 @@ from msnas.setup.setup import Setup
 SPACE = ["space=msnas_7", "data=shapes", "scale=tiny"]
 MEASURED = forecasting._Measured(
     opening=0, feature=0, feature_bytes=0, supernet_step=0.5, supernet_bytes=8,
-    search=SearchTrial(before=3.0, each=2.0, cached=5, on_disk=True),
+    search=SearchTrial(before=3.0, each=2.0, memory=4, disk=5),
     network_step=0.25, baseline_step=0.25, network_image=0, network_bytes=1, memory=1,
 )  # fmt: skip
 
@@ -93,7 +93,7 @@ def test_the_other_families_are_foreseen_too(experiment, tmp_path):
 def test_what_a_search_caches_on_disk_is_its_disk(words):
     setup = Setup(compose(words))
     told = forecasting._search(setup, setup.splits(), MEASURED)
-    assert (told.disk, told.memory) == (5, 1)
+    assert (told.disk, told.memory) == (5, 1 + 4)
 
 
 def test_a_named_network_stands_for_those_that_are_trained_alone(words):

@@ -47,4 +47,4 @@ def test_a_split_that_is_none_is_refused(model, folder: CocoFolder, capsys):
 
 def test_a_size_that_no_object_has_is_said_so(model, folder: CocoFolder, capsys):
     assert main(_words(model, folder.write())) == 0
-    assert "  ap_large       -  (no object of this size)\n" in capsys.readouterr().out
+    assert "  ap_large       -  (no such object)\n" in capsys.readouterr().out

@@ -44,6 +44,13 @@ def test_yolo_centres_become_corners_in_pixels(tmp_path: Path):
     assert content["annotations"][0]["category_id"] == 2
 
 
+@pytest.mark.parametrize("fifth", ["0.9", "17"])
+def test_a_score_or_the_id_of_a_track_behind_a_yolo_box_is_left_out(tmp_path: Path, fifth: str):
+    convert(_yolo(tmp_path / "y", f"0 0.5 0.5 0.25 0.5 {fifth}\n"), tmp_path / "out")
+    item = json.loads((tmp_path / "out" / "val.json").read_text())["annotations"][0]
+    assert item["bbox"] == [24, 12, 16, 24]
+
+
 def test_a_yolo_polygon_becomes_a_segmentation_and_its_bounds(tmp_path: Path):
     convert(_yolo(tmp_path / "y", "0 0 0 0.5 0 0.5 0.5\n"), tmp_path / "out")
     item = json.loads((tmp_path / "out" / "val.json").read_text())["annotations"][0]

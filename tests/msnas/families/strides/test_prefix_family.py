@@ -125,3 +125,37 @@ def test_retraining_at_another_size_has_features_of_that_size(tmp_path, monkeypa
         one.family.prepared(one.splits(), one.data, hardware).train.load(0)[0] for one in (setup, setup.for_retraining)
     ]
     assert [image.maps[0].shape[-1] for image in both] == [8, 16]
+
+
+def test_training_images_have_the_views_that_are_asked_for_and_those_that_are_scored_one(tmp_path, monkeypatch):
+    pytest.importorskip(WEIGHTS)
+    monkeypatch.setenv("MSNAS_CACHE", str(tmp_path))
+    drawn = ["data=shapes", f"data.root={tmp_path}", "data.size=64", "data.short_side=64", "data.long_side=64"]
+    drawn += ["data.train=8", "data.val=4", "data.search_val.minimum=4", "data.workers=0"]
+    views = ["backbone.views=3", "data.jitter=[0.5,2]", "data.crop=true"]
+    setup = made("backbone.weights=package", *drawn, *views)
+    hardware = HardwareOptions(device="cpu", threads=1).for_candidates()
+    splits = setup.family.prepared(setup.splits(), setup.data, hardware)
+    sizes = splits.train.features.layout.sizes
+    assert {len(sizes[str(splits.train.file(i))]) for i in range(8)} == {3}
+    assert {len(sizes[str(splits.val.file(i))]) for i in range(4)} == {1}
+    options = {"flip": 0.5, "jitter": setup.data.jitter, "crop": True}
+    loaded = [splits.supernet_train.load(0, seed=seed, **options)[0] for seed in range(40)]
+    assert len({image.maps[0].sum().item() for image in loaded}) == 6  # and the mirror image of each
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["data.jitter=[0.5,2]"], "a few views of each image, backbone.views=8"),
+        (["backbone.views=4"], "Several views of an image differ in scale"),
+        (["backbone.views=4", "data.crop=true"], "Several views of an image differ in scale"),
+        (["backbone.views=0"], "backbone.views counts the views"),
+        (["backbone.views=2.5"], "backbone.views must be an integer"),
+        (["backbone.views=4", "backbone.train=slow", "data.jitter=[0.5,2]"], "1 where backbone.train is not frozen"),
+        (["backbone.views=4", "data.jitter=[0.5,2]", "retrain.data.jitter=[1,1]"], r"give retrain\.data\.jitter"),
+    ],
+)
+def test_views_that_make_no_sense_are_refused(words, what):
+    with pytest.raises(ConfigError, match=what):
+        made("backbone.weights=package", *words).check()

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 
 import pytest
 import tiny_pipeline
@@ -154,6 +155,29 @@ def test_a_cache_that_was_broken_off_is_made_anew(detector, splits, tmp_path):
     whole = cache_images(detector, [splits.search_val], **options)
     assert all((level != 0).any() for level in whole.stored.levels)
     assert len(list(tmp_path.glob("*/done.json"))) == 1
+
+
+def test_of_two_that_make_the_same_cache_the_second_waits_and_takes_it(detector, splits, tmp_path):
+    made, data = [], splits.search_val
+
+    def make():
+        told = lambda done, _: made.append(done)  # noqa: E731
+        cache_images(detector, [data], hardware=HARDWARE, folder=tmp_path, memory_limit=0, progress=told)
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == list(range(1, len(data) + 1))
+
+
+def test_an_image_file_that_was_written_anew_has_another_cache(detector, splits, tmp_path):
+    data, file = splits.search_val, splits.search_val.file(0)
+    for _ in range(2):
+        cache_images(detector, [data], hardware=HARDWARE, folder=tmp_path, memory_limit=0)
+        file.touch()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_mapped_cache_travels_to_another_process_as_a_path(detector, splits, tmp_path):
