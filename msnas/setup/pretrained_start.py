@@ -81,8 +81,8 @@ def space_options(given: Sequence[str], images: int) -> list[Option]:
         (SPACE, f"Behind a backbone that knows ImageNet: {images:,} images teach little from scratch."),
         (
             "space.cut=16",
-            "The frozen backbone up to stride 16; what is searched takes the place of its last stage. With space.cut=32 it "
-            "keeps that stage: on photographs of animals that was better, on blood cells worse (experiments/pretrained).",
+            "The frozen backbone up to stride 16; what is searched takes the place of its last stage. "
+            "With space.cut=32 it keeps that stage: better on photographs of animals, worse on blood cells (experiments/pretrained).",
         ),
     ]
     if weights_at_hand() and "space.backbone" not in keys:
