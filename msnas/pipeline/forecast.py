@@ -111,7 +111,7 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         feature_bytes=feature_bytes,
         supernet_step=supernet_step,
         supernet_bytes=supernet_bytes,
-        search=_trial(setup, splits, few, folder / "search", weights),
+        search=_trial(setup, splits, few, folder / "trial", weights),
         network_step=network_step,
         baseline_step=baseline_step,
         network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),

@@ -86,7 +86,10 @@ def test_every_scale_builds_the_space_and_the_recipe(name, scale):
     family = Setup(compose([f"space={name}", f"scale={scale}", "detector=fcos", SIZE])).family
     recipe = family.candidate
     assert family.space.count() > 0
-    assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": (12, 4e-3)}.get(scale, (300, 8e-4))
+    tiny = (12, 4e-3)
+    assert (recipe.iterations, recipe.lr) == {"small": (100, 8e-4), "tiny": tiny, "tiny_fine": tiny}.get(
+        scale, (300, 8e-4)
+    )
 
 
 def test_heads_are_searched_on_the_pyramid_that_the_space_gives():
