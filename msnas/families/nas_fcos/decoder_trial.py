@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +14,11 @@ from msnas.families.family import SearchTrial
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderEvaluator
+from msnas.families.nas_fcos.head_options import HeadOptions
 from msnas.families.nas_fcos.progressive_search import ProgressiveSearch, head_maker, make_decoder, pyramid_maker
 from supernet.nas_fcos.fcos_encoder import DecoderNet
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
-
-if TYPE_CHECKING:
-    from msnas.families.nas_fcos.fcos_family import HeadOptions
 
 STEPS, DECODERS = 8, 2  # that are measured, of the first half of a search
 
@@ -42,7 +40,7 @@ class _Silent:
 def trial_of_search(
     detector: Any,
     space: PyramidSpace | HeadSpace,
-    heads: "HeadOptions | None",
+    heads: HeadOptions | None,
     whole: Splits,
     few: Splits,
     recipe: DecoderRecipe,

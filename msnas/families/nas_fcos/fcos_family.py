@@ -31,6 +31,7 @@ from msnas.families.family import (
 from msnas.families.nas_fcos import zoo_nas_fcos
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
+from msnas.families.nas_fcos.head_options import HeadOptions
 from msnas.families.nas_fcos.shared_heads import PERIOD, fully_shared
 from msnas.families.search_settings import SearchSettings
 from msnas.files import digest
@@ -69,23 +70,6 @@ class NetworkOptions:
     caffe: bool
     frozen: bool
     weights: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadOptions:
-    """Options `heads.*`: the second half of the search; the last three are its strategy's.
-
-    training: steps of each of the `trained` best pyramids, of which the best one is what heads stand on.
-    """
-
-    search: bool
-    channels: int
-    layers: int
-    training: int
-    trained: int
-    population_size: int
-    children: int
-    iterations: int
 
 
 @dataclass(frozen=True, kw_only=True)
