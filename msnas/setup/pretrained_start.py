@@ -82,7 +82,7 @@ def space_options(given: Sequence[str], images: int) -> list[Option]:
         (
             "space.cut=16",
             "The frozen backbone up to stride 16; what is searched takes the place of its last stage. "
-            "space.cut=32 keeps that: better on photographs of animals, worse on blood cells (experiments/pretrained).",
+            "space.cut=32 keeps that: on one of two data sets it looked better, on one worse (experiments/pretrained).",
         ),
     ]
     if weights_at_hand() and "space.backbone" not in keys:
