@@ -20,7 +20,7 @@ from msnas.data.opening import Splits, open_data
 from msnas.data.settings import DataSettings
 from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
-from msnas.families.nas_fcos.decoder_features import cache_features
+from msnas.families.nas_fcos.caching import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator
 from msnas.families.nas_fcos.progressive_search import pyramid_maker

@@ -19,13 +19,13 @@ SMALLEST = 1.0  # pixels a side that must be left of an object in a crop (of thi
 class View:
     """One way to see an image of `whole` pixels: maybe mirrored, then resized to `size`, then cut to a window.
 
-    whole, size: (height, width). corner: top and left, in the resized image, of a window of `whole`; None: all is seen.
+    whole, size: (height, width). window: (top, left, height, width) in the resized image; None: all is seen.
     """
 
     whole: tuple[int, int]
     size: tuple[int, int]
     mirrored: bool = False
-    corner: tuple[int, int] | None = None
+    window: tuple[int, int, int, int] | None = None
 
     @classmethod
     def drawn(
@@ -36,25 +36,27 @@ class View:
         flip: float = 0.5,
         jitter: tuple[float, float] = (1.0, 1.0),
         crop: bool = False,
+        square: int | None = None,
     ) -> "View":
         """A function of `seed`. flip: probability of mirroring left and right.
 
         jitter: the size is multiplied by a factor drawn uniformly between the two. crop: what has become larger is cut
-        to the size that it had, somewhere.
+        to the size that it had, somewhere. square: sides longer than so many pixels are cut to them, somewhere.
         """
         draw = random.Random(seed)
         mirrored, factor = draw.random() < flip, draw.uniform(*jitter)
         height, width = whole
         size = max(1, round(height * factor)), max(1, round(width * factor))
-        corner = None
-        if crop and factor > 1:
-            corner = draw.randint(0, size[0] - height), draw.randint(0, size[1] - width)
-        return cls(whole=whole, size=size, mirrored=mirrored, corner=corner)
+        window = None
+        if square is not None or (crop and factor > 1):
+            height, width = (min(side, square or before) for side, before in zip(size, whole, strict=True))
+            window = draw.randint(0, size[0] - height), draw.randint(0, size[1] - width), height, width
+        return cls(whole=whole, size=size, mirrored=mirrored, window=window)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) of what is seen."""
-        return self.size if self.corner is None else self.whole
+        return self.size if self.window is None else self.window[2:]
 
     def of_image(self, image: Tensor) -> Tensor:
         """The image [3, h, w] in this view."""
@@ -70,20 +72,20 @@ class View:
             target = mirrored_target(target, self.whole[1])
         if self.size != self.whole:
             target = _rescaled(target, self.whole, self.size)
-        return target if self.corner is None else self._cropped(target, self.corner)
+        return target if self.window is None else self._cropped(target, self.window)
 
     def _window(self, pixels: Tensor) -> Tensor:
-        if self.corner is None:
+        if self.window is None:
             return pixels
-        (top, left), (height, width) = self.corner, self.whole
+        top, left, height, width = self.window
         return pixels[..., top : top + height, left : left + width]
 
-    def _cropped(self, target: Target, corner: tuple[int, int]) -> Target:
-        top, left = corner
+    def _cropped(self, target: Target, window: tuple[int, int, int, int]) -> Target:
+        top, left, *shape = window
         boxes, area = target["boxes"], target["area"]
         assert isinstance(boxes, Tensor)
         assert isinstance(area, Tensor)
-        seen = clip_boxes_to_image(boxes - boxes.new_tensor([left, top, left, top]), self.whole)
+        seen = clip_boxes_to_image(boxes - boxes.new_tensor([left, top, left, top]), (shape[0], shape[1]))
         changed = {"boxes": seen, "area": area * (box_area(seen) / box_area(boxes))} | _masks(target, self._window)
         sides, whole = (b[:, 2:] - b[:, :2] for b in (seen, boxes))
         kept = (sides >= (whole / 2).clamp(max=SMALLEST)).all(dim=1)

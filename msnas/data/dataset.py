@@ -92,11 +92,9 @@ class DetectionDataset:
         index: int,
         *,
         seed: int | None = None,
-        flip: float = 0.5,
-        jitter: tuple[float, float] = (1.0, 1.0),
-        crop: bool = False,
+        **augmentation: Any,
     ) -> tuple[Tensor, Target]:
-        """A resized image [3, h, w] uint8 and its target; with a seed augmented, a function of that seed.
+        """A resized image [3, h, w] uint8 and its target; with a seed augmented, as `View.drawn` says.
 
         Target: boxes [n, 4] float32 xyxy pixels of that image, labels [n] int64 in 1..K, area [n] float32
         pixels, image_id int, and masks [n, h, w] uint8 where the data set has them. Crowds are left out here:
@@ -105,7 +103,7 @@ class DetectionDataset:
         """
         record = self.images[index]
         image, target = self.store.pixels(record), self.target(index)
-        return (image, target) if seed is None else augment(image, target, seed, flip=flip, jitter=jitter, crop=crop)
+        return (image, target) if seed is None else augment(image, target, seed, **augmentation)
 
     def ground_truth(self) -> Any:
         """A pycocotools COCO of these images: boxes, areas, crowds as in the file, without the dropped ones."""

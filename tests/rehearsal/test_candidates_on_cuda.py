@@ -13,7 +13,7 @@ from msnas.engine import feature_storage, gpu_turns
 from msnas.engine.detector_scoring import CandidateEvaluator
 from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
-from msnas.families.nas_fcos.decoder_features import cache_features
+from msnas.families.nas_fcos.caching import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator
 from supernet.nas_fcos.decoder import PUBLISHED
@@ -89,11 +89,10 @@ def test_cached_features_lie_on_the_gpu_where_it_has_room_and_are_converted_ther
     with pretended_cuda() as waits:
         cached = cache_features(detector, splits.val, hardware=GPU)
         waits.clear()
-        features, _ = cached.batch([2, 0, 3], GPU.device)
-        assert {place_of(level) for level in cached.features} == {place}
+        features = cached.batch([2, 0, 3], GPU.device).features
+        assert {place_of(level) for bucket in cached.buckets for level in bucket.features} == {place}
         assert {place_of(feature) for feature in features} == {CUDA}
     assert not waits  # where they lie on the CPU, they come from pinned memory
-    expected, _ = cache_features(detector, splits.val, hardware=Hardware(threads=1)).batch(
-        [2, 0, 3], torch.device("cpu")
-    )
+    on_cpu = cache_features(detector, splits.val, hardware=Hardware(threads=1))
+    expected = on_cpu.batch([2, 0, 3], torch.device("cpu")).features
     assert all(torch.equal(feature, other) for feature, other in zip(features, expected, strict=True))

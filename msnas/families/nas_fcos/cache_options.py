@@ -1,13 +1,23 @@
 """How features of the frozen backbone are cached: the options `cache.*`. Torch-free."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOptions:
-    """Options `cache.*`: augmented views of each training image, and bytes of features that may lie in memory."""
+    """Options `cache.*`: augmented views of each training image, and bytes of features that may lie in memory.
+
+    crop: every view is cut to a square of data.short_side, somewhere, as section 4.1 of arXiv 1906.04423 does.
+    """
 
     views: int = 1
     flip: float = 0.5
     jitter: tuple[float, float] = (1.0, 1.0)
+    crop: bool = False
     memory_limit: float = 2e9
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """What the views depend on."""
+        return {"views": self.views, "flip": self.flip, "jitter": self.jitter, "crop": self.crop}

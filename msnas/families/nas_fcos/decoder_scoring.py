@@ -17,11 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from msnas.data import coco_eval
 from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
-from msnas.detectors.fcos_targets import Targets, losses
+from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
 from msnas.engine.scoring import CostedSpace, Evaluator, refuse_fp16
 from msnas.errors import TrainingError
-from msnas.families.nas_fcos.decoder_features import DecoderFeatures
+from msnas.families.nas_fcos.decoder_features import Batch, DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.seeds import derive
 from supernet.nas_fcos.fcos_encoder import DecoderNet
@@ -128,14 +128,12 @@ def train_decoder(
     averaging = get_ema_multi_avg_fn(recipe.polyak)  # type: ignore[no-untyped-call]
     average = AveragedModel(decoder, multi_avg_fn=averaging)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=recipe.lr, fused=True)
-    where = cache.where.to(hardware.device)
+    rows = cache.training_rows(recipe.batch, seed)
     for step in range(recipe.iterations):
-        rows = cache.rows_of_step(step, recipe.batch, seed)
-        features, targets = cache.batch(rows, hardware.device, decoder.num_inputs)
+        batch = cache.batch(next(rows), hardware.device, decoder.num_inputs)
         with hardware.autocast():
-            predictions = decoder(features)
-        logits, distances, centerness = predictions
-        parts = losses(logits, distances, centerness, targets, where)
+            logits, distances, centerness = decoder(batch.features)
+        parts = losses(logits, distances, centerness, batch.targets, batch.where)
         loss = torch.stack(list(parts.values())).sum()
         if not math.isfinite(loss.item()):
             raise TrainingError(f"Every loss must be finite, but got {loss.item()} at step {step} of a decoder.")
@@ -150,38 +148,36 @@ def train_decoder(
 
 
 class Predictor:
-    """A trained decoder over a cache, `batch` rows at once, in their order."""
+    """A trained decoder over a cache, `batch` rows at once."""
 
     def __init__(self, decoder: DecoderNet, cache: DecoderFeatures, batch: int, hardware: Hardware) -> None:
         self.decoder, self.cache, self.batch = decoder, cache, batch
         decoder.eval()
         self.hardware = hardware
-        self.where = cache.where.to(hardware.device)
 
     def losses(self) -> dict[str, float]:
         """The three losses, each the mean of its batches' weighted by their images."""
         totals = dict.fromkeys(PARTS, 0.0)
-        for rows, predictions, targets in self._batches():
-            parts = losses(*predictions, targets, self.where)
+        for batch, predictions in self._batches():
+            parts = losses(*predictions, batch.targets, batch.where)
             for name in PARTS:
-                totals[name] += parts[name].item() * len(rows) / len(self.cache.labels)
+                totals[name] += parts[name].item() * len(batch.rows) / len(self.cache.sizes)
         return totals
 
     def coco_numbers(self, detector: FCOS, dataset: DetectionDataset) -> dict[str, float]:
         """The twelve COCO numbers on the images of the cache (one view each)."""
         found: list[dict[str, Any]] = []
-        for rows, predictions, _ in self._batches():
-            sizes = [self.cache.sizes[row] for row in rows]
-            outputs = detector.detect(*predictions, self.where, sizes)
-            for row, output in zip(rows, outputs, strict=True):
+        for batch, predictions in self._batches():
+            sizes = [self.cache.sizes[row] for row in batch.rows]
+            outputs = detector.detect(*predictions, batch.where, sizes)
+            for row, output in zip(batch.rows, outputs, strict=True):
                 found += dataset.results(row, output)
         return dict(coco_eval.evaluate(dataset.ground_truth(), found).numbers)
 
-    def _batches(self) -> Iterator[tuple[range, tuple[Tensor, Tensor, Tensor], Targets]]:
+    def _batches(self) -> Iterator[tuple[Batch, tuple[Tensor, Tensor, Tensor]]]:
         with torch.inference_mode():
-            for start in range(0, len(self.cache.labels), self.batch):
-                rows = range(start, min(start + self.batch, len(self.cache.labels)))
-                features, targets = self.cache.batch(rows, self.hardware.device, self.decoder.num_inputs)
+            for rows in self.cache.scoring_rows(self.batch):
+                batch = self.cache.batch(rows, self.hardware.device, self.decoder.num_inputs)
                 with self.hardware.autocast():
-                    predictions = self.decoder(features)
-                yield rows, predictions, targets
+                    predictions = self.decoder(batch.features)
+                yield batch, predictions

@@ -24,7 +24,8 @@ from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.family import SearchProgress
 from msnas.families.nas_fcos.cache_options import CacheOptions
-from msnas.families.nas_fcos.decoder_features import DecoderFeatures, cache_features
+from msnas.families.nas_fcos.caching import cache_features
+from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, scores, train_decoder
 from msnas.files import digest
@@ -138,24 +139,22 @@ class ProgressiveSearch:
         """The backbone's `coarsest` features of meta-train (with its views) and of meta-val."""
         cache, place = self.cache, self.folder / "features"
 
-        def cached(name: str, dataset: DetectionDataset, views: int) -> DecoderFeatures:
+        def cached(name: str, dataset: DetectionDataset, options: CacheOptions) -> DecoderFeatures:
+            rows = options.views * len(dataset)
             return cache_features(
                 self.detector,
                 dataset,
                 hardware=self.hardware,
+                options=options,
                 seed=derive(self.seed, "views"),
-                views=views,
-                flip=cache.flip,
-                jitter=cache.jitter,
                 coarsest=coarsest,
                 folder=place / name,
-                memory_limit=cache.memory_limit,
-                fingerprint={"weights": self.weights, "flip": cache.flip, "jitter": cache.jitter},
-                progress=lambda done, _: self.progress.preparation(f"features of {name}", done, views * len(dataset)),
+                fingerprint={"weights": self.weights},
+                progress=lambda done, _: self.progress.preparation(f"features of {name}", done, rows),
             )
 
-        train = cached("train", self.splits.supernet_train, cache.views)
-        held_out = cached("held_out", self.splits.search_val, 1)
+        train = cached("train", self.splits.supernet_train, cache)
+        held_out = cached("held_out", self.splits.search_val, CacheOptions(memory_limit=cache.memory_limit))
         return DecoderData(train, held_out, self.splits.search_val, self.detector)
 
     def best_trained(
