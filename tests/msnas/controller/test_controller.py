@@ -78,22 +78,39 @@ def test_it_finds_the_optimum_and_beats_random_search_by_15_percent_over_10_seed
     assert np.mean(learned) > np.mean(drawn) + 0.15
 
 
-def test_the_shipped_values_beat_random_search_over_10_seeds_in_a_sixth_of_the_heads_samples():
-    """Learning rate, clip, epochs and batches of experiment=nas_fcos; 100 of the 600 heads, six operations to find."""
-    config = compose(["experiment=nas_fcos"])
-    sizes = {name: config.heads[name] for name in ("population_size", "children")}
-    assert sizes["population_size"] + sizes["children"] * config.heads.iterations == 600
-    space, learned, drawn = HeadSpace(), [], []
+SHIPPED = {  # what is searched, and updates of the controller in the test: a part of the samples that are shipped
+    "heads": ("nas_fcos", 4, 600),
+    "pyramids": ("nas_fcos", 5, 2800),
+    "cells": ("nas_fpn", 2, 17000),
+}
+
+
+@pytest.mark.parametrize("what", SHIPPED)
+def test_the_shipped_values_beat_random_search_over_10_seeds_in_a_sixth_of_the_samples(what):
+    """All options but `iterations` as they are shipped; each seed has another optimum, towards which rewards rise."""
+    experiment, iterations, samples = SHIPPED[what]
+    config = compose([f"experiment={experiment}"])
+    options = OmegaConf.to_container(config.strategy, resolve=True)
+    space = build(OmegaConf.to_container(config.space, resolve=True))
+    if what == "heads":
+        space = HeadSpace()
+        options |= {name: config.heads[name] for name in ("population_size", "children", "iterations")}
+    assert options["population_size"] + options["children"] * options["iterations"] == samples
+    options["iterations"] = iterations
+    sizes = {name: options[name] for name in ("population_size", "children", "iterations")}
+    assert sizes["population_size"] + sizes["children"] * iterations <= samples / 6
+    learned, drawn = [], []
     for seed in range(10):
         target = space.sample(np.random.default_rng(1000 + seed))
-        shipped = build(OmegaConf.to_container(config.strategy) | sizes | {"iterations": 4}, space=space, seed=seed)
         for found, strategy in (
-            (learned, shipped),
-            (drawn, RandomSearch(space, seed=seed, **sizes, iterations=4)),
+            (learned, build(options, space=space, seed=seed)),
+            (drawn, RandomSearch(space, seed=seed, **sizes)),
         ):
-            run(strategy, lambda genome, target=target: scored(genome, target))
-            found.append(strategy.best(1)[0].score[0])
-    assert np.mean(learned) > np.mean(drawn) + 0.1
+            last = run(strategy, lambda genome, target=target: scored(genome, target))[-1]
+            found.append((np.mean([matches(genome, target) for genome in last]), strategy.best(1)[0].score[0]))
+    (mean, best), (drawn_mean, drawn_best) = np.mean(learned, axis=0), np.mean(drawn, axis=0)
+    assert mean > drawn_mean + 0.08  # of the last generation
+    assert best > drawn_best + 0.03
 
 
 @pytest.mark.parametrize("experiment", ["nas_fpn", "nas_fcos"])
