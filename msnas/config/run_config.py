@@ -24,6 +24,11 @@ FREE = (
     "retrain.checkpoint_every",
     "search.journal",
     "budget.exported_ms",  # of finalists, which are chosen when every candidate is scored
+    "retrain.seeds",  # this and what follows: what else is trained alone, and not how
+    "retrain.fpn",
+    "retrain.point",
+    "retrain.fpn_heads",
+    "retrain.random",
 )
 CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them
 _LAST = "hardware"  # the last of a configuration's parts

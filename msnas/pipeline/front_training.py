@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from msnas.engine.devices import describe
 from msnas.engine.distributed import ALONE, Group
 from msnas.families.family import Baseline
-from msnas.files import read_json, write_json
 from msnas.pipeline.entries import Choice, entries_of
 from msnas.pipeline.front_choice import SAME_SIZE, front_choices
 from msnas.pipeline.front_latency import measure
-from msnas.pipeline.retraining import opened, table_text
-from msnas.pipeline.standalone_training import Entry, make_table
+from msnas.pipeline.retraining import all_trained, finish, opened, table_text
 from msnas.pipeline.starts import CHOICE, check_starts, starts
-from msnas.pipeline.trainings import seconds_taken, train_entries
-from msnas.runs.folder import BASELINE, DONE, FRONT, RESULT, SEARCH, TABLE, record_environment
+from msnas.pipeline.trainings import train_entries
+from msnas.runs.folder import BASELINE, DONE, FRONT, SEARCH, record_environment
 from msnas.runs.tables import amount
 from msnas.setup.open_run import OpenRun
 
@@ -28,13 +26,15 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     """
     run = run.retraining
     run.require(SEARCH)
-    if run.done(FRONT) is not None:
+    extent = {"seeds": run.setup.retrain.seeds}
+    if all_trained(run, FRONT, extent):
         return _answer(run, f"The front of run {run.name} is trained. ")
     choices = front_choices(run)
     check_starts(run)
     hardware, splits = opened(run, group)
     beside = [(baseline, "fpn") for baseline in fpns_of_sizes(run, choices)] if run.setup.front.fpn else []
     if group.writes:
+        (run.stage(FRONT) / DONE).unlink(missing_ok=True)
         record_environment(run, command, describe(hardware))
     folder, middle = run.stage(FRONT), choices[len(choices) // 2].architecture
     cost = run.setup.family.cost(middle)
@@ -44,7 +44,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     if not group.writes:
         return ""  # the table is not there before the one that writes has made it
     measure(run.setup, entries, folder)
-    _finish(run, entries)
+    finish(run, FRONT, extent, order=lambda row: row["macs"])
     return _answer(run, "")
 
 
@@ -64,15 +64,6 @@ def fpns_of_sizes(run: OpenRun, choices: Sequence[Choice]) -> Iterator[Baseline]
 def _say_how_far(name: str, wanted: int, macs: int) -> None:
     if abs(macs - wanted) > SAME_SIZE * wanted:
         log.info("No FPN is as large as %s (%s MACs): the nearest has %s.", name, amount(wanted), amount(macs))
-
-
-def _finish(run: OpenRun, entries: Sequence[Entry]) -> None:
-    results = [read_json(run.folder / FRONT / entry.folder / RESULT) for entry in entries]
-    table = make_table(results)
-    table["rows"].sort(key=lambda row: row["macs"])
-    write_json(run.folder / FRONT / TABLE, table)
-    seconds = seconds_taken(run.folder / FRONT, results)
-    write_json(run.folder / FRONT / DONE, {"networks": len(table["rows"]), "seconds": seconds})
 
 
 def _answer(run: OpenRun, begin: str) -> str:

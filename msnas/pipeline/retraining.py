@@ -1,6 +1,6 @@
 """The last stage: winners, or architectures that the user names, and the baselines, by one recipe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.random_beside import ROLE, best_at_random
 from msnas.pipeline.recipe_line import recipe_line
 from msnas.pipeline.score_spread import spread_choices
-from msnas.pipeline.standalone_training import STAGE, Entry, make_table
+from msnas.pipeline.standalone_training import STAGE, make_table
 from msnas.pipeline.starts import CHOICE, check_starts, choice_line, starts
 from msnas.pipeline.trainings import seconds_taken, train_entries
 from msnas.runs.folder import BASELINE, DONE, RESULT, SEARCH, TABLE, record_environment
@@ -37,7 +37,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     setup = run.setup
     if setup.retrain.architectures is None:
         run.require(SEARCH)
-    if run.done(STAGE) is not None:
+    if all_trained(run, STAGE, setup.retrain.extent):
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     check_starts(run)
     hardware, splits = opened(run, group)
@@ -45,6 +45,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     first = choices[0].architecture
     beside = [*baselines(setup, first), *drawn_at_random(run, choices)]
     if group.writes:
+        (run.stage(STAGE) / DONE).unlink(missing_ok=True)
         record_environment(run, command, describe(hardware))
     place = run.stage(STAGE) / CHOICE
     begin = starts(run, first, setup.family.cost(first), splits, hardware, group, folder=place)
@@ -52,8 +53,14 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     train_entries(setup, entries, run.stage(STAGE), splits, hardware, group)
     if not group.writes:
         return ""  # the table is not there before the one that writes has made it
-    _finish(run, entries)
+    finish(run, STAGE, setup.retrain.extent)
     return _answer(run, "")
+
+
+def all_trained(run: OpenRun, stage: str, extent: Mapping[str, Any]) -> bool:
+    """Whether the stage is complete, and to this extent: more seeds or baselines may be asked for later."""
+    done = run.done(stage)
+    return done is not None and done.get("extent", extent) == extent
 
 
 def opened(run: OpenRun, group: Group) -> tuple[Hardware, Splits]:
@@ -132,9 +139,16 @@ def drawn_at_random(run: OpenRun, choices: Sequence[Choice]) -> Iterator[tuple[B
         yield found, ROLE
 
 
-def _finish(run: OpenRun, entries: list[Entry]) -> None:
-    results = [read_json(run.stage(STAGE) / entry.folder / RESULT) for entry in entries]
+def finish(run: OpenRun, stage: str, extent: Mapping[str, Any], order: Callable[[Any], Any] | None = None) -> None:
+    """Write the table of all networks that the stage has trained, also of those that a larger extent asked for before.
+
+    order: of its rows; None: the best AP first.
+    """
+    folder = run.stage(stage)
+    results = [read_json(path) for path in sorted(folder.glob(f"*/{RESULT}"))]
     table = make_table(results)
-    write_json(run.stage(STAGE) / TABLE, table)
-    seconds = seconds_taken(run.stage(STAGE), results)
-    write_json(run.stage(STAGE) / DONE, {"networks": len(table["rows"]), "seconds": seconds})
+    if order is not None:
+        table["rows"].sort(key=order)
+    write_json(folder / TABLE, table)
+    seconds = seconds_taken(folder, results)
+    write_json(folder / DONE, {"networks": len(table["rows"]), "seconds": seconds, "extent": extent})

@@ -65,6 +65,11 @@ class RetrainOptions:
                 f"but got {self.supernet_share}."
             )
 
+    @property
+    def extent(self) -> dict[str, int]:
+        """Which networks are trained, and how often; it may grow or shrink when some are trained already."""
+        return {name: int(getattr(self, name)) for name in ("seeds", "fpn", "point", "fpn_heads", "random", "spread")}
+
     def share(self, start: str) -> float:
         """The share of the schedule that a network trains for that begins so."""
         return self.supernet_share if start == SUPERNET else 1.0

@@ -142,3 +142,17 @@ def test_what_the_user_says_of_the_shape_stands():
     words = ["retrain.architectures=[nas_fpn_r50_7at256]", "network.channels=64", "space.stacks=3", "input=896x1280"]
     [choice] = named(Setup(compose(with_published_shape(words))))
     assert choice.name == "architecture of nas_fpn_r50_7at256, network.stacks=3, network.channels=64"
+
+
+def test_more_seeds_and_baselines_may_be_asked_for_when_a_run_is_done(tmp_path, capsys):
+    words = ["run=r", f"runs_root={tmp_path}"]
+    begin = [SWAPPED, *CELLS, f"data.root={tmp_path / 'shapes'}", "retrain.seeds=1", "retrain.fpn=false"]
+    assert main(["retrain", *begin, *words]) == 0
+    (first,) = (tmp_path / "r" / "retrain").glob("01-*/result.json")
+    written = first.stat().st_mtime_ns
+    assert main(["retrain", "retrain.seeds=2", "retrain.fpn=true", *words]) == 0
+    rows = {row["name"]: row["seeds"] for row in read_json(tmp_path / "r" / "retrain" / "table.json")["rows"]}
+    assert rows == {"architecture 1": 2, "FPN baseline": 2}
+    assert first.stat().st_mtime_ns == written
+    assert main(["retrain", *words]) == 0
+    assert "are retrained" in capsys.readouterr().out
