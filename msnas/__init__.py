@@ -1,6 +1,12 @@
 """msnas: one-shot supernet search for object detectors."""
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError(
+        "msnas runs on Linux and macOS; on Windows, run it in WSL 2: runs and histories hold POSIX locks."
+    )
 
 if TYPE_CHECKING:
     from msnas.export.model_file import load

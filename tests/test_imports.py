@@ -87,6 +87,13 @@ def test_processes_are_spawned_as_on_macos_and_windows():
     assert {start for path in files for start in starts_of_processes(path)} == {("get_context", "spawn")}
 
 
+def test_windows_is_told_where_msnas_runs():
+    code = "import sys; sys.platform = 'win32'; import msnas.cli"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert "on Windows, run it in WSL 2" in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_module_does_not_import_torch(module):
     code = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'timm'}} & set(sys.modules)))"
