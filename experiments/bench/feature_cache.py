@@ -30,7 +30,7 @@ from msnas.data.opening import Splits, open_data
 from msnas.data.settings import DataSettings, SearchVal
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.engine.devices import Hardware
-from msnas.families.strides.prefix_features import cache_images, needed_bytes
+from msnas.families.strides.prefix_features import cache_images
 from supernet.backbone import Backbone
 
 
@@ -124,9 +124,9 @@ def run(args: argparse.Namespace, folder: str) -> dict[str, Any]:
 
     model = made()
     data = splits.train
-    needed = needed_bytes(model.eval().encoder, [data])
     cached: list[Any] = []
     caching = seconds(lambda: cached.append(cache_images(model, [data], hardware=hardware)))
+    needed = cached[0].memory
     mapped = cache_images(model, [data], hardware=hardware, folder=Path(folder) / "features", memory_limit=0)
     features = CachedDataset(data, cached[0])
     image = torch.rand(8, 3, args.height, args.width)

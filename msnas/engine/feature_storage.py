@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.filesize import decimal
 from torch import Tensor
 
 from msnas.errors import DataError
@@ -69,7 +70,7 @@ def store(
         return stored
     if folder is None:
         raise DataError(
-            f"Cached features must fit into {memory_limit / 1e9:.1f} GB of memory, but need {needed / 1e9:.1f}; "
+            f"Cached features must fit into {decimal(int(memory_limit))} of memory, but need {decimal(needed)}; "
             f"raise the memory limit, or lower the number of views or data.short_side."
         )
     known = json.loads(json.dumps({**(fingerprint or {}), "lengths": list(lengths)}))  # as it will be read back
@@ -108,7 +109,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def _say(needed: int, where: str) -> None:
-    log.info("Cached features will take %.3g GB of %s.", needed / 1e9, where)
+    log.info("Cached features will take %s of %s.", decimal(needed), where)
 
 
 def _make_room(folder: Path, needed: int) -> None:
@@ -119,9 +120,7 @@ def _make_room(folder: Path, needed: int) -> None:
         outdated.unlink()
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(
-            f"Cached features need {needed / 1e9:.1f} GB, but the disk of {folder} has {free / 1e9:.1f} GB left."
-        )
+        raise DataError(f"Cached features need {decimal(needed)}, but the disk of {folder} has {decimal(free)} left.")
 
 
 def _mapped(folder: Path, lengths: Sequence[int]) -> Stored:

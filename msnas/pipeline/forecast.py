@@ -77,6 +77,8 @@ def forecast(setup: Setup, *, stages: Sequence[str], weights: Path | None = None
     weights: the trained supernet's, where there is one: candidates are then measured with it. Raises what the stages
     raise before they begin.
     """
+    if "search" in stages:
+        setup.family.check_search(setup.search(weights=weights or Path(), folder=Path()))
     began = time.perf_counter()
     splits = setup.splits()
     opening = time.perf_counter() - began

@@ -416,7 +416,7 @@ class Setup:
             "strategy": options["strategy"],
             "threads": self.hardware.threads,
             **self._kind_of_device,
-            "supernet": digest(weights) if trained else None,
+            "supernet": digest(weights) if trained and weights.is_file() else None,  # an estimate comes before it
             **({"fidelity": HALVING} if self.rungs else {}),
             **({"latency": latency_of(self._config, self.input_size)} if wants_latency(self._config) else {}),
         }

@@ -21,7 +21,7 @@ from msnas.data.fixed_views import AS_IT_IS, FixedViews
 from msnas.data.geometry import padded_size
 from msnas.engine.devices import Hardware
 from msnas.engine.evaluation import evaluation_mode
-from msnas.engine.feature_storage import Stored, bytes_of, halved, store
+from msnas.engine.feature_storage import Stored, halved, store
 from msnas.errors import DataError
 
 SIDES = 2  # a view and its mirror image
@@ -121,11 +121,6 @@ def _with_views(
     datasets: Iterable[DetectionDataset], views: FixedViews
 ) -> Iterator[tuple[DetectionDataset, FixedViews]]:
     return zip(datasets, chain([views], repeat(AS_IT_IS)), strict=False)
-
-
-def needed_bytes(encoder: PrefixEncoder, datasets: Iterable[DetectionDataset], views: FixedViews = AS_IT_IS) -> int:
-    """What a cache of these data sets takes, to be said before it is made."""
-    return bytes_of(layout_of(encoder, datasets, views).lengths)
 
 
 def cache_images(

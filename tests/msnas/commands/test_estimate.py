@@ -7,6 +7,7 @@ from tiny_words import TINY, fitting
 
 from msnas.cli import main
 from msnas.config.compose import compose
+from msnas.errors import ConfigError
 from msnas.families.family import SearchTrial
 from msnas.pipeline import forecast as forecasting
 from msnas.pipeline.forecast import forecast
@@ -88,6 +89,12 @@ def test_the_other_families_are_foreseen_too(experiment, tmp_path):
     assert told[0].seconds >= 0  # NAS-FPN trains nothing first
     assert told[1].seconds > 0
     assert told[2].seconds > 0
+
+
+def test_what_a_search_refuses_its_estimate_refuses(tmp_path):
+    words = ["experiment=nas_fcos", "scale=tiny", "data=shapes", f"data.root={tmp_path}", "hardware.workers=2"]
+    with pytest.raises(ConfigError, match=r"hardware\.workers must be 0"):
+        forecast(Setup(compose(words)), stages=("train", "search"))
 
 
 def test_what_a_search_caches_on_disk_is_its_disk(words):

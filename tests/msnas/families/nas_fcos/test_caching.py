@@ -3,6 +3,7 @@
 import pytest
 import torch
 from coco_folders import CocoFolder, picture
+from rich.filesize import decimal
 from torch import Tensor
 
 from msnas.data.augmentation import View
@@ -83,7 +84,7 @@ def test_what_a_cache_will_take_is_said_before_it_is_made(splits, detector, tmp_
     with caplog.at_level("INFO", "msnas"):
         cached = cache_features(detector, splits.search_val, hardware=HARDWARE)
         cache_features(detector, splits.search_val, hardware=HARDWARE, folder=tmp_path / "cache", options=NOWHERE)
-    said = f"Cached features will take {cached.memory / 1e9:.3g} GB of"
+    said = f"Cached features will take {decimal(cached.memory)} of"
     assert [record.getMessage() for record in caplog.records] == [f"{said} memory.", f"{said} the disk, in cache."]
 
 
@@ -118,7 +119,7 @@ def test_a_cache_of_other_weights_is_computed_anew(splits, detector, tmp_path):
 
 
 def test_features_that_fit_nowhere_are_one_clear_error(splits, detector):
-    with pytest.raises(DataError, match=r"must fit into 0\.0 GB of memory"):
+    with pytest.raises(DataError, match=r"must fit into 0 bytes of memory"):
         cache_features(detector, splits.search_val, hardware=HARDWARE, options=NOWHERE)
 
 
