@@ -192,7 +192,7 @@ class _Narrator:
 
     def generation(self, record: Record) -> None:
         """One generation is finished and stored."""
-        self._board.scalars(record["generation"], record, part="generation")
+        self._board.scalars(self._done, record, part="generation")  # a second part counts generations anew
         if record.get("best") is not None:
             said = f"generation {record['generation']}: best {record['best']:.4f}, mean {record['mean']:.4f}"
             if "hypervolume" in record:
