@@ -30,9 +30,9 @@ from msnas import __version__
 from msnas.call import Call
 from msnas.commands.command_list import COMMANDS
 from msnas.commands.help import overview, stage_help
-from msnas.commands.sweep import sweep
+from msnas.commands.sweep import numbered, sweep
 from msnas.config.compose import PLUGINS, composed, folders
-from msnas.config.hydra_words import explain, take_flags
+from msnas.config.hydra_words import combinations, explain, take_flags
 from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
@@ -114,7 +114,8 @@ def _dispatch(words: list[str]) -> int:
         print(stage_help(name, call.words))
         return 0
     if flags.show:
-        print(_shown(call, flags.show))
+        jobs = numbered(combinations(call.words)) if flags.multirun else [list(call.words)]
+        print("\n---\n".join(_shown(replace(call, words=tuple(words)), flags.show) for words in jobs))
         return 0
     _log_to_stderr()
     module = "msnas.commands.estimate" if call.estimate else COMMANDS[name].module

@@ -42,6 +42,16 @@ LOWEST = {
     "retrain.schedule.warmup": 0,
 }
 RENAMED = {"proxy": "candidate", "decoder": "candidate", "baseline.pretrained": "baseline.weights"}  # old: new
+ELSEWHERE = {  # what other detection tools call it
+    "conf": "score",
+    "confidence": "score",
+    "imgsz": "data.short_side",
+    "epochs": "schedule.epochs",
+    "batch": "schedule.batch",
+    "batch_size": "schedule.batch",
+    "lr": "schedule.lr",
+    "lr0": "schedule.lr",
+}
 OWN_FOLDER = "config_dir"
 _NOTHING = object()
 _PLAIN = re.compile(r"[+-]?(\d[\d_]*)?\.?\d+([eE][+-]?\d+)?|true|false|null|\[.*\]|\{.*\}|'.*'|\".*\"", re.I)
@@ -212,8 +222,8 @@ def continued(words: Sequence[str], later: Sequence[str]) -> list[str]:
 
 
 def _renamed(key: str) -> str:
-    """A sentence with the present name of an option that had another, "" where it never had."""
-    for old, new in RENAMED.items():
+    """A sentence with the name of an option that had another, or has another elsewhere; "" where it never had."""
+    for old, new in (RENAMED | ELSEWHERE).items():
         if key == old or key.startswith(f"{old}."):
             return f" It is called {new + key.removeprefix(old)!r}."
     return ""

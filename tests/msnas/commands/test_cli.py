@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from msnas.cli import main, parse
 from msnas.commands.command_list import COMMANDS
@@ -36,7 +37,7 @@ def test_every_stage_has_help_with_its_options(stage, capsys):
         (["search", "+seed=1"], "new ones come from a yaml file"),
         (["search", "~seed"], "null is a value"),
         (["search", "--cfg", "all"], "--cfg takes job, but got all"),
-        (["export", "conf=0.5"], "There is no option 'conf'.\n"),
+        (["export", "conf=0.5"], "There is no option 'conf'. It is called 'score'."),
         (["cost", "1,2|4", "space=msnas_r81"], "msnas_r18"),
     ],
 )
@@ -97,6 +98,11 @@ def test_a_file_of_options_may_begin_with_a_byte_order_mark(tmp_path, capsys):
     (tmp_path / "options").write_text("space=msnas_7\n", encoding="utf-8-sig")
     assert main(["cost", f"@{tmp_path}/options", "--info", "defaults"]) == 0
     assert "space: msnas_7" in capsys.readouterr().out
+
+
+def test_cfg_job_prints_the_configuration_of_every_job_of_a_sweep(capsys):
+    assert main(["train", "--multirun", "--cfg", "job", "seed=7,8", "scale=tiny"]) == 0
+    assert [OmegaConf.create(text).seed for text in capsys.readouterr().out.split("\n---\n")] == [7, 8]
 
 
 def test_cfg_job_prints_the_composed_configuration(capsys):
