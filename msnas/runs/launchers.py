@@ -113,13 +113,24 @@ def _by_submitit(launcher: Launcher, jobs: Sequence[tuple[Sequence[str], Path]],
         queued = [executor.submit(run_job, words, log) for words, log in jobs]
     except (TypeError, ValueError, NameError, RuntimeError, AssertionError) as error:  # its words for a wrong option
         raise _refused(launcher, error) from error
-    return map(_outcome, queued)
+    return _outcomes(queued)
 
 
 def in_submitits_words(options: Mapping[str, Any], cluster: str) -> dict[str, Any]:
     """What every cluster has as it is; the others with the cluster's name before them, which hydra leaves out."""
     prefix = f"{cluster}_"
     return {key if key in SHARED or key.startswith(prefix) else prefix + key: value for key, value in options.items()}
+
+
+def _outcomes(queued: Sequence[Any]) -> Iterator[Outcome]:
+    """Of jobs in their order. Ctrl-C cancels those that are not over: nobody would wait for them any more."""
+    try:
+        yield from map(_outcome, queued)
+    except KeyboardInterrupt:
+        for job in queued:
+            if not job.done():
+                job.cancel()
+        raise
 
 
 def _outcome(job: Any) -> Outcome:
