@@ -60,6 +60,9 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
         result.note("", "", fault.rule, got=fault.got)
     except OSError as error:
         result.note("", "", "the annotation file must be readable", got=str(error.strerror))
+    except UnicodeDecodeError as error:
+        got = f"byte {error.object[error.start]:#x} at {error.start}, as in cp1252; save it as UTF-8"
+        result.note("", "", "the file must be text in UTF-8, UTF-16 or UTF-32", got=got)
     except (ValueError, RecursionError) as error:
         result.note("", "", "the file must be valid JSON", got=str(error))
     return None

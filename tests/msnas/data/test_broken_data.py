@@ -211,6 +211,16 @@ FILES: dict[str, Callable[[CocoFolder], object]] = {
 }
 
 
+def test_a_file_of_another_encoding_is_told_what_to_do(folder: CocoFolder):
+    folder.train["categories"][0]["name"] = "zell\u00e9"
+    folder.write()
+    (folder.root / "train.json").write_bytes(json.dumps(folder.train, ensure_ascii=False).encode("cp1252"))
+    (fault,) = check_data(folder.settings()).faults
+    assert fault.rule == "the file must be text in UTF-8, UTF-16 or UTF-32"
+    assert fault.got.startswith("byte 0xe9 at ")
+    assert fault.got.endswith("as in cp1252; save it as UTF-8")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_unusable_file_is_named_and_refused(folder: CocoFolder, name: str):
     folder.write()
