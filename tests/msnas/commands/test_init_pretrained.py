@@ -46,7 +46,7 @@ def init(*words, data="data"):
 def test_few_images_are_searched_behind_the_weights_at_hand(here):
     here.write()
     config = init()
-    assert (config.space_name, config.backbone.weights, config.space.cut) == ("msnas_timm", "package", 16)
+    assert (config.space_name, config.backbone.weights, config.space.cut) == ("msnas_timm", "package", 32)
 
 
 def test_many_images_are_searched_from_scratch(here, monkeypatch):
