@@ -30,7 +30,7 @@ from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity
 from msnas.pipeline.trainings import train_entries
-from msnas.runs.folder import DONE, RANK, RESULT, SCORES, SETTING, SUPERNET, TABLE, record_environment
+from msnas.runs.folder import DONE, HALFWAY, RANK, RESULT, SCORES, SETTING, SUPERNET, TABLE, record_environment
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
@@ -39,7 +39,7 @@ from supernet.strides.architecture import Architecture, stride_levels
 
 STAGE = RANK
 log = logging.getLogger(__name__)
-SEEDS = 2  # the first is what scores are compared with, the second is the ceiling
+SEEDS = 2  # scores are compared with the mean of both; how well they agree bounds what a score can reach
 KNOWN_DRAWS = 100_000  # draws in a row of known networks after which no new one is expected
 
 
@@ -185,6 +185,7 @@ def _entry(setup: Setup, one: Network, seed: int, classes: Sequence[str]) -> Ent
         cost=setup.family.cost(one.architecture),
         one_shot=None,
         seed=seed,
+        halfway=True,
     )
 
 
@@ -213,6 +214,8 @@ def _write_result(one: Network, recall: float, mean_stride: float) -> None:
         "anchor_recall": recall,
         "scores": {name: score["score"] for name, score in scores.items()},
         "standalone": [outcome["ap"] for outcome in trained],
+        "standalone_half": [one.read(f"seed{seed}/{HALFWAY}").get("ap") for seed in range(SEEDS)],
+        "without_residuals": [outcome.get("ap_without_residuals") for outcome in trained],
         "seconds": sum(part["seconds"] for part in (*scores.values(), *trained)),
     }
     write_json(one.folder / RESULT, result)

@@ -45,6 +45,7 @@ OTHERS = {
     HALF: "half the schedule against the full one",
 }
 ENOUGH = 16  # networks below which there is no verdict
+LITTLE = 0.1  # of the AP: trunks that carry less have hardly begun to learn
 ALIKE = 4  # networks with the same heads below which they are no group
 
 Row = dict[str, Any]
@@ -56,8 +57,9 @@ def make_table(results: Sequence[Mapping[str, Any]], *, own: str, top_k: int) ->
     """One row a score: tau against stand-alone AP in all and within the same heads, intervals, regret of `top_k`.
 
     results: of each network `scores` (by recipe and RANDOM), `standalone` (AP by seed), `macs`, `params`,
-    `anchor_recall`, `mean_stride`, and where they are known `standalone_half` (AP by seed after half the schedule) and
-    `heads` (text); None for what failed. own: the recipe of the search, which the verdict is on.
+    `anchor_recall`, `mean_stride`, and where they are known `standalone_half` (AP by seed after half the schedule),
+    `without_residuals` (AP by seed without the residual branches) and `heads` (text); None for what failed. own: the
+    recipe of the search, which the verdict is on.
     """
     columns = _columns(results)
     trainings = [_column(seed) for seed in zip(*(result["standalone"] for result in results), strict=True)]
@@ -85,6 +87,7 @@ def make_table(results: Sequence[Mapping[str, Any]], *, own: str, top_k: int) ->
         "bound": tau_bound(reliability.get("tau"), len(trainings)),
         "bound_within": tau_bound(reliability.get("within", {}).get("tau"), len(trainings)),
         "best_ap": max(known, default=None),
+        "trunk": _carried(results),
         "regret_of_chance": _regret_of_chance(known, top_k),
         "verdict": verdict,
     }
@@ -106,6 +109,16 @@ def _mean(values: Sequence[float | None]) -> float | None:
     """Of those that are known."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def _carried(results: Sequence[Mapping[str, Any]]) -> Row | None:
+    """The mean AP of all trainings, and what of it the residual branches carry; None where that is not known."""
+    pairs = [(result["standalone"], result.get("without_residuals", [])) for result in results]
+    seeds = [seed for whole, left in pairs for seed in zip(whole, left, strict=False)]
+    known = [(whole, left) for whole, left in seeds if whole is not None and left is not None]
+    if not known:
+        return None
+    return {"ap": fmean(whole for whole, _ in known), "carried": fmean(whole - left for whole, left in known)}
 
 
 def _same_heads(results: Sequence[Mapping[str, Any]]) -> Groups:
@@ -225,6 +238,11 @@ def notes(table: Mapping[str, Any]) -> list[str]:
             f"A perfect score's tau would be about {table['bound']:.2f}"
             f"{'' if within is None else f', within the same heads {within:.2f}'}: the AP is the mean of "
             f"{table['trainings']} trainings, as noisy as their reliability says (Spearman's attenuation)."
+        )
+    if trunk := table.get("trunk"):
+        told.append(
+            f"By removing the residual branches: trunks carry {100 * trunk['carried']:.1f} of {100 * trunk['ap']:.1f} "
+            f"AP in the mean{'' if trunk['carried'] >= LITTLE * trunk['ap'] else ': train longer'}."
         )
     return told
 

@@ -24,7 +24,7 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.export import model_file
 from msnas.files import write_json, write_text
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DETECTIONS, RESULT, RETRAIN, STATUS
+from msnas.runs.folder import DETECTIONS, HALFWAY, RESULT, RETRAIN, STATUS
 from msnas.runs.progress import Progress
 from msnas.seeds import derive
 from msnas.setup.options import SCRATCH, SUPERNET
@@ -47,6 +47,7 @@ class Entry:
     seed: int
     role: str | None = None  # in the report: winner, fpn, fpn_heads, random, random_search, spread or OTHER_START
     start: str = SCRATCH  # what `build` gives: fresh weights, or those of a path of the supernet
+    halfway: bool = False  # also evaluated after half of its steps
 
 
 def identity(architecture: str) -> str:
@@ -89,6 +90,9 @@ def train_entry(
             delivery.add(line)
             progress.update(line["step"] + 1, f"loss {line['loss']:.3f}, {delivery}")
             on_board(line)
+            if entry.halfway and line["step"] + 1 == schedule.steps // 2:
+                half = evaluate(model, splits.val, hardware=hardware).numbers["ap"]
+                write_json(folder / HALFWAY, {"steps": schedule.steps // 2, "ap": half})
 
         batches = batches_of(
             setup.data, splits.train, batch=schedule.batch, seed=seed, rank=group.rank, world_size=group.size

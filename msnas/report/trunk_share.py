@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
+from msnas.pipeline.rank_table import LITTLE
 from msnas.report.numbers import ap
 from msnas.report.run_data import Record
-
-LITTLE = 0.1  # of the AP: below it the trunk has hardly begun to learn
 
 
 def residuals_sentence(networks: Sequence[Record]) -> str:

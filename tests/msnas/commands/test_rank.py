@@ -60,6 +60,18 @@ def test_every_network_has_all_scores_and_two_trainings(whole):
     assert all(11_700_000 <= one["macs"] <= 14_300_000 and 0 < one["anchor_recall"] <= 1 for one in found)
 
 
+def test_every_training_is_judged_after_half_of_its_steps_and_without_its_residual_branches(whole, capsys):
+    for path in (whole / "r" / "rank").glob("*/seed*"):
+        assert read_json(path / "half.json")["steps"] == 1
+    for one in results(whole):
+        assert len(one["standalone_half"]) == len(one["without_residuals"]) == 2
+        assert all(0 <= ap <= 1 for ap in (*one["standalone_half"], *one["without_residuals"]))
+    assert stage("rank", whole, "n=3") == 0
+    told = capsys.readouterr().out
+    assert "half the schedule against the full one" in told
+    assert "By removing the residual branches: trunks carry" in told
+
+
 def test_paths_behind_a_prefix_are_ranked_by_the_strides_that_they_have(tmp_path):
     backbone = ["space.backbone=mobilenetv3_small_050", "backbone.weights=none", "backbone.train=full"]
     words = ["space=msnas_timm", *backbone, "budget.macs=null"]

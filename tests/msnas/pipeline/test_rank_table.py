@@ -111,6 +111,16 @@ def test_half_the_schedule_stands_beside_the_full_one_where_it_was_measured():
     assert "half the schedule" in render(table)
 
 
+def test_the_table_says_what_the_trunks_carry():
+    rows = results(4)
+    assert make_table(rows, own="bn", top_k=1)["trunk"] is None
+    for one in rows:
+        one["standalone"], one["without_residuals"] = [0.6, 0.5], [0.58, None]
+    table = make_table(rows, own="bn", top_k=1)
+    assert table["trunk"] == pytest.approx({"ap": 0.6, "carried": 0.02})
+    assert "trunks carry 2.0 of 60.0 AP in the mean: train longer." in render(table)
+
+
 def with_heads(rows, size):
     """Networks in turn of groups with the same heads, as large as `size` says."""
     heads = [str(group) for group, n in enumerate(size) for _ in range(n)]
