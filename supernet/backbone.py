@@ -14,6 +14,7 @@ from supernet.backbone_weights import load_weights
 from supernet.cost import Cost, resnet_channels
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
+from supernet.weight_sources import NONE
 
 # Networks that timm can build but does not list: a name of ours, timm's name, and what differs.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -30,6 +31,7 @@ class Backbone(nn.Module):
     messages. Stages behind the last level are not built.
 
     channels: of each level's feature. mean, std: of RGB in 0..1, how timm's weights of this network want images.
+    began_with: the weights, as they were asked for.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Backbone(nn.Module):
         self.mean: tuple[float, ...] = tuple(pretrained["mean"])
         self.std: tuple[float, ...] = tuple(pretrained["std"])
         load_weights(self.body, weights, timm_name, options, called=called)
+        self.began_with = str(weights or NONE)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: [B, 3, H, W], normalised. Returns one [B, C_l, H / 2**l, W / 2**l] for each level l."""

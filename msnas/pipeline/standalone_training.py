@@ -29,7 +29,9 @@ from msnas.runs.progress import Progress
 from msnas.seeds import derive
 from msnas.setup.options import SCRATCH, SUPERNET
 from msnas.setup.setup import Setup
+from supernet.backbone import Backbone
 from supernet.cost import Cost
+from supernet.weight_sources import NONE
 
 STAGE = RETRAIN
 
@@ -151,14 +153,23 @@ def _save(
         "name": entry.name,
         "architecture": entry.architecture,
         "white": splits.train.white,
+        "weights": began_with(model, entry),
     }
     model_file.save(folder, model, meta)
     write_text(folder / DETECTIONS, json.dumps(result.detections))
     row: dict[str, Any] = {"name": entry.name, "architecture": entry.architecture}
     row |= {"macs": entry.cost.macs, "params": entry.cost.params}
     row |= {**result.numbers, "one_shot": entry.one_shot, "seconds": seconds, "seed": entry.seed, **extra}
+    row["weights"] = meta["weights"]
     row |= {} if entry.role is None else {"role": entry.role}
     write_json(folder / RESULT, row)
+
+
+def began_with(model: nn.Module, entry: Entry) -> str:
+    """The weights that its backbone began with, "none" where all were fresh, or that it began as a supernet's path."""
+    if entry.start == SUPERNET:
+        return SUPERNET
+    return next((module.began_with for module in model.modules() if isinstance(module, Backbone)), NONE)
 
 
 def make_table(results: list[dict[str, Any]]) -> dict[str, Any]:

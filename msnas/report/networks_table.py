@@ -34,7 +34,10 @@ def _network(name: str, seeds: Sequence[Record], intervals: Record) -> Record:
         "folders": [seed["folder"] for seed in seeds],
         "baseline": first["folder"].startswith(BASELINE) or first.get("role") not in SEARCHED,
         "fpn": is_fpn(first),
-        **{key: first.get(key) for key in ("role", "architecture", "macs", "params", "one_shot", "start", "steps")},
+        **{
+            key: first.get(key)
+            for key in ("role", "architecture", "macs", "params", "one_shot", "start", "steps", "weights")
+        },
         **numbers,
         "seeds": len(seeds),
         "spread": deviation(aps),

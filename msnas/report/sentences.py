@@ -14,6 +14,7 @@ from msnas.report.run_data import Record
 from msnas.report.size_recall import size_recalls
 from msnas.report.sizes import sizes_sentence
 from msnas.report.spread import deviation, mean, standard_error
+from msnas.report.start_weights import weights_sentence
 from msnas.report.trunk_share import residuals_sentence
 from msnas.report.verdicts import sentence, short
 from msnas.runs.state import StageState
@@ -52,6 +53,7 @@ def run_context(data: Record) -> Record:
         "verdicts": {row["name"]: short(row["intervals"].get("difference")) for row in data["networks"]},
         "gain": [{**row, "verdict": short(row["interval"])} for row in gain_rows(data["networks"])],
         "residuals": residuals_sentence(data["networks"]),
+        "weights": weights_sentence(data["networks"]),
         "size_recalls": size_recalls(data["networks"]),
         "searched": _searched(data),
         "operators": _operators(data),

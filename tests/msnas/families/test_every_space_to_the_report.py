@@ -69,3 +69,6 @@ def test_a_run_of_the_space_reaches_its_report(space, place, monkeypatch):
     rows = read_json(place / "runs/r/retrain/table.json")["rows"]
     assert {"winner 1", "FPN baseline"} <= {row["name"] for row in rows}
     assert (place / "runs/r/report.html").stat().st_size > 100_000
+    given = {word.partition("=")[2] for word in words if word.startswith("backbone.weights=")} or {"none"}
+    for path in (place / "runs/r/retrain").glob("*/result.json"):
+        assert {read_json(path)["weights"], read_json(path.parent / "model.json")["meta"]["weights"]} == given
