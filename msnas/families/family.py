@@ -325,6 +325,10 @@ class Family(ABC):
 
     # Diagnosis
 
+    def branches(self, architecture: Any) -> Sequence[str]:
+        """The supernet's branches that a path goes through, by name; none by default."""
+        return ()
+
     def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
         """A block in which the detector's residual branches add nothing; None where it has none of ours."""
         return None

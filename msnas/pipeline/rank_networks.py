@@ -26,11 +26,23 @@ from msnas.families.candidate_family import CandidateFamily, weight_sharing
 from msnas.families.initial_weights import network
 from msnas.families.search_processes import evaluator
 from msnas.files import read_json, write_json
+from msnas.pipeline.branch_updates import updates_sentence
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.rank_table import RANDOM, RECIPES, make_table
 from msnas.pipeline.standalone_training import Entry, identity
 from msnas.pipeline.trainings import train_entries
-from msnas.runs.folder import DONE, HALFWAY, RANK, RESULT, SCORES, SETTING, SUPERNET, TABLE, record_environment
+from msnas.runs.folder import (
+    DONE,
+    HALFWAY,
+    RANK,
+    RESULT,
+    SCORES,
+    SETTING,
+    SUPERNET,
+    TABLE,
+    UPDATES,
+    record_environment,
+)
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
 from msnas.setup.setup import Setup
@@ -77,6 +89,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
         _measure(run, family, command, pending)
     results = [one.read(RESULT) for one in networks]
     table = make_table(results, own=own_recipe(family), top_k=setup.top_k)
+    table["updates"] = updates_sentence(read_json(run.folder / SUPERNET / UPDATES))
     seconds = sum(result["seconds"] for result in results)
     write_json(run.stage(STAGE) / TABLE, table)
     write_json(run.stage(STAGE) / DONE, {"networks": len(results), "seconds": seconds})

@@ -239,6 +239,8 @@ def notes(table: Mapping[str, Any]) -> list[str]:
             f"{'' if within is None else f', within the same heads {within:.2f}'}: the AP is the mean of "
             f"{table['trainings']} trainings, as noisy as their reliability says (Spearman's attenuation)."
         )
+    if table.get("updates"):
+        told.append(table["updates"])
     if trunk := table.get("trunk"):
         told.append(
             f"By removing the residual branches: trunks carry {100 * trunk['carried']:.1f} of {100 * trunk['ap']:.1f} "

@@ -17,9 +17,10 @@ from msnas.engine.training_files import TrainingFiles
 from msnas.errors import ConfigError
 from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
+from msnas.pipeline.branch_updates import branch_updates
 from msnas.pipeline.prepared_data import prepared
 from msnas.pipeline.tensorboard import Board, training_board
-from msnas.runs.folder import DONE, STATUS, SUPERNET, WEIGHTS, record_environment
+from msnas.runs.folder import DONE, STATUS, SUPERNET, UPDATES, WEIGHTS, record_environment
 from msnas.runs.progress import Progress, duration
 from msnas.seeds import derive
 from msnas.setup.open_run import OpenRun
@@ -84,6 +85,8 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
         trained = train(model, batches, training, files=files, report=report)
     if group.writes:
         checkpoint.save_weights(folder / WEIGHTS, model)
+        if path_of_step is not None:
+            write_json(folder / UPDATES, branch_updates(setup.family, path_of_step, schedule.steps))
         write_json(folder / DONE, {"steps": schedule.steps, "seconds": trained.seconds})
     speed = f" ({delivery})" if delivery.steps else ""
     return f"The {pretraining} is trained, in {duration(trained.seconds)}{speed}. Next: msnas search run={run.name}"

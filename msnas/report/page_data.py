@@ -53,6 +53,7 @@ def page_data(
             "score": _score(run),
             "choices": choices(run, first, setup.space),
             "winners": _winners(run.search.get("winners", []), networks),
+            "updates": run.updates,
             "rank": _rank(run.rank),
             "retrained": run.retrained,
             "recipe": recipe_line(setup, sized=run.sized),

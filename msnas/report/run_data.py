@@ -23,6 +23,7 @@ from msnas.runs.folder import (
     SEARCH,
     SUPERNET,
     TABLE,
+    UPDATES,
     completing,
     stages_of,
 )
@@ -70,6 +71,7 @@ class RunData:
     search: Record
     retrained: list[Record]
     curves: dict[str, list[Record]]
+    updates: Record = field(default_factory=dict)
     rank: Record = field(default_factory=dict)
     front: list[Record] = field(default_factory=list)
     latencies: Record = field(default_factory=dict)
@@ -98,6 +100,7 @@ class RunData:
             search=read_json(folder / SEARCH / RESULT) or {},
             retrained=list(_retrained(folder / RETRAIN)),
             curves=dict(_curves(folder)),
+            updates=read_json(folder / SUPERNET / UPDATES) or {},
             rank=read_json(folder / RANK / TABLE) or {},
             front=list(_retrained(folder / FRONT)),
             latencies=read_json(folder / FRONT / LATENCIES) or {},

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msnas.drawings import palette
+from msnas.pipeline.branch_updates import updates_sentence
 from msnas.pipeline.rank_table import notes
 from msnas.report.gain import gain_rows
 from msnas.report.numbers import ap, duration, macs, number, score, signed
@@ -60,6 +61,7 @@ def run_context(data: Record) -> Record:
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
         "inside": _inside(data),
         "image_errors": any(row.get("image_error") is not None for row in data["winners"]),
+        "updates": updates_sentence(data["updates"]),
         "rank_notes": notes(data["rank"]) if data["rank"] else [],
         "tau": _tau(data["tau"], "reward" if data["score"]["is_loss"] else "one-shot"),
         "supernet_curve": any(c["name"] == "supernet" for c in data["curves"]),

@@ -25,6 +25,7 @@ DATA = "data.json"  # what the data set held when the first stage read it
 # Of a stage's folder
 DONE, RESULT, STATUS, TABLE, METRICS = "done.json", "result.json", "status.json", "table.json", "metrics.jsonl"
 WEIGHTS, DETECTIONS, CHECKPOINT = "weights.safetensors", "detections.json", "checkpoint.pt"
+UPDATES = "updates.json"  # how many steps each branch of a supernet was trained in
 HALFWAY = "half.json"  # the AP after half of a training's steps
 MODEL, MODEL_WEIGHTS = "model.json", "model.safetensors"  # as `msnas export` copies them out
 MODELS = "models.json"  # beside the folders of an exported front: what each of them holds

@@ -264,6 +264,10 @@ class StrideFamily(OneSpaceFamily):
             supernet.load_state_dict(weights)
         return supernet
 
+    def branches(self, architecture: Architecture) -> Sequence[str]:
+        """A mixed block holds one of each stride."""
+        return [f"block {number:02d}, stride {stride:g}" for number, stride in enumerate(architecture.strides, start=1)]
+
     def without_trunk(self, detector: "nn.Module") -> AbstractContextManager[None] | None:
         """None where no branch is trained: an FPN's behind a frozen backbone."""
         from supernet.strides.residuals import residual_norms, without_residuals  # torch
