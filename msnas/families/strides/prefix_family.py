@@ -5,7 +5,6 @@ network that is retrained learn on them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msnas.data.settings import DataSettings
 from msnas.errors import ConfigError
 from msnas.families.family import Baseline, Picture, Published, Stage
-from msnas.families.strides.stride_family import FpnBaseline, StrideFamily
+from msnas.families.strides.stride_family import FpnBaseline, StrideFamily, log
 from msnas.files import cache_folder, digest
 from msnas.runs.folder import BASELINE
 from supernet.cost import Cost
-from supernet.errors import SpaceError
 from supernet.space import Budget
 from supernet.strides.architecture import Architecture
 from supernet.strides.first_stage_cost import PathStart
 from supernet.strides.prefix_space import PrefixSpace
+from supernet.strides.prefix_start import FINEST
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,7 +94,8 @@ class PrefixFamily(StrideFamily):
 
     def cost(self, architecture: Architecture) -> Cost:
         """First-stage cost of a path, its prefix included."""
-        return self.space.cost(self.space.encode(architecture))
+        space = self._with_free_heads
+        return space.cost(space.encode(architecture))
 
     def dead_cost(self, architecture: Architecture) -> Cost:
         """What of it influences nothing; laterals of the prefix that only dead blocks read among it."""
@@ -148,14 +148,15 @@ class PrefixFamily(StrideFamily):
 
     def points(self, budget: Budget | None) -> list[Baseline]:
         """The space's FPN nearest to the budget, where its blocks reach down and up again."""
-        with suppress(SpaceError):
-            point = self.space.fpn_like(budget or Budget("macs", self.baseline_cost.macs))
-            return [Baseline(f"{BASELINE}fpn-point", "FPN point", str(point), self.cost(point), point)]
-        return []
+        target = budget or Budget("macs", self.baseline_cost.macs)
+        return self._point("FPN point", self._with_free_heads.fpn_like, target)
 
     def fpn_with_heads_of(self, architecture: Architecture) -> Baseline | None:
         """The FPN on the same backbone with the heads of a searched network, at the plain FPN's cost."""
         heads = architecture.heads
+        if min(heads) not in FINEST:
+            log.info("No FPN with the winner's heads is trained: its finest map has stride 4 or 8, which none reads.")
+            return None
         channels = self._fpn_channels(self.baseline_cost.macs, heads)
         text = f"{self.space.backbone}-FPN, {channels} channels|{','.join(map(str, heads))}"
         cost = self._fpn_cost(channels, heads)

@@ -1,7 +1,8 @@
 """MSNAS: paths of stride-variable blocks under two-stage heads, scored with a supernet's weights."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,9 @@ from supernet.strides.stride_space import StrideSpace
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+
+log = logging.getLogger(__name__)
 
 
 class PathSpace(SearchSpace, Protocol):
@@ -187,13 +191,26 @@ class StrideFamily(OneSpaceFamily):
         """The space's SSD and its FPN nearest to the budget; none where the space has other rules, or no such path."""
         if not isinstance(self.space, StrideSpace):
             return []
-        target, points = budget or Budget("macs", self.baseline_cost.macs), []
-        for name, find in (("SSD point", self.space.ssd_like), ("FPN point", self.space.fpn_like)):
-            with suppress(SpaceError):  # too few blocks to go down, or down and up
-                point = find(target)
-                cost = self.space.cost(self.space.encode(point))
-                points.append(Baseline(f"{BASELINE}{name.split()[0].lower()}-point", name, str(point), cost, point))
-        return points
+        target, free = budget or Budget("macs", self.baseline_cost.macs), self._with_free_heads
+        return [*self._point("SSD point", free.ssd_like, target), *self._point("FPN point", free.fpn_like, target)]
+
+    @cached_property
+    def _with_free_heads(self) -> StrideSpace:
+        """The space with heads that are not fixed: a point has its own."""
+        assert isinstance(self.space, StrideSpace)
+        return type(self.space)(**{**self.space.config, "heads": None, "tied": None})
+
+    def _point(self, name: str, find: Callable[[Budget], Architecture], target: Budget) -> list[Baseline]:
+        """The point that `find` gives; none, and why, where the space has too few blocks to go down, or up again."""
+        try:
+            point = find(target)
+        except SpaceError as error:
+            log.info("No %s is trained: %s", name, error)
+            return []
+        cost = self.cost(point)
+        if target.metric == "macs" and not target.low <= cost.macs <= target.high:
+            log.info("The nearest %s costs %s MACs, outside %s.", name, f"{cost.macs:,}", target)
+        return [Baseline(f"{BASELINE}{name.split()[0].lower()}-point", name, str(point), cost, point)]
 
     def alike(
         self, architecture: Architecture, budget: Budget | None, number: int, rng: "np.random.Generator"

