@@ -157,7 +157,7 @@ def test_nas_fcos_predicts_what_the_toolbox_predicts(head, images):
     bgr = images.flip(1) * 255 - torch.tensor([103.53, 116.28, 123.675]).view(3, 1, 1)
     wanted = fcos_head(state, nas_fcos_neck(state, backbone(state, bgr, eps=0.0)))
     for got, theirs in zip((logits, reach, centerness[..., None]), wanted, strict=True):
-        torch.testing.assert_close(got, theirs, rtol=2e-3, atol=2e-4)
+        torch.testing.assert_close(got, theirs, rtol=2e-3, atol=1e-3)
     assert wanted[0].std() > 0.1
 
 
