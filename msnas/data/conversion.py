@@ -8,6 +8,8 @@ the last, those of labelling tools are places on the picture).
 """
 
 import json
+import logging
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,12 +26,14 @@ from msnas.errors import ConfigError, DataError
 from msnas.files import write_text
 
 Record = dict[str, Any]
-_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+_DATA = ("data", "dataset")  # what a description is called
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Split:
-    """One split on the way to COCO: records of images, and of objects with the name of their class."""
+    """One split on the way to COCO: records of images, and of objects with the number of their class, from 0."""
 
     images: list[Record] = field(default_factory=list)
     objects: list[Record] = field(default_factory=list)
@@ -58,11 +62,10 @@ def convert(source: Path, out: Path) -> dict[str, int]:
     classes, splits = _voc(source) if _xml_files(source) else _yolo(source)
     if not any(split.images for split in splits.values()):
         raise ConfigError(f"{source} holds neither YOLO text (labels/*.txt) nor Pascal VOC files (*.xml) with images.")
-    ids = {name: id_ for id_, name in enumerate(classes, start=1)}
-    categories = [{"id": id_, "name": name} for name, id_ in ids.items()]
+    categories = [{"id": id_, "name": name} for id_, name in enumerate(classes, start=1)]
     out.mkdir(parents=True)
     for name, split in splits.items():
-        annotations = [_with_id(one, ids) for one in split.objects]
+        annotations = [_with_id(one) for one in split.objects]
         content = {"images": split.images, "annotations": annotations, "categories": categories}
         if split.images:
             write_text(out / f"{name}.json", json.dumps(content))
@@ -73,8 +76,20 @@ def convert(source: Path, out: Path) -> dict[str, int]:
     return {name: len(split.images) for name, split in splits.items() if split.images}
 
 
-def _with_id(one: Record, ids: dict[str, int]) -> Record:
-    return {key: value for key, value in one.items() if key != "class"} | {"category_id": ids[one["class"]]}
+def _with_id(one: Record) -> Record:
+    return {key: value for key, value in one.items() if key != "class"} | {"category_id": one["class"] + 1}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{file} must be text in UTF-8, but is not; save it as UTF-8.") from None
+
+
+def _left_out(number: int, what: str) -> None:
+    if number:
+        log.info("Left out: %d %s.", number, what)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -93,42 +108,83 @@ def _size(picture: Path) -> tuple[int, int]:
 
 
 def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
-    """Images with a text file of the same name: beside them, or below `labels` where they are below `images`."""
-    labels = {path: _label_file(path) for path in _pictures(source)}
-    labels = {path: text for path, text in labels.items() if text is not None or "images" in path.parts[:-1]}
-    names, splits = _class_names(source), {split: Split() for split in _NAMES}
+    """Images with a text file of the same name: beside them, or below `labels` where they are below `images`.
+
+    Splits are those of the lists or folders that the description names, else of the folders' names.
+    """
+    pictures, described = _pictures(source), _description(source)
+    labels = {path: _label_file(source, path) for path in pictures}
+    labels = {p: text for p, text in labels.items() if text is not None or "images" in p.relative_to(source).parts[:-1]}
+    names, splits = _class_names(source, described), {split: Split() for split in _NAMES}
+    stated = {path: split for split in _NAMES for path in _stated(source, described, split)}
     sizes = {path: _size(path) for path in labels}
     read = {path: list(_yolo_objects(text, sizes[path])) if text else [] for path, text in labels.items()}
     most = max((one["class"] for objects in read.values() for one in objects), default=-1)
     if names and most >= len(names):
         text = next(labels[path] for path, objects in read.items() if any(one["class"] == most for one in objects))
         raise DataError(f"{text}: a label has class {most}, but there are names of {len(names)} classes only.")
-    names = names or [str(number) for number in range(most + 1)]
     for path, objects in read.items():
-        objects = [one | {"class": names[one["class"]]} for one in objects]
-        splits[_split_of(path.relative_to(source))].add(source, path, sizes[path], objects)
-    return names, splits
+        split = stated.get(path.resolve()) or _split_of(path.relative_to(source))
+        splits[split].add(source, path, sizes[path], objects)
+    _left_out(len(pictures) - len(labels), "images without a text file, which lie in no folder `images`")
+    return names or [str(number) for number in range(most + 1)], splits
 
 
-def _label_file(picture: Path) -> Path | None:
+def _description(source: Path) -> Record:
+    """What a YAML file beside the folders says: `data.yaml` or `dataset.yaml` before any other with names."""
+    files = sorted(
+        [*source.glob("*.yaml"), *source.glob("*.yml")], key=lambda path: (path.stem not in _DATA, path.name)
+    )
+    for path in files:
+        try:
+            content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        except Exception as error:  # yaml and omegaconf have families of errors of their own
+            raise DataError(f"{path} must be YAML with names: {' '.join(str(error).split())}") from error
+        if isinstance(content, dict) and content.get("names"):
+            return {"file": path, **content}
+    return {}
+
+
+def _stated(source: Path, described: Record, split: str) -> Iterator[Path]:
+    """The pictures of a split that the description, or a list such as `train.txt`, names."""
+    given = next((described[name] for name in _NAMES[split] if described.get(name)), None)
+    given = given or [f"{name}.txt" for name in _NAMES[split] if (source / f"{name}.txt").is_file()]
+    for one in [given] if isinstance(given, str) else given:
+        place = next((place for place in _places(source, described, str(one)) if place.exists()), None)
+        if place is None:
+            log.info("%s names %s, which is not there.", described.get("file", source), one)
+        elif place.is_dir():
+            yield from (path.resolve() for path in _pictures(place))
+        else:
+            for line in filter(None, map(str.strip, _text(place).splitlines())):
+                yield from (path.resolve() for path in _places(source, described, line) if path.is_file())
+
+
+def _places(source: Path, described: Record, path: str) -> list[Path]:
+    """Where a path of a description may lead: exports name folders of the machine that made them."""
+    root = source / str(described.get("path") or "")
+    return [root / path, source / path, source / re.sub(r"^(\.\.?/)+", "", path), source / Path(path).name]
+
+
+def _label_file(source: Path, picture: Path) -> Path | None:
     beside = picture.with_suffix(".txt")
-    parts = list(beside.parts)
+    parts = list(beside.relative_to(source).parts)
     places = [beside]
     if "images" in parts[:-1]:
         last = len(parts) - 2 - parts[-2::-1].index("images")
-        places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]))
+        places.insert(0, source.joinpath(*parts[:last], "labels", *parts[last + 1 :]))
     return next((place for place in places if place.is_file()), None)
 
 
 def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
     width, height = size
-    for number, line in enumerate(text.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(_text(text).splitlines(), start=1):
         if not line.strip():
             continue
         try:
             kind, *values = line.split()
             numbers = [float(value) for value in values]
-            label = int(float(kind))
+            label = int(float(kind)) if float(kind).is_integer() else -1
             places = numbers[:4] if len(numbers) < 6 else numbers  # a fifth number is a score, or the id of a track
             if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2) or not _fractions(places):
                 raise ValueError
@@ -150,22 +206,24 @@ def _fractions(numbers: list[float]) -> bool:
     return all(-1 <= number <= 2 for number in numbers)
 
 
-def _class_names(source: Path) -> list[str]:
-    """From `data.yaml` (a list or a mapping), or from a text file with a name a line; none where there is neither."""
-    for path in sorted([*source.glob("*.yaml"), *source.glob("*.yml")]):
-        try:
-            content: Any = OmegaConf.to_container(OmegaConf.load(path))
-        except Exception as error:  # yaml and omegaconf have families of errors of their own
-            raise DataError(f"{path} must be YAML with names: {' '.join(str(error).split())}") from error
-        names = content.get("names") if isinstance(content, dict) else None
-        if isinstance(names, dict):
-            names = [names[key] for key in sorted(names, key=int)]
-        if names:
-            return [str(name) for name in names]
+def _class_names(source: Path, described: Record) -> list[str]:
+    """From the description (a list or a mapping), or from a text file with a name a line; none where there is neither.
+
+    Numbers that a mapping leaves out stand for themselves.
+    """
+    names = described.get("names")
+    if isinstance(names, dict) and all(str(key).isdigit() for key in names):
+        by_number = {int(key): str(name) for key, name in names.items()}
+        return [by_number.get(number, str(number)) for number in range(max(by_number) + 1)]
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    if names:
+        raise DataError(
+            f"{described['file']}: names must be a list, or a mapping from numbers, but got {shown(names)}."
+        )
     for name in ("classes.txt", "obj.names", "labels/classes.txt"):
         if (source / name).is_file():
-            lines = (source / name).read_text(encoding="utf-8-sig").splitlines()
-            return [line.strip() for line in lines if line.strip()]
+            return [line.strip() for line in _text(source / name).splitlines() if line.strip()]
     return []
 
 
@@ -173,7 +231,7 @@ def _split_of(place: Path) -> str:
     """The split that a folder on the way to an image names, `train` where none does."""
     for part in place.parts[:-1]:
         for split, names in _NAMES.items():
-            if part.lower() in names:
+            if part.lower().rstrip("0123456789") in names:  # as in train2017
                 return split
     return "train"
 
@@ -182,23 +240,45 @@ def _split_of(place: Path) -> str:
 
 
 def _xml_files(source: Path) -> list[Path]:
-    return sorted(source.rglob("*.xml"))
+    """Those with one image's annotation: other tools write XML, too."""
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() == ".xml" and path.is_file())
+    return [path for path in files if re.search(rb"<annotation[\s>]", path.read_bytes()[:1000])]
 
 
 def _voc(source: Path) -> tuple[list[str], dict[str, Split]]:
     """Every XML file with the image of its name; splits from `ImageSets/Main/{train,val,test}.txt`, else folders."""
-    pictures = {path.stem: path for path in _pictures(source)}
+    pictures: dict[str, list[Path]] = {}
+    for path in _pictures(source):
+        pictures.setdefault(path.stem, []).append(path)
     sets = {split: _listed(source, split) for split in _NAMES}
-    splits, classes = {split: Split() for split in _NAMES}, dict[str, None]()
+    splits, kinds, unlisted = {split: Split() for split in _NAMES}, dict[str, None](), 0
     for file in _xml_files(source):
-        picture = pictures.get(file.stem)
-        if picture is None:
-            raise DataError(f"{file}: an image of that name must exist below {source}, but there is none.")
+        picture = _picture_of(file, pictures.get(file.stem, []), source)
         objects = list(_voc_objects(file))
-        classes |= dict.fromkeys(one["class"] for one in objects)
-        split = next((name for name in _NAMES if file.stem in sets[name]), _split_of(file.relative_to(source)))
-        splits[split].add(source, picture, _size(picture), objects)
-    return sorted(classes), splits
+        kinds |= dict.fromkeys(one["class"] for one in objects)
+        split = next((name for name in _NAMES if {file.stem, picture.name} & sets[name]), None)
+        if split is None and sets["train"]:
+            unlisted += 1
+            continue
+        splits[split or _split_of(file.relative_to(source))].add(source, picture, _size(picture), objects)
+    classes = sorted(kinds)
+    for one in (one for split in splits.values() for one in split.objects):
+        one["class"] = classes.index(one["class"])
+    _left_out(unlisted, "images that no list of ImageSets/Main names")
+    _left_out(sum(map(len, pictures.values())) - len(_xml_files(source)), "images without an XML file")
+    return classes, splits
+
+
+def _picture_of(file: Path, alike: list[Path], source: Path) -> Path:
+    """The image of an XML file: of those of its name the only one, the one beside it, or the one in a sister folder."""
+    near = [path for path in alike if path.parent == file.parent] or [
+        path for path in alike if path.parent.name == file.parent.name
+    ]
+    found = alike if len(alike) == 1 else near
+    if len(found) == 1:
+        return found[0]
+    got = f"there are {', '.join(path.relative_to(source).as_posix() for path in alike)}" if alike else "there is none"
+    raise DataError(f"{file}: one image of that name must exist below {source}, but {got}.")
 
 
 def _listed(source: Path, split: str) -> set[str]:
@@ -206,15 +286,15 @@ def _listed(source: Path, split: str) -> set[str]:
         line
         for name in _NAMES[split]
         for file in source.glob(f"**/ImageSets/Main/{name}.txt")
-        for line in file.read_text(encoding="utf-8-sig").splitlines()
+        for line in _text(file).splitlines()
     ]
     return {line.split()[0] for line in lines if line.strip()}
 
 
 def _voc_objects(file: Path) -> Iterator[Record]:
     try:
-        root = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
+        root = _xml_root(file.read_bytes())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # also of encodings
         raise DataError(f"{file} must be XML: {error}") from error
     first = int("VOC20" in (root.findtext("source/database") or ""))
     for number, one in enumerate(root.iter("object"), start=1):
@@ -229,3 +309,11 @@ def _voc_objects(file: Path) -> Iterator[Record]:
             rule = "an object must have a name and a bndbox of xmin, ymin, xmax, ymax"
             raise DataError(f"{file}: object {number}: {rule}.") from None
         yield {"class": name, "bbox": [left - first, top - first, right - left + first, bottom - top + first]}
+
+
+def _xml_root(content: bytes) -> ElementTree.Element:
+    """The root; text in an encoding that the parser does not know, such as gb2312, is decoded first."""
+    head = re.match(rb"<\?xml[^>]*encoding=[\"']([\w-]+)[^>]*\?>", content)
+    if head is None:
+        return ElementTree.fromstring(content)
+    return ElementTree.fromstring(content[head.end() :].decode(head[1].decode()))

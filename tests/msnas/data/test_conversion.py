@@ -91,3 +91,126 @@ def test_the_command_checks_what_it_wrote(tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert "Sound" in printed
     assert "3 images in train.json, 3 images in val.json" in printed
+
+
+def _images(out: Path, split: str) -> list[str]:
+    return [image["file_name"] for image in json.loads((out / f"{split}.json").read_text())["images"]]
+
+
+def test_the_description_of_yolo_folders_states_the_splits(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    for split, name in (("train", "a"), ("valid", "b")):
+        (root / split).rename(root / name)
+    (root / "data.yaml").write_text("train: ../b/images\nval: ../a/images\nnames: [crab, fish]\n")
+    (root / "args.yaml").write_text("names: {0: not, 1: these}\n")
+    assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
+    assert all(name.startswith("b/") for name in _images(tmp_path / "out", "train"))
+    categories = json.loads((tmp_path / "out" / "train.json").read_text())["categories"]
+    assert [one["name"] for one in categories] == ["crab", "fish"]
+
+
+def test_lists_of_images_state_the_splits(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "val.txt").write_text("./train/images/train1.png\n")
+    assert convert(root, tmp_path / "out") == {"train": 2, "val": 4}
+
+
+def test_folders_named_with_a_year_are_splits(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "train").rename(root / "train2017")
+    (root / "valid").rename(root / "val2017")
+    assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
+
+
+def test_classes_of_one_name_stay_apart(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").write_text("names: [fish, fish]\n")
+    convert(root, tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "train.json").read_text())
+    assert content["categories"] == [{"id": 1, "name": "fish"}, {"id": 2, "name": "fish"}]
+    assert content["annotations"][0]["category_id"] == 2
+
+
+def test_numbers_that_a_mapping_of_names_leaves_out_stand_for_themselves(tmp_path: Path):
+    root = _yolo(tmp_path / "y", "5 0.5 0.5 0.25 0.5\n")
+    (root / "data.yaml").write_text("names: {0: crab, 5: fish}\n")
+    convert(root, tmp_path / "out")
+    categories = json.loads((tmp_path / "out" / "train.json").read_text())["categories"]
+    assert [one["name"] for one in categories] == ["crab", "1", "2", "3", "4", "fish"]
+
+
+@pytest.mark.parametrize("kind", ["0.7", "inf", "nan"])
+def test_a_class_that_is_no_whole_number_is_refused(tmp_path: Path, kind: str):
+    with pytest.raises(DataError, match=r"train0\.txt: line 1"):
+        convert(_yolo(tmp_path / "y", f"{kind} 0.5 0.5 0.25 0.5\n"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", ["ab", "5", "{x: a}"])
+def test_names_that_are_no_list_are_refused(tmp_path: Path, names: str):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").write_text(f"names: {names}\n")
+    with pytest.raises(DataError, match=r"data\.yaml: names must be a list"):
+        convert(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "train/labels/train0.txt"])
+def test_text_in_another_encoding_is_refused_by_name(tmp_path: Path, name: str):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").unlink()
+    (root / name).write_bytes("zell\u00e9".encode("cp1252"))
+    with pytest.raises(DataError, match="must be text in UTF-8"):
+        convert(root, tmp_path / "out")
+
+
+def test_voc_images_of_one_name_in_two_folders_keep_their_own_boxes(tmp_path: Path):
+    root = _voc(tmp_path / "v")
+    for folder in ("Annotations", "JPEGImages"):
+        for split in ("train", "val"):
+            (root / folder / split).mkdir()
+    for split, number in (("train", 0), ("val", 1)):
+        (root / "Annotations" / f"{number}.xml").rename(root / "Annotations" / split / "same.xml")
+        (root / "JPEGImages" / f"{number}.png").rename(root / "JPEGImages" / split / "same.png")
+    (root / "ImageSets" / "Main" / "val.txt").unlink()
+    assert convert(root, tmp_path / "out") == {"train": 2, "val": 1}
+    assert _images(tmp_path / "out", "val") == ["JPEGImages/val/same.png"]
+    assert "JPEGImages/train/same.png" in _images(tmp_path / "out", "train")
+
+
+def test_a_voc_file_with_two_images_of_its_name_is_refused(tmp_path: Path):
+    root = _voc(tmp_path / "v")
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+        picture(64, 48, seed=1).save(root / folder / "1.png")
+    with pytest.raises(DataError, match=r"1\.xml: one image of that name must exist .* JPEGImages/1\.png, a/1\.png"):
+        convert(root, tmp_path / "out")
+
+
+def test_what_no_voc_list_names_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    root = _voc(tmp_path / "v")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("0.png\n")
+    with caplog.at_level("INFO", "msnas"):
+        assert convert(root, tmp_path / "out") == {"train": 1, "val": 1}
+    assert "Left out: 1 images that no list of ImageSets/Main names." in caplog.text
+
+
+def test_voc_files_in_a_chinese_encoding_are_read(tmp_path: Path):
+    root = _voc(tmp_path / "v")
+    file = root / "Annotations" / "0.xml"
+    text = file.read_text().replace("crab", "\u87f9")
+    file.write_bytes(f'<?xml version="1.0" encoding="gb2312"?>{text}'.encode("gb2312"))
+    convert(root, tmp_path / "out")
+    categories = json.loads((tmp_path / "out" / "train.json").read_text())["categories"]
+    assert "\u87f9" in [one["name"] for one in categories]
+
+
+def test_voc_files_in_an_unknown_encoding_are_refused_by_name(tmp_path: Path):
+    root = _voc(tmp_path / "v")
+    (root / "Annotations" / "0.xml").write_text('<?xml version="1.0" encoding="moon"?><annotation></annotation>')
+    with pytest.raises(DataError, match=r"0\.xml must be XML: unknown encoding: moon"):
+        convert(root, tmp_path / "out")
+
+
+def test_other_xml_files_make_no_voc_folder(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "project.xml").write_text("<annotations><version>1.1</version></annotations>")
+    assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
