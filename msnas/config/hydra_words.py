@@ -94,7 +94,10 @@ def _values(word: str, words: Sequence[str]) -> list[str]:
         key = override.get_key_element()
         value: Any = override.value()
         if isinstance(value, Glob):
-            return [f"{key}={name}" for name in value.filter(groups(folders(words)).get(key, []))]
+            found = [f"{key}={name}" for name in value.filter(groups(folders(words)).get(key, []))]
+            if not found:
+                raise ConfigError(f"A sweep needs a value to try, but no choice of {key} matches {word!r}.")
+            return found
         return [f"{key}={one}" for one in override.sweep_string_iterator()]
     except (HydraException, NotImplementedError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -45,6 +45,10 @@ def read_annotations(
     return result
 
 
+GZIP = b"\x1f\x8b"  # how an archive begins
+LONGEST = 10**6  # pixels a side
+
+
 def _load(result: AnnotationFile) -> dict[str, Any] | None:
     """The file as one JSON object, or None with the fault noted. UTF-8 (BOM or not), UTF-16 or UTF-32."""
     path = result.files.annotations
@@ -52,7 +56,12 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
     try:
         if not path.is_file():
             raise FieldError("", "the annotation file must exist", "a folder" if path.is_dir() else _nothing(path))
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        if not text.strip():
+            raise FieldError("", "the annotation file must not be empty", f"{len(text)} bytes")
+        if text.startswith(GZIP):
+            raise FieldError("", "the annotation file must be plain JSON", "a gzip archive; unpack it")
+        content = json.loads(text)
         if not isinstance(content, dict):
             raise FieldError("", "the file must be one object with images, annotations, categories", shown(content))
         return content
@@ -64,7 +73,8 @@ def _load(result: AnnotationFile) -> dict[str, Any] | None:
         got = f"byte {error.object[error.start]:#x} at {error.start}, as in cp1252; save it as UTF-8"
         result.note("", "", "the file must be text in UTF-8, UTF-16 or UTF-32", got=got)
     except (ValueError, RecursionError) as error:
-        result.note("", "", "the file must be valid JSON", got=str(error))
+        hint = ": one object holds the whole file, not one a line" if "Extra data" in str(error) else ""
+        result.note("", "", "the file must be valid JSON", got=f"{error}{hint}")
     return None
 
 
@@ -134,8 +144,8 @@ class _Reader:
                 name = self._repaired(where, name, self.names)
             if name is not None and (record.get("width") is None or record.get("height") is None):
                 record = record | self._measured(where, name)
-            width = self._try(where, fields.integer, record, "width", 1)
-            height = self._try(where, fields.integer, record, "height", 1)
+            width = self._try(where, fields.integer, record, "width", 1, LONGEST)
+            height = self._try(where, fields.integer, record, "height", 1, LONGEST)
             if name is not None and name in file_names:
                 self.result.note(where, "file_name", "two records name the same file", "noted", shown(name))
             file_names.add(name or "")

@@ -25,8 +25,8 @@ def present(record: Record, key: str) -> Any:
     return record[key]
 
 
-def integer(record: Record, key: str, least: int | None = None) -> int:
-    """A whole number of any size; 1.0 is one too (JSON has no integers of its own), true is none."""
+def integer(record: Record, key: str, least: int | None = None, most: int | None = None) -> int:
+    """A whole number, of any size without bounds; 1.0 is one too (JSON has no integers of its own), true is none."""
     value = present(record, key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -34,6 +34,8 @@ def integer(record: Record, key: str, least: int | None = None) -> int:
         raise FieldError(key, "the value must be a whole number", shown(value))
     if least is not None and value < least:
         raise FieldError(key, f"the value must be at least {least}", shown(value))
+    if most is not None and value > most:
+        raise FieldError(key, f"the value must be at most {most:,}", shown(value))
     return value
 
 

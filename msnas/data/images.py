@@ -67,6 +67,9 @@ class ImageError(DataError):
         self.field, self.rule, self.got = field, rule, got
 
 
+_LFS = b"version https://git-lfs"
+
+
 def locate(folder: Path, file_name: str, *, links: bool = False) -> Path:
     """The regular, non-empty file that a record names. Raises ImageError: outside `folder`, absent, empty.
 
@@ -78,6 +81,9 @@ def locate(folder: Path, file_name: str, *, links: bool = False) -> Path:
     path = folder / file_name
     if any(".." in way.parts for way in ways_out):
         raise ImageError("file_name", "the file must not leave the image folder", shown(file_name))
+    if os.path.islink(path) and not os.path.exists(path):  # these raise nothing for a name that no file can have
+        got = f"{shown(file_name)} (a link to nothing: fetch what it leads to)"
+        raise ImageError("file_name", "the image must exist", got)
     if not links and not _stays_inside(folder, path):
         place = (
             f"{shown(file_name)}, which leads to {shown(str(path.resolve()))} (only the folder itself may be a link; "
@@ -87,8 +93,7 @@ def locate(folder: Path, file_name: str, *, links: bool = False) -> Path:
     try:
         state = path.stat()
     except OSError as error:
-        told = "a link to nothing: fetch what it leads to" if os.path.islink(path) else error.strerror
-        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({told})") from error
+        raise ImageError("file_name", "the image must exist", f"{shown(file_name)} ({error.strerror})") from error
     except ValueError as error:
         raise ImageError("file_name", "the name must be one that a file can have", shown(file_name)) from error
     if not stat.S_ISREG(state.st_mode):
@@ -180,6 +185,8 @@ def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     except UnidentifiedImageError as error:
         package = _PLUG_INS.get(path.suffix.lower())
         hint = f": Pillow reads {path.suffix} with a plug-in, `pip install {package}`" if package else ""
+        if path.read_bytes()[: len(_LFS)] == _LFS:
+            hint = ": a pointer of Git LFS, fetch the image with `git lfs pull`"
         got = f"{shown(path.name)}{hint or ': cannot identify the kind of image'}"
         raise ImageError("file_name", "the image must be readable", got) from error
     except Exception as error:

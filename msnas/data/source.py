@@ -142,9 +142,10 @@ def open_images(
     """
     folder = part.files.images
     if part.images and not folder.is_dir():
-        part.faults.append(
-            Fault(part.files.label, "", "", "the image folder must exist", "refused", shown(str(folder)))
-        )
+        got, around = shown(str(folder)), next((parent for parent in folder.parents if parent.is_dir()), None)
+        if around is not None:
+            got += f": {seen(around)}; name it with data.images=, data.train_images= or data.val_images="
+        part.faults.append(Fault(part.files.label, "", "", "the image folder must exist", "refused", got))
         return [None] * len(part.images)
 
     def one(record: ImageRecord) -> T | ImageError:

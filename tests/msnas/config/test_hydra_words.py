@@ -89,6 +89,7 @@ def test_a_launcher_runs_the_jobs_elsewhere_and_keeps_what_they_say(launcher, tm
     [
         (["seed=0,1", "hydra/launcher=joblib"], "add --multirun"),
         (["-m", "seed=0,1", "run=r", "hydra/launcher=slurm"], "submitit_slurm"),
+        (["-m", "space=glob(zzz*)"], "no choice of space matches 'space=glob(zzz*)'"),
         (["-m", "seed=0,1", "hydra/launcher=joblib"], "without run="),
         (["-m", "seed=0,1", "run=r", "hydra.launcher.n_jobs=2"], "give hydra/launcher=NAME"),
         (["-m", "seed=0,1", "run=r", "hydra/launcher=joblib", "hydra.launcher.njobs=2"], "does not take"),

@@ -2,6 +2,7 @@
 `open_data`.
 """
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -49,8 +50,8 @@ for key in ("id", "file_name"):
     _case(f"image without {key}", "images[1]", key, _drop("images", key))
     _case(f"image's {key} is null", "images[1]", key, _set("images", key, None))
 for key in ("width", "height"):
-    for value in (0, -5, "64", True, 64.5, NAN):
-        _case(f"image's {key} is {value!r}", "images[1]", key, _set("images", key, value))
+    for value in (0, -5, "64", True, 64.5, NAN, 10**7, 10**400):
+        _case(f"image's {key} is {str(value)[:9]}", "images[1]", key, _set("images", key, value))
 for value in (7, "", "  ", ["a.png"], "a\0b.png", "\ud800.png", "x" * 5000 + ".png"):
     _case(f"file name {str(value)[:9]!a}", "images[1]", "file_name", _set("images", "file_name", value))
 for value in ("../images/train1.png", "/etc/hostname", "..\\train1.png", "C:\\train1.png", "a/../../x.png", ".."):
@@ -219,6 +220,46 @@ def test_a_file_of_another_encoding_is_told_what_to_do(folder: CocoFolder):
     assert fault.rule == "the file must be text in UTF-8, UTF-16 or UTF-32"
     assert fault.got.startswith("byte 0xe9 at ")
     assert fault.got.endswith("as in cp1252; save it as UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "rule", "got"),
+    [
+        (lambda folder: b" \n", "the annotation file must not be empty", "2 bytes"),
+        (lambda folder: gzip.compress(b"{}"), "the annotation file must be plain JSON", "a gzip archive; unpack it"),
+        (lambda folder: b'{"images": []}\n{"images": []}\n', "the file must be valid JSON", "not one a line"),
+    ],
+)
+def test_a_file_that_is_no_single_object_is_told_why(folder: CocoFolder, content: Any, rule: str, got: str):
+    folder.write()
+    (folder.root / "train.json").write_bytes(content(folder))
+    (fault,) = [fault for fault in check_data(folder.settings()).faults if fault.file == "train.json"]
+    assert fault.rule == rule
+    assert fault.got.endswith(got)
+
+
+def test_a_missing_image_folder_is_told_with_what_is_there(folder: CocoFolder):
+    folder.write()
+    folder.images.rename(folder.root / "pictures")
+    with pytest.raises(
+        DataError, match=r"the image folder must exist.*holds .*'pictures/'; name it with data\.images="
+    ):
+        open_data(folder.settings())
+
+
+def test_a_pointer_of_git_lfs_is_told(folder: CocoFolder):
+    (folder.images / "train0.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n")
+    folder.write()
+    with pytest.raises(DataError, match="a pointer of Git LFS, fetch the image with `git lfs pull`"):
+        open_data(folder.settings())
+
+
+def test_a_link_to_nothing_is_told_also_where_it_leads_out_of_the_folder(folder: CocoFolder):
+    (folder.images / "train0.png").unlink()
+    (folder.images / "train0.png").symlink_to(folder.root.parent / "nowhere.png")
+    folder.write()
+    with pytest.raises(DataError, match="a link to nothing: fetch what it leads to"):
+        open_data(folder.settings())
 
 
 @pytest.mark.parametrize("name", FILES)
