@@ -272,7 +272,8 @@ def _check_type(key: str, text: str, default: Any) -> None:
     else:
         return
     if not fits:
-        raise ConfigError(f"{key} must be {expected}, but got {text!r}.")
+        several = " --multirun makes a run of each." if "," in text and not isinstance(default, ListConfig) else ""
+        raise ConfigError(f"{key} must be {expected}, but got {text!r}.{several}")
 
 
 def _is_number(value: object) -> bool:

@@ -49,9 +49,9 @@ class _Layout:
 
 # Names of the splits in folders and files, the most usual one first.
 _NAMES = {
-    "train": ("train", "Train", "training"),
-    "val": ("val", "valid", "validation", "Val"),
-    "test": ("test", "Test"),
+    "train": ("train", "Train", "training", "Training"),
+    "val": ("val", "valid", "validation", "Val", "Valid", "Validation"),
+    "test": ("test", "Test", "testing", "Testing"),
 }
 # The first layout with a file for training or validation is taken, else the first with one for testing.
 _LAYOUTS = (

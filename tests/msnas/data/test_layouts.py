@@ -20,6 +20,11 @@ LAYOUTS = {  # name -> annotations and images of train and of val
     "MMDetection": ("annotations/train.json", "train", "annotations/val.json", "val"),
     "folders in images": ("annotations/train.json", "images/train", "annotations/val.json", "images/val"),
     "CVAT": ("annotations/instances_Train.json", "images/Train", "annotations/instances_Val.json", "images/Val"),
+    "CVAT, whole words": (
+        "annotations/instances_Training.json", "images/Training",
+        "annotations/instances_Validation.json", "images/Validation",
+    ),
+    "Roboflow, upper case": ("Train/_annotations.coco.json", "Train", "Valid/_annotations.coco.json", "Valid"),
     "COCO without a year": ("annotations/instances_train.json", "train", "annotations/instances_val.json", "val"),
 }  # fmt: skip
 
