@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolution.strategy import Evaluation
+from msnas.families.candidate_family import weight_sharing
 from msnas.families.front import pareto_front
 from msnas.pipeline.rank_table import label
 from msnas.pipeline.recipe_line import recipe_line
@@ -71,10 +72,13 @@ def page_data(
 
 
 def _score(run: RunData) -> Record:
-    """What candidates were judged by: minus a loss, or an AP."""
+    """What candidates were judged by, minus a loss or an AP; how: whether each was trained for it."""
+    shared = weight_sharing(run.setup.family)
+    as_they_are = shared is not None and (shared.recipe.kind == "bn" or not shared.recipe.finetunes)
+    how = {"how": "with the supernet's weights" if as_they_are else "each briefly trained"}
     if run.setup.family.scored_by_loss:
-        return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)"}
-    return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP"}
+        return {"is_loss": True, "name": "reward", "long": "reward (minus the sum of losses)", **how}
+    return {"is_loss": False, "name": "one-shot AP", "long": "one-shot AP", **how}
 
 
 def _second(run: RunData, evaluations: Sequence[Evaluation]) -> Record | None:

@@ -160,7 +160,7 @@ def _cards(data: Record, winner: Record | None, fpn: Record | None) -> list[Card
         name = data["score"]["name"] if is_loss else "one-shot AP in %"
         cards.append(Card(f"best {name}", score(last["best"], is_loss), words, palette.DOWN))
         scored = sum(e["ap"] is not None for e in data["evaluations"])
-        cards.append(Card("candidates scored", f"{scored:,}", "each briefly trained", palette.HEAD))
+        cards.append(Card("candidates scored", f"{scored:,}", data["score"]["how"], palette.HEAD))
     return cards
 
 
