@@ -88,24 +88,10 @@ def test_what_a_cache_will_take_is_said_before_it_is_made(splits, detector, tmp_
     assert [record.getMessage() for record in caplog.records] == [f"{said} memory.", f"{said} the disk, in cache."]
 
 
-def test_a_complete_cache_on_disk_is_not_computed_again(splits, detector, tmp_path):
+@pytest.mark.parametrize(("weights_in_turn", "times"), [("aa", 1), ("ab", 2)])
+def test_a_cache_on_disk_is_computed_once_for_the_same_weights(splits, detector, tmp_path, weights_in_turn, times):
     told: list[int] = []
-    for _ in range(2):
-        cache_features(
-            detector,
-            splits.search_val,
-            hardware=HARDWARE,
-            folder=tmp_path,
-            options=NOWHERE,
-            fingerprint={"weights": "a"},
-            progress=lambda done, _: told.append(done),
-        )
-    assert told == [len(splits.search_val)]
-
-
-def test_a_cache_of_other_weights_is_computed_anew(splits, detector, tmp_path):
-    told: list[int] = []
-    for weights in ("a", "b"):
+    for weights in weights_in_turn:
         cache_features(
             detector,
             splits.search_val,
@@ -115,7 +101,7 @@ def test_a_cache_of_other_weights_is_computed_anew(splits, detector, tmp_path):
             fingerprint={"weights": weights},
             progress=lambda done, _: told.append(done),
         )
-    assert told == [len(splits.search_val)] * 2
+    assert told == [len(splits.search_val)] * times
 
 
 def test_features_that_fit_nowhere_are_one_clear_error(splits, detector):

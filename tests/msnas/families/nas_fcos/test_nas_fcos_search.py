@@ -2,22 +2,19 @@
 
 import numpy as np
 import pytest
-import torch
 
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.random_search import RandomSearch
 from msnas.controller.controller import Controller
 from msnas.data.opening import open_data
 from msnas.data.settings import DataSettings
-from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.nas_fcos import progressive_search
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.progressive_search import Phase, ProgressiveSearch, make_decoder
-from supernet.nas_fcos.decoder import PUBLISHED, Pyramid
-from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fcos.decoder import Pyramid
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
 from supernet.space import Budget
@@ -26,14 +23,7 @@ SMALL = {"backbone": "resnet18", "input_size": (64, 64), "num_classes": 4}
 PYRAMIDS = PyramidSpace(channels=8, blocks=4, **SMALL)
 HEADS = HeadSpace(channels=16, layers=2, **SMALL)
 RECIPE = DecoderRecipe(iterations=2, batch=4, score_batch=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +32,6 @@ def splits(tmp_path_factory):
     held_out = {"minimum": 6, "maximum": 6}
     settings = {**drawing, "short_side": 64, "long_side": 64, "search_val": held_out, "workers": 0}
     return open_data(DataSettings.from_mapping(settings), seed=0)
-
-
-@pytest.fixture(scope="module")
-def detector(splits):
-    torch.manual_seed(0)
-    encoder = FcosEncoder(str(PUBLISHED.pyramid), backbone="resnet18", channels=8, width=0.25)
-    return FCOS(encoder, num_classes=len(splits.train.classes), short_side=64, long_side=64)
 
 
 def phase(space, kind=RandomSearch, **options):
