@@ -79,8 +79,26 @@ class Finalist:
         scores = self._scores()
         return statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else None
 
+    @property
+    def image_error(self) -> float | None:
+        """The standard error of `mean` over the scored images; None where no draws of them were kept."""
+        return _deviation(self._draws())
+
+    def image_error_beside(self, other: "Finalist") -> float | None:
+        """That of the difference of two means, both on the same draws."""
+        return _deviation([own - its for own, its in zip(self._draws(), other._draws(), strict=False)])
+
     def _scores(self) -> list[float]:
         return [evaluation.score[0] for evaluation in self.again]
+
+    def _draws(self) -> list[float]:
+        """The mean of the scores made again, on each draw of the images."""
+        kept = [evaluation.draws for evaluation in self.again if evaluation.draws]
+        return [statistics.fmean(draw) for draw in zip(*kept, strict=True)]
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)

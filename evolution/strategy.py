@@ -62,6 +62,7 @@ class Evaluation:
     genome: Genome
     score: tuple[float, ...] = ()  # larger is better; the first is the AP
     metrics: Mapping[str, float] = field(default_factory=dict)
+    draws: tuple[float, ...] = ()  # the score on bootstrap draws of the scored images, the same ones for every genome
     cost: Mapping[str, int | float] = field(default_factory=dict)  # exact: macs, params, ...
     recipe: Mapping[str, Any] = field(default_factory=dict)  # how it was scored: iterations, lr, images, threads, ...
     seed: int = 0
@@ -77,6 +78,7 @@ class Evaluation:
         put = object.__setattr__  # the dataclass is frozen; here values are only brought to their plain types
         put(self, "genome", as_genome(self.genome))
         put(self, "score", tuple(_finite("score", value) for value in self.score))
+        put(self, "draws", tuple(_finite("draws", value) for value in self.draws))
         put(self, "metrics", {name: _finite(f"metrics.{name}", value) for name, value in self.metrics.items()})
         put(self, "cost", {name: _number(f"cost.{name}", value) for name, value in self.cost.items()})
         put(self, "recipe", _as_json("recipe", self.recipe))
@@ -106,7 +108,7 @@ class Evaluation:
     def to_dict(self) -> Record:
         """Plain JSON values, by field."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}  # `asdict` takes half a millisecond
-        return {**values, "genome": list(self.genome), "score": list(self.score)}
+        return {**values, "genome": list(self.genome), "score": list(self.score), "draws": list(self.draws)}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))

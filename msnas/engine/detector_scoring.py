@@ -14,17 +14,19 @@ import numpy as np
 from torch import nn
 
 from msnas.data import coco_eval
+from msnas.data.image_scores import ap_on_draws
 from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.evaluation import EvaluationData, FirstImages, detect, evaluate
 from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
-from msnas.engine.scoring import CostedSpace, Evaluator, refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
 from msnas.seeds import derive
 
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 STAGE = "candidate"
+IMAGE_DRAWS = 100  # for the error of a finalist's AP over images
 
 
 class CandidateEvaluator(Evaluator):
@@ -100,8 +102,8 @@ class CandidateEvaluator(Evaluator):
                 done += 1
         return done / (time.perf_counter() - began)
 
-    def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
-        """The recipe's metric, and beside it the twelve COCO numbers."""
+    def measured(self, architecture: Any, replicate: int, rung: int) -> Measured:
+        """The recipe's metric, and beside it the twelve COCO numbers; a replicate also has draws of the images."""
         began, recipe = time.perf_counter(), self._recipe_of(rung)
         data = self.again_data if replicate else self.score_data
         model: nn.Module = self.supernet.extract(architecture)
@@ -110,10 +112,13 @@ class CandidateEvaluator(Evaluator):
         numbers, scoring = dict(evaluated.numbers), time.perf_counter()
         if recipe.metric == "ap_agnostic":
             numbers[recipe.metric] = class_agnostic(data, evaluated.detections)
+        draws: tuple[float, ...] = ()
+        if replicate and recipe.metric == "ap":
+            draws = ap_on_draws(data.ground_truth(), evaluated.detections, IMAGE_DRAWS)
         self.times |= {"detect": evaluated.seconds}
         self.times["score"] = evaluated.score_seconds + time.perf_counter() - scoring
         self.times["rest"] = time.perf_counter() - began - sum(self.times.values())
-        return numbers[recipe.metric], numbers
+        return Measured(numbers[recipe.metric], numbers, draws)
 
     def _recipe_of(self, rung: int) -> Recipe:
         return self.rungs[rung] if self.rungs else self.recipe

@@ -4,7 +4,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -27,6 +27,14 @@ class CostedSpace(Protocol):
         """What it costs, exactly."""
 
 
+class Measured(NamedTuple):
+    """What a candidate is worth, the numbers beside it, and the score on draws of the images, where they are kept."""
+
+    score: float
+    numbers: dict[str, float]
+    draws: tuple[float, ...] = ()
+
+
 class Evaluator(ABC):
     """`evaluator(genome, replicate)` scores one candidate.
 
@@ -44,7 +52,7 @@ class Evaluator(ABC):
         """The recipe as the history keeps it, with everything else that a score depends on."""
 
     @abstractmethod
-    def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
+    def measured(self, architecture: Any, replicate: int, rung: int) -> Measured:
         """The score, and all numbers that are kept beside it."""
 
     def __call__(self, genome: Genome, replicate: int = 0, rung: int = 0) -> Evaluation:
@@ -66,9 +74,14 @@ class Evaluator(ABC):
         with turn(device, alone=alone):
             try:
                 with computing_with(self.hardware.threads):
-                    score, metrics = self.measured(self.space.decode(genome), replicate, rung)
-                cost = self.space.cost(genome).by_name()
-                outcome, crowded = {"score": (score,), "metrics": metrics, "cost": cost}, False
+                    measured = self.measured(self.space.decode(genome), replicate, rung)
+                cost, crowded = self.space.cost(genome).by_name(), False
+                outcome = {
+                    "score": (measured.score,),
+                    "metrics": measured.numbers,
+                    "draws": measured.draws,
+                    "cost": cost,
+                }
             except Exception as error:  # out of memory, a loss that is not finite, an image that cannot be read
                 log.warning("Candidate %s failed: %s", genome, error, exc_info=not isinstance(error, UserError))
                 reason = f"{type(error).__name__}: {error}"[:500]

@@ -95,20 +95,18 @@ def _before(run: OpenRun, command: Sequence[str]) -> None:
 
 def _keep(run: OpenRun, outcome: SearchOutcome, drawn: Sequence[ScoredNetwork], exported: Mapping[str, float]) -> None:
     """drawn: the best of random search; empty without one, or where none is below the ceiling of exported networks."""
-    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
-    finalists = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.finalists, start=1)]
+    winners, finalists = _ranked(outcome.winners, exported), _ranked(outcome.finalists, exported)
     summary = {"evaluated": outcome.evaluated, "failed": outcome.failed, "seconds": outcome.seconds}
     summary["inside_budget"] = outcome.inside_budget
     beside: dict[str, Any] = {} if outcome.front is None else {"front": outcome.front}
     if drawn:
-        beside[RANDOM_SEARCH] = _winner(1, drawn[0], exported)
+        beside[RANDOM_SEARCH] = _ranked(drawn[:1], exported)[0]
     write_json(run.stage(STAGE) / RESULT, {"winners": winners, "finalists": finalists, **beside, **summary})
     write_json(run.stage(STAGE) / DONE, summary)
 
 
 def _answer(run: OpenRun, outcome: SearchOutcome, exported: Mapping[str, float]) -> str:
-    winners = [_winner(rank, scored, exported) for rank, scored in enumerate(outcome.winners, start=1)]
-    lines = [_line(winner) for winner in winners]
+    lines = [_line(winner) for winner in _ranked(outcome.winners, exported)]
     lines += lines_of(outcome.front or [])
     inside = f"{outcome.inside_budget} of {outcome.evaluated} valid and inside the budget"
     took = f"{outcome.evaluated} evaluations in {duration(outcome.seconds)}"
@@ -126,8 +124,12 @@ def _line(winner: Mapping[str, Any]) -> str:
     return f"{told}  {winner['exported_ms']:.1f} ms exported" if "exported_ms" in winner else told
 
 
-def _winner(rank: int, scored: ScoredNetwork, exported: Mapping[str, float]) -> dict[str, Any]:
+def _ranked(best: Sequence[ScoredNetwork], exported: Mapping[str, float]) -> list[dict[str, Any]]:
     """exported: milliseconds by architecture, of those that were timed."""
+    return [_winner(rank, scored, best[0], exported) for rank, scored in enumerate(best, start=1)]
+
+
+def _winner(rank: int, scored: ScoredNetwork, first: ScoredNetwork, exported: Mapping[str, float]) -> dict[str, Any]:
     finalist, architecture = scored.finalist, str(scored.architecture)
     return {
         "rank": rank,
@@ -138,6 +140,8 @@ def _winner(rank: int, scored: ScoredNetwork, exported: Mapping[str, float]) -> 
         **({"exported_ms": exported[architecture]} if architecture in exported else {}),
         "score": finalist.mean,
         "standard_error": finalist.standard_error,
+        "image_error": finalist.image_error,
+        "image_error_beside_first": finalist.image_error_beside(first.finalist) if rank > 1 else None,
         "score_at_selection": finalist.selected.score[0],
         "scores_again": [again.score[0] for again in finalist.again],
     }

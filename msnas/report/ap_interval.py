@@ -1,96 +1,16 @@
 """How sure an AP is: detections matched once by pycocotools, then scored on draws of the held-out images."""
 
-import contextlib
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
 
+from msnas.data.image_scores import ImageScores, image_draws
 from msnas.report.gain import gain_parts
-from msnas.report.paired_draws import Array, Interval, PairedDraws
+from msnas.report.paired_draws import Interval, PairedDraws
 
 Results = list[dict[str, Any]]
 MOST, FEWEST, WORK = 500, 100, 2e7  # draws: fewer where there are many detections (draws x detections)
-MAX_DETECTIONS = 100
-
-
-@dataclass(frozen=True)
-class _Category:
-    """Matches of one class, detections by falling score.
-
-    matched, ignored: [thresholds, D]. image: [D], an index. objects: [I], how many each image holds.
-    """
-
-    matched: Array
-    ignored: Array
-    image: Array
-    objects: Array
-
-
-class ImageScores:
-    """One model's detections matched once; `ap` of any weighting of the images costs milliseconds.
-
-    truth: pycocotools' COCO. results: COCO results, at least one.
-    """
-
-    def __init__(self, truth: Any, results: Results) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
-            evaluation.evaluate()
-        parameters = evaluation.params
-        self.images = len(parameters.imgIds)
-        self.detections = len(results)
-        self._recalls: Array = parameters.recThrs
-        areas = len(parameters.areaRng)
-        cells = np.array(evaluation.evalImgs, dtype=object).reshape(-1, areas, self.images)[:, 0]  # all areas
-        found = (_category(row, len(parameters.iouThrs)) for row in cells)
-        self._categories = [category for category in found if category is not None]
-
-    def ap(self, weights: Array | None = None) -> float:
-        """AP over IoU 0.50:0.95 where image i counts `weights[i]` times; nan without objects."""
-        counts = np.ones(self.images) if weights is None else weights
-        scores = [self._precision(category, counts) for category in self._categories]
-        known = [score for score in scores if score is not None]
-        return float(np.mean(known)) if known else float("nan")
-
-    def _precision(self, category: _Category, weights: Array) -> float | None:
-        """Mean interpolated precision, as COCOeval.accumulate; None where the drawn images hold no object."""
-        objects = float(weights @ category.objects)
-        if objects == 0:
-            return None
-        weight = np.where(category.ignored, 0, weights[category.image])
-        true = np.cumsum(weight * category.matched, axis=1)
-        positives = np.cumsum(weight, axis=1)
-        precision = true / np.maximum(positives, np.spacing(1))
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        total = 0.0
-        for recall, row in zip(true / objects, precision, strict=True):
-            index = np.searchsorted(recall, self._recalls, side="left")
-            total += float(row[index[index < len(row)]].sum())
-        return total / (len(precision) * len(self._recalls))
-
-
-def _category(cells: Array, thresholds: int) -> _Category | None:
-    """The matches of one class over all images; None where no image holds the class or a detection of it."""
-    rows = [(image, cell) for image, cell in enumerate(cells) if cell is not None]
-    if not rows:
-        return None
-    scores = np.concatenate([cell["dtScores"][:MAX_DETECTIONS] for _, cell in rows])
-    order = np.argsort(-scores, kind="mergesort")
-    joined = {
-        key: np.concatenate([cell[key][:, :MAX_DETECTIONS] for _, cell in rows], axis=1).reshape(thresholds, -1)
-        for key in ("dtMatches", "dtIgnore")
-    }
-    image = np.concatenate([np.full(len(cell["dtScores"][:MAX_DETECTIONS]), i) for i, cell in rows])
-    objects = np.zeros(len(cells))
-    for i, cell in rows:
-        objects[i] = np.count_nonzero(np.asarray(cell["gtIgnore"]) == 0)
-    matched = joined["dtMatches"][:, order] != 0
-    ignored = joined["dtIgnore"][:, order].astype(bool)
-    return _Category(matched, ignored, image[order].astype(int), objects)
 
 
 def ap_intervals(
@@ -142,9 +62,7 @@ def _paired_draws(truth: Any, results: Mapping[str, Mapping[int, Results]]) -> P
     models = {name: {seed: ImageScores(truth, r) for seed, r in seeds.items()} for name, seeds in results.items()}
     every = [model for seeds in models.values() for model in seeds.values()]
     images, most = every[0].images, max(model.detections for model in every)
-    rng = np.random.default_rng(0)  # the same run gives the same page
-    draws = [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(_draws(most))]
-    weights = [np.ones(images), *draws]
+    weights = [np.ones(images), *image_draws(images, _draws(most))]
     return PairedDraws(
         {
             name: {seed: np.array([model.ap(weight) for weight in weights]) for seed, model in seeds.items()}

@@ -54,6 +54,7 @@ def page_data(
             "score": _score(run),
             "choices": choices(run, first, setup.space),
             "winners": _winners(run.search.get("winners", []), networks),
+            "finalists": run.search.get("finalists", []),
             "updates": run.updates,
             "rank": _rank(run.rank),
             "retrained": run.retrained,

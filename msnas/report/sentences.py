@@ -61,6 +61,7 @@ def run_context(data: Record) -> Record:
         "failed": sum(e["status"] != "ok" for e in data["evaluations"]),
         "inside": _inside(data),
         "image_errors": any(row.get("image_error") is not None for row in data["winners"]),
+        "runner_up": _runner_up(data),
         "updates": updates_sentence(data["updates"]),
         "rank_notes": notes(data["rank"]) if data["rank"] else [],
         "tau": _tau(data["tau"], "reward" if data["score"]["is_loss"] else "one-shot"),
@@ -129,6 +130,19 @@ def _scored(data: Record, value: float | None) -> str:
 def _is_searched(network: Record) -> bool:
     """Whether a search chose it; otherwise the user named it."""
     return network["one_shot"] is not None
+
+
+def _runner_up(data: Record) -> str:
+    """How sure it is that the first finalist is the best of them; empty where their draws of images are unknown."""
+    if len(data["finalists"]) < 2 or (error := data["finalists"][1].get("image_error_beside_first")) is None:
+        return ""
+    first, second = (row["score"] for row in data["finalists"][:2])
+    lead, is_loss = first - second, data["score"]["is_loss"]
+    sure = "other images could reverse them" if lead < 2 * error else "clear of what other images could do"
+    ahead = (
+        f"{score(lead, is_loss)} ahead of the next, with a standard error of {score(error, is_loss)} over the images"
+    )
+    return f"The first of {len(data['finalists'])} finalists is {ahead}: {sure}."
 
 
 def _from_supernet(network: Record) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from deap import base
 from toy_space import ToySpace, toy_evaluation
 
-from evolution.driver import evaluate_with, run_search
+from evolution.driver import Finalist, evaluate_with, run_search
 from evolution.errors import StrategyError
 from evolution.history import History
 from evolution.multi_scale import MultiScaleEvolution
@@ -238,6 +238,30 @@ def test_a_lucky_score_does_not_win(search):
     result = search(evaluate, top_k=2)
     assert result.finalists[-1].genome == lucky
     assert lucky not in [one.genome for one in result.winners]
+
+
+def drawn(genome, replicate, draws):
+    return Evaluation(genome=genome, replicate=replicate, score=(0.5,), draws=draws)
+
+
+def test_the_error_over_images_is_that_of_the_mean_over_replicates():
+    again = drawn((1,), 1, (0.1, 0.3)), drawn((1,), 2, (0.2, 0.6))  # means 0.15 and 0.45
+    assert Finalist(drawn((1,), 0, ()), again).image_error == pytest.approx(0.3 / 2**0.5)
+
+
+def test_two_finalists_that_the_same_images_favour_differ_surely():
+    first, second = (
+        Finalist(drawn(genome, 0, ()), (drawn(genome, 1, draws),))
+        for genome, draws in (((1,), (0.1, 0.3, 0.8)), ((2,), (0.0, 0.2, 0.7)))
+    )
+    assert second.image_error_beside(first) == pytest.approx(0, abs=1e-12)
+    assert second.image_error > 0.3
+
+
+def test_without_draws_of_the_images_there_is_no_error_over_them():
+    one = Finalist(drawn((1,), 0, ()), (drawn((1,), 1, ()),))
+    assert one.image_error is None
+    assert one.image_error_beside(one) is None
 
 
 def test_without_replicates_the_first_score_decides(search):

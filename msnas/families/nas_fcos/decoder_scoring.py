@@ -19,7 +19,7 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
-from msnas.engine.scoring import CostedSpace, Evaluator, refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
 from msnas.errors import TrainingError
 from msnas.families.nas_fcos.decoder_features import Batch, DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
@@ -76,14 +76,14 @@ class DecoderEvaluator(Evaluator):
             "precision": hardware.precision,
         }
 
-    def measured(self, architecture: Any, replicate: int, rung: int) -> tuple[float, dict[str, float]]:
+    def measured(self, architecture: Any, replicate: int, rung: int) -> Measured:
         """The reward, and beside it the losses, or COCO's numbers."""
         began = time.perf_counter()
         decoder = self.train(architecture, replicate)
         trained = time.perf_counter()
         metrics = scores(decoder, self.data, self.recipe, self.hardware)
         self.times = {"train": trained - began, "score": time.perf_counter() - trained}
-        return metrics["reward"], metrics
+        return Measured(metrics["reward"], metrics)
 
     def train(self, architecture: Any, replicate: int = 0) -> DecoderNet:
         """A fresh decoder, trained: the average of its weights."""

@@ -62,6 +62,11 @@ def test_another_replicate_is_another_draw_and_is_repeatable(tiny, evaluator, sc
     assert first.replicate == 1
 
 
+def test_a_replicate_alone_keeps_its_ap_on_draws_of_the_images(tiny, evaluator, scored):
+    assert scored[0].draws == ()
+    assert len(evaluator(tiny.genomes[0], 1).draws) == detector_scoring.IMAGE_DRAWS
+
+
 def test_every_candidate_sees_the_same_batches_and_the_same_draws(tiny, evaluator):
     seen = []
 

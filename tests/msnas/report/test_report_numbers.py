@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from evolution.ranking import tau_interval
-from msnas.report.ap_interval import ImageScores, ap_intervals
+from msnas.data.image_scores import ImageScores, ap_on_draws, image_draws
+from msnas.report.ap_interval import ap_intervals
 from msnas.report.spread import deviation, standard_error
 
 
@@ -74,6 +75,16 @@ def test_images_left_out_count_as_if_they_were_not_there(scene: tuple[Any, list[
     expected = cocoeval_ap(half, [row for row in results if row["image_id"] in kept])
     weights = np.array([float(image in kept) for image in range(1, 31)])
     assert ImageScores(truth, results).ap(weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_every_network_is_scored_on_the_same_draws(scene: tuple[Any, list[dict[str, Any]]]) -> None:
+    truth, results = scene
+    expected = [ImageScores(truth, results).ap(draw) for draw in image_draws(30, 5)]
+    assert ap_on_draws(truth, results, 5) == tuple(expected)
+
+
+def test_a_network_that_detects_nothing_has_no_ap_on_any_draw(scene: tuple[Any, list[dict[str, Any]]]) -> None:
+    assert ap_on_draws(scene[0], [], 5) == (0, 0, 0, 0, 0)
 
 
 def test_a_network_does_not_differ_from_itself(scene: tuple[Any, list[dict[str, Any]]]) -> None:

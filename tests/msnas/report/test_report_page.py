@@ -274,3 +274,18 @@ def test_an_error_over_images_stands_beside_the_one_over_batches(tmp_path: Path)
     winners = [{**winner, "image_error": 0.0137} for winner in result["winners"]]
     write_json(path, {**result, "winners": winners})
     assert "1.37" in Text(report([folder])).words
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(0.02, "other images could reverse them"), (0.001, "clear of what other images could do")]
+)
+def test_the_lead_of_the_first_finalist_is_held_against_the_images(tmp_path: Path, error: float, said: str) -> None:
+    folder = make_run(tmp_path, upto="search")
+    path = folder / "search" / "result.json"
+    result = read_json(path)
+    first, second = ({**row, "score": score} for row, score in zip(result["finalists"], (0.31, 0.3), strict=False))
+    write_json(path, {**result, "finalists": [first, {**second, "image_error_beside_first": error}]})
+    assert (
+        f"1.00 ahead of the next, with a standard error of {100 * error:.2f} over the images: {said}"
+        in Text(report([folder])).words
+    )
