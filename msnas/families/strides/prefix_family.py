@@ -42,7 +42,6 @@ class PrefixOptions:
     train: str
     views: int = 1
     input_norm: bool
-    residual_init: float
 
     def __post_init__(self) -> None:
         if self.train not in TRAININGS:
@@ -169,7 +168,7 @@ class PrefixFamily(StrideFamily):
         """Options of a path's encoder and of the supernet's."""
         space, backbone = self.space, self.backbone
         shape = {name: getattr(space, name) for name in ("backbone", "cut", "channels", "block", "finest")}
-        start = {"input_norm": backbone.input_norm, "residual_init": backbone.residual_init}
+        start = {"input_norm": backbone.input_norm, "residual_init": self.encoder.residual_init}
         return {**shape, **start, "train_prefix": backbone.train, "weights": backbone.weights}
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":

@@ -67,6 +67,13 @@ class PathSpace(SearchSpace, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """Options `encoder.*`. residual_init: what the last norm of every block starts at, the FPN's from scratch too."""
+
+    residual_init: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class FpnBaseline:
     """Options `baseline.*`. scaled: where the budget is a number of MACs, width and channels are scaled to it."""
 
@@ -92,6 +99,7 @@ class StrideFamily(OneSpaceFamily):
     candidate: CandidateOptions
     schedule: ScheduleOptions
     baseline: FpnBaseline
+    encoder: EncoderOptions = EncoderOptions()
 
     @staticmethod
     def divisor(space: Mapping[str, Any]) -> int:
@@ -234,13 +242,15 @@ class StrideFamily(OneSpaceFamily):
         """The weight-sharing detector; `forward(images, targets, architecture)`."""
         from supernet.strides.stride_encoder import MixedEncoder  # torch
 
-        return self._detector(MixedEncoder(**self._shape, depth=self.space.depth), classes)
+        encoder = MixedEncoder(**self._shape, depth=self.space.depth, residual_init=self.encoder.residual_init)
+        return self._detector(encoder, classes)
 
     def detector_of(self, architecture: Architecture, classes: Sequence[str]) -> "nn.Module":
         """The detector of one path."""
         from supernet.strides.stride_encoder import PathEncoder  # torch
 
-        return self._detector(PathEncoder(architecture, **self._shape), classes)
+        encoder = PathEncoder(architecture, **self._shape, residual_init=self.encoder.residual_init)
+        return self._detector(encoder, classes)
 
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """The FPN detector: a ResNet of timm, scaled to the budget, under the same heads.
@@ -251,7 +261,12 @@ class StrideFamily(OneSpaceFamily):
 
         width, channels = variant or self.baseline_shape
         shape = {**self._fpn, "width": width, "channels": channels}
-        encoder = FpnEncoder(self.baseline.backbone, **shape, weights=self.baseline.weights)
+        encoder = FpnEncoder(
+            self.baseline.backbone,
+            **shape,
+            residual_init=self.encoder.residual_init,
+            weights=self.baseline.weights,
+        )
         return self._detector(encoder, classes)
 
     def _detector(self, encoder: "nn.Module", classes: Sequence[str]) -> "nn.Module":

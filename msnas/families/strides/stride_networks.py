@@ -17,7 +17,6 @@ from supernet.strides.dead_parts import dead_parts
 from supernet.strides.first_stage_cost import (
     EXPANSIONS,
     RESNETS,
-    STEM_CHANNELS,
     PathStart,
     block_cost,
     fpn_cost,
@@ -161,6 +160,7 @@ def _fpn_diagram(fpn: Fpn, space: Space, title: str, borders: Sequence[float]) -
         width=fpn.width,
         channels=fpn.channels,
         base_stride=space.base_stride,
+        stem=space.stem,
         input_size=space.input_size,
     )
     assert diagram.macs == counted.macs, "the drawn parts and the counted ones are not the same"
@@ -169,8 +169,8 @@ def _fpn_diagram(fpn: Fpn, space: Space, title: str, borders: Sequence[float]) -
 
 def _backbone_nodes(fpn: Fpn, space: Space, strides: Sequence[int], pixels: Sequence[int]) -> list[Node]:
     block, depths = RESNETS[fpn.backbone]
-    nodes = [Node("stem", 0, STEM, strides[0], stem_cost(space.base_stride, space.input_size).macs)]
-    inputs, before = STEM_CHANNELS, pixels[0]
+    nodes = [Node("stem", 0, STEM, strides[0], stem_cost(space.base_stride, space.input_size, space.stem).macs)]
+    inputs, before = space.stem, pixels[0]
     for level, (depth, inner) in enumerate(zip(depths, resnet_channels(fpn.width), strict=True)):
         for index in range(depth):
             stride = 2.0 if index == 0 and level > 0 else 1.0

@@ -12,6 +12,7 @@ from msnas.errors import ConfigError
 from msnas.families.family import require_matplotlib
 from msnas.families.strides.stride_networks import Fpn, diagram_of
 from supernet.strides.architecture import Architecture
+from supernet.strides.first_stage_cost import fpn_cost
 from supernet.strides.prefix_space import PrefixSpace
 from supernet.strides.stride_space import StrideSpace
 
@@ -35,6 +36,12 @@ def test_the_drawn_parts_add_up_to_the_published_cost(space: StrideSpace) -> Non
 )
 def test_the_drawn_baseline_adds_up_to_the_published_cost(space: StrideSpace, backbone: str, macs: int) -> None:
     assert diagram_of(Fpn(backbone), space, title="").macs == macs
+
+
+def test_the_drawn_baseline_has_the_stem_of_its_space() -> None:
+    space = StrideSpace(block="basic", depth=7, channels=16, stem=16, input_size=(128, 192))
+    expected = fpn_cost("resnet18", width=0.25, channels=32, stem=16, input_size=(128, 192)).macs
+    assert diagram_of(Fpn("resnet18", 0.25, 32), space, title="").macs == expected
 
 
 def test_the_drawn_parts_add_up_to_the_cost_of_random_architectures() -> None:
