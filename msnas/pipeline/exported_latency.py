@@ -86,9 +86,10 @@ def _torch_works(detector: Any, session: OnnxSession, images: Sequence[Tensor], 
     single = OneImage(hardware.place(detector)).eval()
     model = single if len(session.shape) == 3 else ManyImages(single).eval()
     inputs = [torch.from_numpy(values).to(hardware.device) for values in session.inputs(images)]
-    return [partial(_in_torch, model, values, hardware) for values in inputs]
+    return [partial(in_torch, model, values, hardware) for values in inputs]
 
 
-def _in_torch(model: nn.Module, values: Tensor, hardware: Hardware) -> Any:
+def in_torch(model: nn.Module, values: Tensor, hardware: Hardware) -> Any:
+    """One call of `OneImage` or `ManyImages`."""
     with torch.inference_mode(), hardware.autocast():
         return model(values)

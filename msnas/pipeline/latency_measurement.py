@@ -121,12 +121,7 @@ def _lateral(convolution: Any, x: Tensor) -> Tensor:
     return added
 
 
-def first_stage_work(model: Any, size: tuple[int, int], hardware: Hardware) -> Work:
-    """What runs the whole first stage of a detector of one path once."""
-    return partial(_first_stage, model, _images(size, hardware), None)
-
-
-def _first_stage(model: Any, images: Tensor, path: Architecture | None) -> Any:
+def _first_stage(model: Any, images: Tensor, path: Architecture) -> Any:
     return model.rpn.head(list(model.encode(images, path).values()))
 
 

@@ -61,7 +61,7 @@ def page_data(
             "recipe": recipe_line(setup, sized=run.sized),
             "networks": networks,
             "sizes": list(sizes),
-            "latency": {key: value for key, value in run.latencies.items() if key != "milliseconds"},
+            "latency": {key: value for key, value in run.latencies.items() if key != "whole_ms"},
             "tau": tau_of(networks),
             "curves": [_curve(name, lines) for name, lines in run.curves.items() if lines],
             "pictures": list(pictures),

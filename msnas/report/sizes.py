@@ -26,7 +26,7 @@ def sizes_of(run: RunData, intervals: Record) -> list[Record]:
 
     intervals: by network name, as `sized_intervals` gives them.
     """
-    pairs, times = size_pairs(run.front), run.latencies.get("milliseconds", {})
+    pairs, times = size_pairs(run.front), run.latencies.get("whole_ms", {})
     rows = networks_of(run.front, intervals)
     aps = {row["name"]: row["ap"] for row in rows}
     for row in rows:

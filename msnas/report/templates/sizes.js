@@ -7,7 +7,7 @@ CHARTS.sizes = (host, run) => {
   const error = (row) => (row.intervals.ap && row.intervals.ap.se) || 0;
   const chart = frame(host, { x: extent([0, ...rows.map((row) => row[key] / scale)]), height: 320, yFormat: percent,
     y: extent(rows.flatMap((row) => [row.ap - error(row), row.ap + error(row)]), 0.1), yLabel: "AP",
-    xLabel: key === "macs" ? `${letter}MACs of the first stage` : "milliseconds of the first stage",
+    xLabel: key === "macs" ? `${letter}MACs of the first stage` : "milliseconds of the whole detector",
     label: `AP of networks of several sizes against ${key === "macs" ? "MACs" : "latency"}` });
   const { sx, sy, plot } = chart, items = [];
   const kinds = [["down", (row) => !row.baseline], ["baseline", (row) => row.role === "fpn"], ["quiet", (row) => row.role === "other start"]];

@@ -75,6 +75,12 @@ def test_every_network_has_an_fpn_of_its_size_beside_it(run):
     assert list(rows.values()) == sorted(rows.values())
 
 
+def test_every_network_is_timed_whole(run):
+    found = read_json(run.folder / "front" / "latency.json")
+    assert set(found["whole_ms"]) == {f"{kind} {number}" for kind in ("front", "FPN") for number in (1, 2, 3)}
+    assert all(milliseconds > 0 for milliseconds in found["whole_ms"].values())
+
+
 def test_an_estimate_names_every_network_of_the_front(run, monkeypatch, capsys):
     for name, number in (("WARM", 0), ("STEPS", 2)):
         monkeypatch.setattr(forecasting, name, number)
