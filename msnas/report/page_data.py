@@ -9,9 +9,11 @@ from typing import Any
 
 from evolution.strategy import Evaluation
 from msnas.families.candidate_family import weight_sharing
+from msnas.families.family import Family
 from msnas.families.front import pareto_front
 from msnas.pipeline.rank_table import label
 from msnas.pipeline.recipe_line import recipe_line
+from msnas.report.gain import FPN, FPN_HEADS, RANDOM, WINNER
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
 from msnas.report.samples import samples_of
@@ -62,6 +64,7 @@ def page_data(
             "networks": networks,
             "sizes": list(sizes),
             "latency": {key: value for key, value in run.latencies.items() if key != "whole_ms"},
+            "gain_command": _gain_command(run, networks),
             "tau": tau_of(networks),
             "curves": [_curve(name, lines) for name, lines in run.curves.items() if lines],
             "pictures": list(pictures),
@@ -94,6 +97,20 @@ def _winners(winners: Sequence[Record], networks: Sequence[Record]) -> list[Reco
     """The search's winners, each with its AP after retraining, None before."""
     trained = {row["architecture"]: row["ap"] for row in networks if not row["baseline"]}
     return [{**winner, "retrained": trained.get(winner["architecture"])} for winner in winners]
+
+
+def _gain_command(run: RunData, networks: Sequence[Record]) -> str | None:
+    """What trains the networks that tell where a searched winner's gain comes from; None where they are there."""
+    roles, family = {row["role"] for row in networks}, type(run.setup.family)
+    if not {WINNER, FPN} <= roles:
+        return None
+    told = {FPN_HEADS: ("retrain.fpn_heads=true", "fpn_with_heads_of"), RANDOM: ("retrain.random=3", "alike")}
+    words = [
+        word
+        for role, (word, method) in told.items()
+        if role not in roles and getattr(family, method) is not getattr(Family, method)
+    ]
+    return f"msnas retrain run={run.name} {' '.join(words)}" if words else None
 
 
 def _rank(table: Record) -> Record | None:

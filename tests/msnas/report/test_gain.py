@@ -41,6 +41,18 @@ def test_the_gain_is_split_into_heads_trunk_and_search(split: Path) -> None:
         assert part in words
 
 
+def test_a_winner_beside_its_fpn_alone_says_what_trains_the_networks_that_split_its_gain(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "whole")
+    for path in (folder / "retrain").glob("*/result.json"):
+        name, role = ("FPN baseline", "fpn") if "fpn" in path.parent.name else ("winner 1", "winner")
+        write_json(path, {**read_json(path), "name": name, "role": role})
+    assert "msnas retrain run=whole retrain.random=3 trains the networks that tell" in Text(report([folder])).words
+
+
+def test_a_gain_that_is_split_asks_for_no_more_networks(split: Path) -> None:
+    assert "trains the networks that tell" not in Text(report([split])).words
+
+
 def test_the_trunk_that_carries_nothing_is_told(split: Path) -> None:
     assert re.search(r"the trunk of winner 1 carries 0\.1 of [\d.]+ AP: train longer", Text(report([split])).words)
 
