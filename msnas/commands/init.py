@@ -15,6 +15,7 @@ from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport, refitted
 from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import report_text
+from msnas.data.splits import search_val_size
 from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 from msnas.files import write_text
@@ -36,6 +37,8 @@ from supernet.errors import SpaceError
 SUFFIX = ".msnas"
 MOST_WORKERS = 4  # processes on a CPU, each of which holds the images
 ENOUGH = 100  # architectures inside the budget that a search is worth its while for
+ENOUGH_SCORED = 200  # images of search_val; with fewer, every one is worth more in the search
+SELECTION = 0.3
 _TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.2)
 Option = tuple[str, str]  # the word, and why
 
@@ -69,6 +72,7 @@ def main(call: Call) -> int:
         options, report = _behind_backbone(report, given, options)
     else:
         options += _sizes(report, given, options)
+    options += _selection([*_words(options), *given], images)
     options += _workers(given)
     options += _budget([*_words(options), *given])
     options += [(word, "Given to `msnas init`.") for word in given]
@@ -98,6 +102,16 @@ def _scale(given: list[str], root: Path) -> list[Option]:
     if gpu:
         return [("scale=small", "For one GPU; `paper` is the published size, for 16, and `tiny` is for a CPU.")]
     return [("scale=tiny", "For a CPU; with a GPU take `small`, and `paper` is the published size, for 16 GPUs.")]
+
+
+def _selection(words: list[str], images: int) -> list[Option]:
+    """A part of search_val that is kept for the finalists, where candidates have enough images without it."""
+    number = search_val_size(images, setup_of(words).data.search_val)
+    if number < ENOUGH_SCORED or _says(words, "data.selection"):
+        return []
+    why = f"Of the {number:,} training images that score candidates this share is kept for the finalists: images whose "
+    why += "luck did not choose them."
+    return [(f"data.selection={SELECTION}", why)]
 
 
 def _workers(given: list[str]) -> list[Option]:

@@ -50,6 +50,19 @@ def test_what_is_given_stands_in_the_file(here):
     assert (options().scale_name, options().space.depth, options().seed) == ("small", 21, 4)
 
 
+def test_many_scored_images_leave_some_for_the_finalists(here, monkeypatch):
+    monkeypatch.setattr(init, "ENOUGH_SCORED", 2)
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert options().data.selection == init.SELECTION
+
+
+def test_few_scored_images_are_all_seen_by_the_search(here):
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert options().data.selection == 0
+
+
 def test_small_objects_get_finer_maps_and_the_scale_for_them(here):
     make_small(here)
     here.write()
