@@ -15,11 +15,13 @@ from msnas.config.compose import compose, split
 from msnas.data.check.data_report import CheckReport, refitted
 from msnas.data.check.object_sizes import ANCHOR_SCALE, BASE_SCALE_OPTION, Fit
 from msnas.data.check.report_text import report_text
+from msnas.data.size_groups import FEW
 from msnas.data.splits import search_val_size
 from msnas.engine.machine import cores
 from msnas.errors import ConfigError
 from msnas.files import write_text
 from msnas.pipeline.data_checking import checked
+from msnas.setup.box_choices import EMPTY, tied_heads
 from msnas.setup.open_run import setup_of
 from msnas.setup.pretrained_start import (
     HEADS_OPTION,
@@ -72,6 +74,7 @@ def main(call: Call) -> int:
         options, report = _behind_backbone(report, given, options)
     else:
         options += _sizes(report, given, options)
+        options += _ties([*_words(options), *given])
     options += _selection([*_words(options), *given], images)
     options += _workers(given)
     options += _budget([*_words(options), *given])
@@ -168,6 +171,16 @@ def _sizes(report: CheckReport, given: list[str], so_far: list[Option]) -> list[
             options.append(("scale=tiny_fine", "Maps are twice as large each way, so networks are half as wide."))
     options += _anchors(report)
     return [(word, why) for word, why in options if not _says(given, split(word)[0])]
+
+
+def _ties(words: list[str]) -> list[Option]:
+    """Heads of groups with hardly a box are not searched, where there are any."""
+    config = compose([*words, f"space.tied={EMPTY}"])
+    if _says(words, "space.tied") or _says(words, "space.heads") or "groups" not in config.detector:
+        return []
+    tied = ", ".join(map(str, tied_heads(config)))
+    why = f"Heads of groups with less than {FEW:.0%} of the boxes read what the one before reads, unsearched: {tied}."
+    return [(f"space.tied={EMPTY}", why)] if tied else []
 
 
 def _anchors(report: CheckReport) -> list[Option]:

@@ -74,6 +74,14 @@ def test_groups_without_boxes_are_told_in_the_file(here):
     here.write()
     assert main(["init", "data", CPU, "scale=tiny", "detector.anchor_scale=9"]) == 0
     assert "# Less than 1% of the boxes are in group 2, 3, 4, 5" in (here.root.parent / "data.msnas").read_text()
+    assert options().space.tied == "empty"
+
+
+def test_where_every_group_has_boxes_all_heads_are_searched(here, monkeypatch):
+    monkeypatch.setattr(init, "tied_heads", lambda config: [])
+    here.write()
+    assert main(["init", "data", CPU]) == 0
+    assert options().space.tied is None
 
 
 @pytest.mark.parametrize("detector", groups()["detector"])
