@@ -1,9 +1,10 @@
 """Train one supernet, score every architecture of a budget with it, and write the scores as a table.
 
-    python experiments/score_table/make_table.py [key=value...]
+    python experiments/score_table/make_table.py [out=FOLDER] [key=value...]
 
-The options are those of `msnas train` and `msnas search`. What was stopped goes on where it was. `table.csv`: an
-architecture a row, `score` and `score_again` by statistics from two different draws of training images.
+The options are those of `msnas train` and `msnas search`. What was stopped goes on where it was. `table.csv`, in the
+folder, by default this one: an architecture a row, `score` and `score_again` by statistics from two different draws
+of training images.
 """
 
 import csv
@@ -25,10 +26,12 @@ from msnas.setup.open_run import OpenRun, open_existing
 WORDS = ("experiment=score_table", "run=score_table")
 REPLICATES = 2
 HERE = Path(__file__).parent
+OUT = "out="
 
 
 def main() -> int:
-    words = [*WORDS, *sys.argv[1:]]
+    words = [*WORDS, *(word for word in sys.argv[1:] if not word.startswith(OUT))]
+    folder = Path(next((word.removeprefix(OUT) for word in sys.argv[1:] if word.startswith(OUT)), HERE))
     failed = cli.main(["train", *words])
     if failed:
         return failed
@@ -39,7 +42,7 @@ def main() -> int:
     with run.locked(), opened_history(run) as history:
         for replicate in range(REPLICATES):
             score_all(run, [Job(genome, replicate) for genome in genomes], history)
-            write_table([row(space, genome, history) for genome in genomes])
+            write_table([row(space, genome, history) for genome in genomes], folder)
     return 0
 
 
@@ -78,8 +81,9 @@ def row(space: Any, genome: Genome, history: History) -> dict[str, Any]:
     return known | dict(zip(("score", "score_again"), scores, strict=True))
 
 
-def write_table(rows: list[dict[str, Any]]) -> None:
-    with open(HERE / "table.csv", "w", newline="") as file:
+def write_table(rows: list[dict[str, Any]], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "table.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -1,15 +1,16 @@
 """Every strategy of conf/strategy on the score table: how good is what it finds, and how soon, beside random search?
 
-    python experiments/score_table/replay.py [--seeds 1000] [STRATEGY...]
+    python experiments/score_table/replay.py [--seeds 1000] [--table FOLDER] [--space WORD...] [STRATEGY...]
 
-A search takes 5 ms to 1 s, since a candidate's score is looked up. Writes `results.md`; the table is `table.csv`.
+A search takes 5 ms to 1 s, since a candidate's score is looked up. Writes `results.md` beside the table, `table.csv` of
+the folder. --space: the options that the table was made with.
 """
 
 import argparse
 import csv
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,8 +23,8 @@ import torch
 from evolution.strategy import Evaluation, Genome, Strategy
 from evolution.table_space import TableSpace
 from msnas.config.compose import build, compose, groups
+from msnas.setup.setup import Setup
 from supernet.strides.architecture import Architecture
-from supernet.strides.stride_space import StrideSpace
 
 HERE = Path(__file__).parent
 LIMIT = 256  # evaluations of a search
@@ -47,12 +48,11 @@ class ScoreTable:
     evaluations: Mapping[Genome, Evaluation]
 
     @classmethod
-    def read(cls, path: Path = HERE / "table.csv") -> "ScoreTable":
-        """The table of a CSV as `make_table.py` writes it."""
+    def read(cls, path: Path = HERE / "table.csv", words: Sequence[str] = ()) -> "ScoreTable":
+        """The table of a CSV as `make_table.py` writes it with the options `words`."""
         with open(path, newline="") as file:
             rows = list(csv.DictReader(file))
-        depth = len(Architecture.parse(rows[0]["architecture"]).strides)
-        space = StrideSpace(block="basic", depth=depth, channels=32, live=False, input_size=(128, 128))
+        space: Any = Setup(compose(["experiment=score_table", "input=128x128", *words])).space
         genomes = [space.encode(Architecture.parse(row["architecture"])) for row in rows]
         listed = TableSpace(genomes, cardinalities=space.cardinalities, sections=space.sections)
         return cls(listed, {genome: _evaluation(genome, row) for genome, row in zip(genomes, rows, strict=True)})
@@ -172,15 +172,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("strategies", nargs="*", default=STRATEGIES)
     parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--table", type=Path, default=HERE)
+    parser.add_argument("--space", nargs="*", default=[])
     options = parser.parse_args()
     torch.set_num_threads(1)  # the controllers' tensors are tiny, and two threads of them wait for each other
-    table = ScoreTable.read()
+    table = ScoreTable.read(options.table / "table.csv", options.space)
     names = ["random", *(name for name in options.strategies if name != "random")]
     replays = [Replay.of(name, table, options.seeds) for name in names]
     page = render(replays, table)
     print(page)
     if sorted(names) == STRATEGIES:
-        (HERE / "results.md").write_text(page)
+        (options.table / "results.md").write_text(page)
 
 
 if __name__ == "__main__":
