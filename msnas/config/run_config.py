@@ -30,6 +30,7 @@ FREE = (
     "retrain.fpn_heads",
     "retrain.random",
 )
+MOVED = {"backbone.residual_init": "encoder.residual_init"}  # what options of older runs are called now
 CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them
 _LAST = "hardware"  # the last of a configuration's parts
 
@@ -62,7 +63,8 @@ def save(folder: Path, config: DictConfig, words: Sequence[str]) -> None:
 
 def stored_words(folder: Path) -> list[str]:
     """The user's own words, none where there is no such run."""
-    return list(read_json(folder / WORDS) or [])
+    split = (word.partition("=") for word in read_json(folder / WORDS) or [])
+    return ["".join((MOVED.get(key, key), sign, value)) for key, sign, value in split]
 
 
 def stored_config(folder: Path) -> DictConfig:
@@ -74,6 +76,11 @@ def stored_config(folder: Path) -> DictConfig:
         raise damaged(path, error) from error
     if not isinstance(config, DictConfig) or _LAST not in config:
         raise damaged(path, f"it ends before {_LAST!r}")
+    for old, new in MOVED.items():
+        if (value := OmegaConf.select(config, old)) is not None:
+            OmegaConf.update(config, new, value, force_add=True)
+            group, _, name = old.rpartition(".")
+            del config[group][name]
     return follow(config)
 
 

@@ -56,6 +56,18 @@ def test_a_run_of_before_there_were_recipes_of_retraining_has_none(begun: OpenRu
     assert open_existing(words(folder), stage="search").setup.retraining_changes == {}
 
 
+def test_an_option_that_a_run_knows_by_its_former_name_keeps_its_value(folder: CocoFolder):
+    behind = ["space=msnas_timm", "backbone.weights=none", "backbone.train=full"]
+    run = open_new([*words(folder.write()), *behind, "encoder.residual_init=0.5"])
+    file, given = run.folder / "config.yaml", run.folder / "words.json"
+    known = yaml.safe_load(file.read_text())
+    known["backbone"]["residual_init"] = known.pop("encoder")["residual_init"]
+    file.write_text(yaml.safe_dump(known, sort_keys=False))
+    given.write_text(given.read_text().replace("encoder.residual_init", "backbone.residual_init"))
+    assert stored_setup(run.folder).family.encoder.residual_init == 0.5
+    assert open_existing(words(folder)).setup.family.encoder.residual_init == 0.5
+
+
 class Processes:
     """The first of two processes, or with `told` the second one, which is told that by the first."""
 
