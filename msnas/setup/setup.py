@@ -326,11 +326,6 @@ class Setup:
         """Of `msnas retrain front`."""
         return from_group(FrontOptions, plain(self._config.front), name="front")
 
-    @property
-    def has_latency(self) -> bool:
-        """Whether latency is part of the budget or an objective, so that there is a table of it."""
-        return wants_latency(self._config)
-
     @cached_property
     def latency(self) -> LatencyOptions:
         """Of `msnas latency`."""
