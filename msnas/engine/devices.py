@@ -67,6 +67,11 @@ def choose(
     chosen = _device(device, local_rank)
     if threads is not None and threads < 0:
         raise ConfigError(f"`hardware.threads >= 1` must hold (0 or null: all cores), but got {threads}.")
+    if chosen.type == "cuda":  # before anything is asked of the card: the first question sets up its memory
+        os.environ.setdefault(
+            "PYTORCH_ALLOC_CONF", "expandable_segments:True"
+        )  # networks differ: fewer pieces are left
+        torch.cuda.set_device(chosen)
     hardware = Hardware(
         device=chosen,
         precision=_precision(precision, chosen),
@@ -75,11 +80,6 @@ def choose(
     )
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
-    if chosen.type == "cuda":
-        os.environ.setdefault(
-            "PYTORCH_ALLOC_CONF", "expandable_segments:True"
-        )  # networks differ: less is left in pieces
-        torch.cuda.set_device(chosen)
     return hardware
 
 

@@ -104,7 +104,13 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     """A block that no other process is in for the same `folder`, by a lock that ends with the process."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise DataError(
+                f"Cached features must be locked while they are made, but the file system of {folder} cannot "
+                f"({error.strerror}); let MSNAS_CACHE name a folder on another."
+            ) from error
         yield
 
 

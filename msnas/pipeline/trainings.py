@@ -12,9 +12,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
+from msnas.engine.gpu_turns import is_out_of_memory, turn
 from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.worker_process import WorkerProcess
 from msnas.errors import RunError, TrainingError
@@ -120,10 +123,25 @@ def _train(setup: Setup, entry: Entry, folder: Path) -> bool:
     if _splits is None:
         _splits = setup.family.prepared(setup.splits(scoring=False), setup.data, hardware)
     try:
-        train_entry(setup, entry, folder, _splits, hardware, quiet=True)
+        _train_in_turn(setup, entry, folder, _splits, hardware)
     except Interrupted:
         return False
     return True
+
+
+def _train_in_turn(setup: Setup, entry: Entry, folder: Path, splits: Splits, hardware: Hardware) -> None:
+    """Train beside others of this GPU; once more, alone on it, where its memory did not last for all of them."""
+    with turn(hardware.device):
+        try:
+            train_entry(setup, entry, folder, splits, hardware, quiet=True)
+            return
+        except TrainingError as error:
+            if not is_out_of_memory(error):
+                raise
+    log.info("%s is trained again, alone on its GPU: memory did not last for others beside it.", entry.name)
+    torch.cuda.empty_cache()  # the error is gone, and with it what it held
+    with turn(hardware.device, alone=True):
+        train_entry(setup, entry, folder, splits, hardware, quiet=True)
 
 
 def _take(future: "Future[bool]", entry: Entry, lost: Lost | None, *, stopping: bool) -> None:

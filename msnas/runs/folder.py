@@ -88,12 +88,20 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; a RunError where another process holds it. The lock dies with its holder."""
+        """Hold the run for this process, by a lock that dies with it.
+
+        Raises RunError where another process holds it, or where its file system knows no locks.
+        """
         with open(self.folder / LOCK, "w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RunError(f"Another process works on run {self.name}; wait for it, or end it first.") from None
+            except OSError as error:
+                raise RunError(
+                    f"A run must be locked against other processes, but the file system of {self.folder} cannot "
+                    f"({error.strerror}); put runs_root=FOLDER on another."
+                ) from error
             yield
 
 
@@ -129,6 +137,8 @@ def is_held(folder: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks, where no run works
+        return False
     return False
 
 

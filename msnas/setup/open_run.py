@@ -194,10 +194,12 @@ def shared(open_run: Callable[[], OpenRun], group: Processes) -> Iterator[OpenRu
         run = open_run()
         with run.locked():
             group.gather(json.dumps([str(run.folder), _deciding(run.folder)]))
+            group.gather(None)  # all have seen the files: from here on they may change
             yield run
     else:
         place, files = json.loads(str(group.gather(None)[0]))
         _see(Path(place), files)
+        group.gather(None)
         yield OpenRun(Path(place), setup=stored_setup(Path(place)))
 
 

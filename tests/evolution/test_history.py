@@ -1,5 +1,7 @@
 """The history: exact, append-only, one writer, and a clear refusal instead of damage."""
 
+import errno
+import fcntl
 import os
 import resource
 import sqlite3
@@ -174,6 +176,15 @@ def test_a_second_writer_in_another_process_is_refused_until_the_first_closes(pa
         assert f"process {os.getpid()} on" in refusal
         assert "One search at a time" in refusal
     assert in_another_process(attempt, path) == "open"
+
+
+def test_a_history_on_a_file_system_without_locks_is_told_in_one_line(path, monkeypatch):
+    def none_left(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", none_left)
+    with pytest.raises(StrategyError, match=r"needs to lock .*: No locks available"):
+        History(path, fingerprint={})
 
 
 def test_a_killed_writer_leaves_no_lock_even_with_a_child_alive(path):

@@ -55,7 +55,14 @@ def cache_features(
         progress=progress,
         folder=folder,
         memory_limit=options.memory_limit,
-        fingerprint={**(fingerprint or {}), **options.drawn, "canvases": list(canvases), "seed": seed},
+        fingerprint={
+            **(fingerprint or {}),
+            **options.drawn,
+            "canvases": list(canvases),
+            "seed": seed,
+            "device": hardware.device.type,
+            "precision": hardware.precision,
+        },
     )
     buckets = [
         views.bucket(canvas, rows, levels, hardware.device)

@@ -167,6 +167,7 @@ def _described(
         "mean": list(detector.transform.image_mean),
         "std": list(detector.transform.image_std),
         "precision": hardware.precision,
+        "device": hardware.device.type,
     }
 
 

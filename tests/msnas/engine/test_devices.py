@@ -44,6 +44,19 @@ def test_processes_of_a_machine_take_its_gpus_in_turn(two_gpus, process, gpu):
     assert devices.choose("auto", local_rank=process).device == torch.device("cuda", gpu)
 
 
+def test_memory_is_set_up_and_the_gpu_chosen_before_anything_is_asked_of_it(two_gpus, monkeypatch):
+    monkeypatch.delenv("PYTORCH_ALLOC_CONF")
+    asked = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: asked.append(device.index))
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation: asked.append(os.environ["PYTORCH_ALLOC_CONF"]) or True,
+    )
+    assert devices.choose("cuda", local_rank=1).precision == "bf16"
+    assert asked == [1, "expandable_segments:True"]
+
+
 def test_a_process_that_sees_one_gpu_takes_it_whatever_its_number(two_gpus, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert devices.choose("cuda", local_rank=3).device == torch.device("cuda", 0)

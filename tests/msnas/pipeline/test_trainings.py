@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from msnas.cli import main
+from msnas.engine.devices import Hardware
 from msnas.errors import RunError, TrainingError
 from msnas.files import read_json
 from msnas.pipeline import trainings
@@ -74,6 +75,20 @@ def test_stopped_side_by_side_they_go_on_to_what_they_are_one_by_one(one_by_one,
     assert not list(place.glob("runs/r/retrain/table.json"))
     assert retrained(place, "hardware.workers=0") == 0
     assert networks(place) == networks(one_by_one)
+
+
+@pytest.mark.parametrize(("error", "tries"), [(torch.OutOfMemoryError("full"), 2), (ValueError("nan"), 1)])
+def test_a_network_that_neighbours_left_no_memory_for_is_trained_once_more(monkeypatch, error, tries):
+    tried = []
+
+    def training(*_args, **_options):
+        tried.append(None)
+        raise TrainingError("It failed.") from error
+
+    monkeypatch.setattr(trainings, "train_entry", training)
+    with pytest.raises(TrainingError, match="It failed"):
+        trainings._train_in_turn(None, FPN, None, None, Hardware())
+    assert len(tried) == tries
 
 
 def ended(error):

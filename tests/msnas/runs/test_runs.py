@@ -1,5 +1,7 @@
 """Run folders: found again by name or by configuration, and never changed under a stage that has begun."""
 
+import errno
+import fcntl
 import multiprocessing
 
 import pytest
@@ -7,6 +9,7 @@ from omegaconf import OmegaConf
 
 from msnas.errors import ConfigError, RunError
 from msnas.files import read_json, write_json, write_text
+from msnas.runs.folder import is_held
 from msnas.setup.open_run import open_existing, open_new, setup_of
 
 
@@ -126,6 +129,19 @@ def test_a_run_is_worked_on_by_one_process_at_a_time(root):
     release.set()
     holder.join(20)
     assert holder.exitcode == 0
+
+
+def test_a_file_system_without_locks_is_told_in_one_line(root, monkeypatch):
+    run = open_new([root, "run=a"])
+    (run.folder / ".lock").touch()
+
+    def none_left(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none_left)
+    with pytest.raises(RunError, match=r"cannot \(No locks available\); put runs_root=FOLDER on another"), run.locked():
+        pass
+    assert not is_held(run.folder)
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path):

@@ -97,6 +97,22 @@ def test_a_process_that_sees_older_files_waits_for_those_of_the_one_that_writes(
         assert run.done("supernet") == {}
 
 
+def test_files_are_left_as_they_are_until_all_processes_have_seen_them(begun: OpenRun):
+    class Counting(Processes):
+        asked = 0
+
+        def gather(self, value):
+            self.asked += 1
+            return super().gather(value)
+
+    first = Counting()
+    with shared(lambda: begun, first):
+        assert first.asked == 2  # what to see, and that it was seen
+    second = Counting(first.told)
+    with shared(lambda: begun, second):
+        assert second.asked == 2
+
+
 def test_a_process_that_keeps_seeing_older_files_is_refused(begun, told, monkeypatch):
     (begun.folder / "config.yaml").write_text("seed: 9")
     monkeypatch.setattr(open_run, "PATIENCE", -1)
