@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import boxes as box_ops
@@ -20,6 +19,7 @@ from torchvision.ops import clip_boxes_to_image
 from msnas.data.geometry import REFERENCE_SHORT_SIDE
 from msnas.data.size_groups import SizeGroups
 from msnas.detectors.best import best_above
+from msnas.detectors.box_coding import WaitlessBoxCoder
 from msnas.detectors.detector import Cached, Detector, Images, sizes_of
 from msnas.detectors.matching import WaitlessMatcher
 from msnas.detectors.retina_head import Predictions, RetinaHead
@@ -101,7 +101,7 @@ class RetinaNet(Detector):
         if not round_anchors:
             self.anchor_generator.cell_anchors = [_cell_anchors(level) for level in sides]
         self.matcher = WaitlessMatcher(match_iou, unmatch_iou, allow_low_quality_matches=True)
-        self.coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
+        self.coder = WaitlessBoxCoder((1.0, 1.0, 1.0, 1.0))
         self.loss_weights = LossWeights(focal_alpha, focal_gamma, huber_delta, box_weight)
         if batch_norm_momentum is not None:
             _set_batch_norms(self, batch_norm_momentum, batch_norm_eps)

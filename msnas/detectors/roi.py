@@ -12,9 +12,11 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import box_area, roi_align
 
 from msnas.data.geometry import padded_size
+from msnas.detectors.box_coding import WaitlessBoxCoder
 from msnas.detectors.matching import WaitlessMatcher
 
 BELOW = 2**-1e-6  # of a border: torchvision's room for rounding in its LevelMapper
+BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the deltas: torchvision's default
 
 
 class GroupRoIAlign(nn.Module):
@@ -85,7 +87,7 @@ def make_roi_heads(
         bg_iou_thresh=0.5,
         batch_size_per_image=batch,
         positive_fraction=0.25,
-        bbox_reg_weights=None,  # torchvision's default, (10, 10, 5, 5)
+        bbox_reg_weights=BOX_WEIGHTS,
         score_thresh=score_threshold,
         nms_thresh=nms_threshold,
         detections_per_img=detections,
@@ -94,4 +96,5 @@ def make_roi_heads(
         mask_predictor=mask_predictor,
     )
     heads.proposal_matcher = WaitlessMatcher(0.5, 0.5, allow_low_quality_matches=False)
+    heads.box_coder = WaitlessBoxCoder(BOX_WEIGHTS)
     return heads

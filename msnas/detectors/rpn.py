@@ -12,6 +12,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from msnas.data.geometry import ASPECT_RATIOS
+from msnas.detectors.box_coding import WaitlessBoxCoder
 from msnas.detectors.matching import WaitlessMatcher
 
 
@@ -87,4 +88,5 @@ def make_rpn(
         nms_thresh=0.7,
     )
     network.proposal_matcher = WaitlessMatcher(0.7, 0.3, allow_low_quality_matches=True)
+    network.box_coder = WaitlessBoxCoder((1.0, 1.0, 1.0, 1.0))
     return network

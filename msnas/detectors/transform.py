@@ -10,6 +10,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from msnas.data.geometry import resized_size
 from msnas.data.predicted_masks import pasted
+from msnas.detectors.box_coding import resized
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1, as every ResNet of timm and torchvision expects
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -68,14 +69,16 @@ class DetectorTransform(GeneralizedRCNNTransform):  # type: ignore[misc]  # torc
         masks [n, 1, 28, 28] of boxes become [n, 1, height, width] of the image; without `paste` they stay what they
         are, and are called `box_masks`.
         """
-        masks = [detections.pop("masks", None) for detections in result]
-        found: list[dict[str, Tensor]] = super().postprocess(result, image_shapes, sizes)
-        for detections, mask, size in zip(found, masks, sizes, strict=True):
+        if self.training:
+            return result
+        for detections, before, size in zip(result, image_shapes, sizes, strict=True):
+            detections["boxes"] = resized(detections["boxes"], before, size)
+            mask = detections.pop("masks", None)
             if mask is not None and paste:
                 detections["masks"] = pasted(mask, detections["boxes"], size)
             elif mask is not None:
                 detections["box_masks"] = mask
-        return found
+        return result
 
 
 def make_transform(config: Mapping[str, Any], *, divisor: int) -> DetectorTransform:

@@ -33,6 +33,9 @@ INDEXING = {"index", "_unsafe_index", "index_put", "index_put_", "_index_put_imp
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_consecutive", "equal", "nms"}
 """Operations whose result, or its size, the host must know."""
 
+FROM_LISTS = {"tensor", "as_tensor", "new_tensor"}
+"""Functions that make a tensor of the CPU first, and copy it where it is asked for."""
+
 UNSEEN = {"one_hot"}
 """Functions that look at their values on a CPU alone."""
 
@@ -125,10 +128,14 @@ class _Dispatch(TorchDispatchMode):
             self.pretence.wait(name)
         elif name in INDEXING and any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1]):
             self.pretence.wait("boolean index")
+        elif name in INDEXING and any(t is not None and place_of(t) == CPU for t in args[1]):
+            self.pretence.wait("index of the CPU")
         elif name == "repeat_interleave" and len(inputs) == 1:
             self.pretence.wait(name)
         elif name == "copy_" and place_of(args[0]) == CPU:
             self.pretence.wait("copy to the CPU")
+        elif name == "copy_" and place_of(args[1]) == CPU and not (args[2:3] == (True,) and _is_pinned(args[1])):
+            self.pretence.wait("copy from the CPU")
 
 
 class _Functions(TorchFunctionMode):
@@ -153,9 +160,8 @@ class _Functions(TorchFunctionMode):
         wanted, args, kwargs = _without_cuda(args, kwargs)
         if func is Tensor.to:
             place = wanted or next((place_of(t) for t in _tensors((args[1:], kwargs))), None)
-            if place == CUDA and kwargs.get("non_blocking") and not _is_pinned(args[0]):
-                self.pretence.wait("copy from memory that is not pinned")
-            return self._moved(args[0], place, lambda x: func(x, *args[1:], **kwargs))
+            free = kwargs.get("non_blocking", False) and _is_pinned(args[0])
+            return self._moved(args[0], place, lambda x: func(x, *args[1:], **kwargs), waits=not free)
         place = wanted or (CUDA if any(place_of(t) == CUDA for t in _tensors((args, kwargs))) else None)
         if name == "backward" or func is torch.autograd.grad:
             place = FREE
@@ -166,12 +172,16 @@ class _Functions(TorchFunctionMode):
             return func(*args, **kwargs)
         with self.pretence.at(place), self.pretence.quiet(name in UNSEEN):
             out = func(*args, **kwargs)
+        if place == CUDA and name in FROM_LISTS and not _tensors(args[name == "new_tensor" :][:1]):
+            self.pretence.wait("copy from the CPU")
         if wanted is not None and isinstance(out, Tensor):
             mark(out, wanted)
         return out
 
-    def _moved(self, tensor: Tensor, place: str | None, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """`tensor` after `change`, at `place` (None: where it is)."""
+    def _moved(
+        self, tensor: Tensor, place: str | None, change: Callable[[Tensor], Tensor], *, waits: bool = True
+    ) -> Tensor:
+        """`tensor` after `change`, at `place` (None: where it is). waits: as a copy from pinned memory need not."""
         before = place_of(tensor)
         with self.pretence.at(before):
             out = change(tensor)
@@ -179,8 +189,8 @@ class _Functions(TorchFunctionMode):
                 return out
             if out.untyped_storage() is tensor.untyped_storage():
                 out = out.clone()
-        if place == CPU:
-            self.pretence.wait("copy to the CPU")
+        if place == CPU or waits:
+            self.pretence.wait(f"copy {'to' if place == CPU else 'from'} the CPU")
         mark(out, place)
         return out
 

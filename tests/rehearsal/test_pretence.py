@@ -62,19 +62,45 @@ WAITS = {
     "nonzero": lambda x: x.nonzero(),
     "boolean index": lambda x: x[x > 0],
     "copy to the CPU": lambda x: x.cpu(),
+    "index of the CPU": lambda x: x[[0, 1]],
+}
+COPIES = {
+    "a list": lambda x: torch.tensor([1.0, 2.0], device=x.device),
+    "a list beside a tensor": lambda x: x.new_tensor([1.0, 2.0]),
+    "a tensor that is moved": lambda x: torch.ones(3).to(x.device),
+    "a tensor that follows another": lambda x: torch.ones(3).to(x),
+    "numbers written into a tensor": lambda x: x.copy_(torch.ones(3)),
 }
 
 
 @pytest.mark.parametrize("operation", WAITS)
 def test_the_host_waits_once_for_each(waits, operation):
     x = made(3)
+    waits.clear()
     WAITS[operation](x)
     assert {wait.operation: count for wait, count in waits.items()} == {operation: 1}
     assert next(iter(waits)).file == "tests/rehearsal/test_pretence.py"
 
 
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_from_the_cpu_is_waited_for(waits, copied):
+    x = made(3)
+    waits.clear()
+    COPIES[copied](x)
+    assert {wait.operation: count for wait, count in waits.items()} == {"copy from the CPU": 1}
+
+
+def test_what_is_made_on_the_gpu_is_no_copy(waits):
+    x = made(3)
+    waits.clear()
+    assert (x + torch.arange(3, device=x.device) + x.new_ones(3) + torch.full((3,), 2.0, device="cuda")).device == GPU
+    assert not waits
+
+
 def test_classes_as_one_hot_are_not_looked_at_on_a_gpu(waits):
-    torch.nn.functional.one_hot(made(3).long(), 2)
+    x = made(3)
+    waits.clear()
+    torch.nn.functional.one_hot(x.long(), 2)
     assert not waits
 
 
@@ -100,4 +126,4 @@ def test_a_copy_to_the_gpu_is_waited_for_unless_its_memory_is_pinned():
         torch.ones(2).pin_memory().to("cuda", non_blocking=True)
         assert not waits
         torch.ones(2).to("cuda", non_blocking=True)
-        assert [wait.operation for wait in waits] == ["copy from memory that is not pinned"]
+        assert [wait.operation for wait in waits] == ["copy from the CPU"]
