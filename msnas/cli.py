@@ -36,6 +36,7 @@ from msnas.config.hydra_words import combinations, explain, take_flags
 from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
 from msnas.files import FULL
+from msnas.runs.folder import FRONT
 from msnas.runs.launchers import launcher_of
 from supernet.errors import SpaceError
 
@@ -141,9 +142,13 @@ def _trusting(call: Call) -> Call:
 
 def _shown(call: Call, what: str) -> str:
     """The composed configuration ("job"), or the choice of every group ("defaults"), as yaml."""
-    return OmegaConf.to_yaml(
-        run_config(call.words) if what == "job" else OmegaConf.create(composed(call.words)[1])
-    ).rstrip()
+    words = call.words
+    if call.command == "retrain" and call.positionals != (FRONT,):
+        from msnas.setup.zoo import with_published_shape  # all families
+
+        words = with_published_shape(call.with_architectures().words)
+    shown = run_config(words) if what == "job" else OmegaConf.create(composed(words)[1])
+    return OmegaConf.to_yaml(shown).rstrip()
 
 
 class _StderrHandler(logging.Handler):

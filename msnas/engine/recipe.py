@@ -32,6 +32,7 @@ class Recipe:
     lr: float = 0.004
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    decay_norms: bool = True
     clip: float = 0.0
     bn_images: int = 128
     bn_batch: int = 32
@@ -75,5 +76,6 @@ class Recipe:
             lr=self.lr * self.batch / 32,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
+            decay_norms=self.decay_norms,
             clip=self.clip,
         )

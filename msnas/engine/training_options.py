@@ -76,5 +76,6 @@ class CandidateOptions:
             metric=self.metric,
             momentum=schedule.momentum,
             weight_decay=schedule.weight_decay,
+            decay_norms=schedule.decay_norms,
             clip=schedule.clip,
         )

@@ -109,7 +109,8 @@ def named(setup: Setup) -> list[Choice]:
 
 def _published_name(setup: Setup, name: str) -> str:
     """The network's name, or what has its architecture and another shape."""
-    other = setup.departures(published(name, setup.config_dir).options)
+    shape = [word for word in published(name, setup.config_dir).options if not word.startswith("baseline.")]
+    other = setup.departures(shape)
     return f"architecture of {name}, {', '.join(other)}" if other else name
 
 

@@ -18,7 +18,8 @@ from msnas.families.front import lines_of
 from msnas.files import write_json
 from msnas.pipeline.exported_ceiling import ExportedCeiling
 from msnas.pipeline.prepared_data import prepared
-from msnas.pipeline.random_beside import check_random_search, search_at_random
+from msnas.pipeline.random_beside import search_at_random
+from msnas.pipeline.search_checks import check_search
 from msnas.pipeline.standalone_training import identity
 from msnas.pipeline.supernet_training import pretrain
 from msnas.pipeline.tensorboard import Board, picture_of
@@ -45,11 +46,11 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
 
     command: its words, for the run's record. Returns what there is to say in the end.
     """
-    _before(run, command)
     setup, done = run.setup, run.done(STAGE)
     if done is not None:
         evaluated = f"{done['evaluated']} evaluations"
         return f"The search of run {run.name} is complete ({evaluated}). {_next(run)}"
+    _before(run, command)
     hardware, ceiling = setup.hardware.for_candidates(), ExportedCeiling.of(setup)
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
@@ -57,9 +58,7 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
     for scored in filter(None, (splits.search_val, splits.selection_val)):
         _refuse_reported_split(scored, splits.val)
     settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
-    setup.family.check_search(settings)
-    if setup.random_search:
-        check_random_search(setup.family)
+    check_search(setup, settings)
     log.info(_size_of(run))
     log.info("About %d evaluations.", setup.evaluations)
     record_environment(run, command, describe(hardware))

@@ -19,6 +19,7 @@ from msnas.families.initial_weights import pretraining_network
 from msnas.files import write_json
 from msnas.pipeline.branch_updates import branch_updates
 from msnas.pipeline.prepared_data import prepared
+from msnas.pipeline.search_checks import check_before_pretraining
 from msnas.pipeline.tensorboard import Board, training_board
 from msnas.runs.folder import DONE, STATUS, SUPERNET, UPDATES, WEIGHTS, record_environment
 from msnas.runs.progress import Progress, duration
@@ -40,6 +41,7 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if done is not None:
         trained_before = f"The {pretraining} of run {run.name} is trained ({done['steps']} steps)"
         return f"{trained_before}. Next: msnas search run={run.name}"
+    check_before_pretraining(run)
     hardware = setup.hardware.for_training_in(group)
     splits = prepared(setup, run.splits(writes=group.writes), hardware)
     seed = derive(setup.seed, STAGE)

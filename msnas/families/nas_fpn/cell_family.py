@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msnas.config.blueprint import Blueprint
+from msnas.engine.schedule import OptimizerName
 from msnas.engine.training_options import ScheduleOptions
 from msnas.families.family import Picture, Pretraining, Sides, Stage, require_detector, require_matplotlib
 from msnas.families.nas_fpn import zoo_nas_fpn
@@ -34,6 +35,7 @@ class ScratchOptions:
 
     iterations: int
     batch: int
+    optimizer: OptimizerName
     lr: float
     warmup: float
     milestones: tuple[float, ...]
@@ -173,7 +175,7 @@ class CellFamily(OneSpaceFamily):
     @cached_property
     def recipe(self) -> ScratchRecipe:
         """A whole training in short, from scratch."""
-        training = {name: getattr(self.schedule, name) for name in ("momentum", "weight_decay", "clip")}
+        training = {name: getattr(self.schedule, name) for name in ("momentum", "weight_decay", "decay_norms", "clip")}
         return ScratchRecipe(**vars(self.candidate), **training)
 
     def candidates(

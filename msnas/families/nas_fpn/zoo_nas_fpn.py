@@ -42,9 +42,10 @@ class PublishedRetinaNet:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The backbone in full width, and how many pyramids of how many channels."""
+        """The backbone in full width, and how many pyramids of how many channels; an FPN as wide beside it."""
         backbone = ("experiment=nas_fpn", f"network.backbone={BACKBONES[self.backbone]}", "network.width=1.0")
-        return (*backbone, f"network.stacks={self.stacks}", f"network.channels={self.channels}")
+        pyramids = (f"network.stacks={self.stacks}", f"network.channels={self.channels}")
+        return (*backbone, *pyramids, "baseline.width=1.0", f"baseline.channels={self.channels}")
 
     def cost_row(self, input_size: tuple[int, int] | None = None) -> dict[str, Any]:
         """Name, architecture and exact costs at `input_size` (height, width), multiples of 128."""

@@ -1,6 +1,7 @@
 """`msnas retrain ARCH...`: architectures that the user names, beside the baseline, without a search."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from msnas.cli import main
 from msnas.config.compose import compose
@@ -131,6 +132,26 @@ def test_a_name_of_the_zoo_is_trained_as_the_network_of_that_name(family):
         assert (body.stacks, body.channels) == (entry.stacks, entry.channels)
     else:
         assert (setup.family.space.backbone, setup.family.network.out_channels) == ("resnet101", 128)
+
+
+def test_another_width_of_a_name_is_that_width_in_pyramid_and_head():
+    words = ["network.channels=64", "scale=tiny", "input=128x192"]
+    by_name = Setup(compose(with_published_shape(["retrain.architectures=[nas_fcos_r50_128]", *words])))
+    network = by_name.family.network
+    assert (network.channels, network.out_channels) == (64, None)
+
+
+def test_beside_a_cell_network_of_the_zoo_stands_an_fpn_of_its_width():
+    words = ["retrain.architectures=[nas_fpn_r50_7at384]", "scale=tiny", "input=896x1280"]
+    setup = Setup(compose(with_published_shape(words)))
+    baseline = setup.family.baseline
+    assert (baseline.backbone, baseline.width, baseline.channels) == ("resnet50", 1.0, 384)
+
+
+def test_the_configuration_that_is_shown_is_that_which_is_trained(capsys):
+    assert main(["retrain", "nas_fpn_r50_7at384", "scale=tiny", "--cfg", "job"]) == 0
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert (shown.network.backbone, shown.network.channels, shown.network.stacks) == ("resnet50", 384, 7)
 
 
 def test_names_of_several_shapes_are_refused():

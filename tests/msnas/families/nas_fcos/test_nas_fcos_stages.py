@@ -137,9 +137,17 @@ def test_another_backbone_is_refused_once_it_is_trained(whole, capsys):
     assert "backbone.decoder_channels=8, but got backbone.decoder_channels=16" in capsys.readouterr().err
 
 
-def test_workers_are_refused(tmp_path, capsys):
-    assert stage("search", tmp_path / "runs", "hardware.workers=2") == 2
-    assert "hardware.workers must be 0, but got 2" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["train", "search"])
+@pytest.mark.parametrize(("word", "told"), [
+    ("hardware.workers=2", "hardware.workers must be 0, but got 2"),
+    ("hardware=ray", "hardware.engine must be local, but got ray"),
+    ("search.random=true", "give search.random=false"),
+    ("data.selection=0.3", "data.selection must be 0, but got 0.3"),
+])  # fmt: skip
+def test_what_the_search_refuses_is_told_before_the_backbone_is_trained(name, word, told, tmp_path, capsys):
+    assert stage(name, tmp_path / "runs", word) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/*"))
 
 
 @pytest.mark.parametrize("words", [

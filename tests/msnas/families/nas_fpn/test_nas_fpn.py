@@ -53,6 +53,16 @@ def space():
     return made().space
 
 
+def test_a_candidate_is_trained_with_the_schedules_decay_and_its_own_optimizer():
+    recipe = made("schedule.decay_norms=false", "schedule.weight_decay=0.01", "candidate.optimizer=adamw").family.recipe
+    schedule = recipe.schedule()
+    assert (schedule.decay_norms, schedule.weight_decay, schedule.optimizer) == (False, 0.01, "adamw")
+
+
+def test_the_fpn_begins_from_the_weights_of_the_networks_beside_it():
+    assert made("network.weights=timm").family.baseline.weights == "timm"
+
+
 @pytest.fixture
 def evaluator(data, tmp_path):
     setup = made()
