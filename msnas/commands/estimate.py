@@ -13,6 +13,7 @@ from msnas.runs.folder import FRONT, SUPERNET
 from msnas.runs.progress import duration
 from msnas.runs.tables import text_of
 from msnas.setup.open_run import open_existing, setup_to_be
+from msnas.setup.setup import Setup
 from msnas.setup.zoo import with_published_shape
 
 STAGES = ("train", "search", "retrain")
@@ -21,7 +22,8 @@ STAGES = ("train", "search", "retrain")
 def main(call: Call) -> int:
     """Measure a few steps and print the table."""
     if call.positionals == (FRONT,):
-        return _told(call, [forecast_front(open_existing(call.words))])
+        run = open_existing(call.words)
+        return _told(call, [forecast_front(run)], run.setup)
     call = replace(call, words=with_published_shape(call.with_architectures().words))
     setup, weights = setup_to_be(call.words), None
     if call.command == "search" and setup.family_class.pretraining == "supernet":
@@ -30,12 +32,25 @@ def main(call: Call) -> int:
     elif call.command == "retrain" and not setup.names_architectures:
         setup = open_existing(call.words).setup
     stages = STAGES[STAGES.index(call.command) :]
-    return _told(call, forecast(setup, stages=stages, weights=weights))
+    return _told(call, forecast(setup, stages=stages, weights=weights), setup)
 
 
-def _told(call: Call, forecasts: Sequence[Forecast]) -> int:
-    print(json.dumps([asdict(one) for one in forecasts]) if call.json else _table(forecasts))
+def _told(call: Call, forecasts: Sequence[Forecast], setup: Setup) -> int:
+    if call.json:
+        print(json.dumps([asdict(one) for one in forecasts]))
+    else:
+        print(f"{_table(forecasts)}{how_measured(setup.hardware.gpus())}")
     return 0
+
+
+def how_measured(gpus: int) -> str:
+    """What the numbers come from, and what more GPUs than one would change."""
+    measured = "By a few steps with fresh weights, measured now on this machine."
+    if gpus < 2:
+        return measured
+    return (
+        f"{measured} One GPU takes the steps of train and retrain here; under torchrun {gpus} of them share each step."
+    )
 
 
 def _table(forecasts: Sequence[Forecast]) -> str:
@@ -53,7 +68,7 @@ def _table(forecasts: Sequence[Forecast]) -> str:
         "",
         _gigabytes(sum(one.disk for one in forecasts)),
     )
-    return f"{text_of(grid, 120)}By a few steps with fresh weights, measured now on this machine."
+    return text_of(grid, 120)
 
 
 def _gigabytes(number: int) -> str:

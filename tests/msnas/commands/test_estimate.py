@@ -6,6 +6,7 @@ import pytest
 from tiny_words import TINY, fitting
 
 from msnas.cli import main
+from msnas.commands.estimate import how_measured
 from msnas.config.compose import compose
 from msnas.errors import ConfigError
 from msnas.families.family import SearchTrial
@@ -106,6 +107,11 @@ def test_what_a_search_caches_on_disk_is_its_disk(words):
 def test_a_named_network_stands_for_those_that_are_trained_alone(words):
     path = "1,2,2,1,2,1,1|8,8,16,16,32"
     assert str(forecasting._network_ahead(Setup(compose([*words, f"retrain.architectures=['{path}']"])))) == path
+
+
+def test_several_gpus_are_told_what_they_change():
+    assert "torchrun" not in how_measured(1)
+    assert how_measured(8).endswith("under torchrun 8 of them share each step.")
 
 
 def test_a_stage_that_cannot_be_foreseen_refuses_the_flag(capsys):
