@@ -9,7 +9,7 @@ setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,tensorboard,predictor,export,slurm,joblib,weights,video,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[report,tensorboard,export,slurm,joblib,weights,video,dev]"
 	@touch $@
 
 demo: setup

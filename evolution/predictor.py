@@ -31,7 +31,7 @@ class PredictorSearch(Generational):
 
     While Kendall's tau of the model's cross-validated predictions is below `threshold`, or there are fewer than
     `FEWEST` evaluations, all of them are uniform. The record says tau and whether it predicted. `population` is
-    the best so far; the model learns from everything scored. Raises StrategyError without scikit-learn.
+    the best so far; the model learns from everything scored.
     """
 
     ranks_rungs = False
@@ -129,7 +129,7 @@ def cross_validated_tau(make_model: Callable[[], Any], features: Floats, scores:
 
     None where there are fewer than FEWEST scores, or all scores or all predictions are equal.
     """
-    from scipy.stats import kendalltau  # an extra
+    from scipy.stats import kendalltau  # slow to load
     from sklearn.model_selection import KFold, cross_val_predict
 
     if len(scores) < FEWEST or np.ptp(scores) == 0:
@@ -140,17 +140,13 @@ def cross_validated_tau(make_model: Callable[[], Any], features: Floats, scores:
 
 
 def _model_maker(name: str) -> Callable[[], Any]:
-    """What makes a fresh regressor. Raises StrategyError for an unknown name, or without scikit-learn."""
+    """What makes a fresh regressor. Raises StrategyError for an unknown name."""
     if name not in MODELS:
         raise StrategyError(f"`model` is one of {', '.join(MODELS)}, but got {name!r}.")
-    try:
-        from sklearn.gaussian_process import GaussianProcessRegressor  # an extra
-        from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-        from sklearn.linear_model import RidgeCV
-    except ImportError:
-        raise StrategyError(
-            "The predictor needs scikit-learn: install it with `pip install msnas[predictor]`."
-        ) from None
+    from sklearn.gaussian_process import GaussianProcessRegressor  # slow to load, and needed by no other strategy
+    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+    from sklearn.linear_model import RidgeCV
+
     if name == "ridge":
         return lambda: RidgeCV(alphas=np.logspace(-2, 3, 11))  # chosen by leave-one-out, in closed form
     kernel = RBF(3.0, (0.5, 30.0)) + WhiteKernel(0.3, (1e-3, 10.0))  # distance 3: some four genes differ
@@ -159,7 +155,7 @@ def _model_maker(name: str) -> Callable[[], Any]:
 
 def _quietly(fit: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Without the warnings of an optimum at a bound: cross-validation tells whether the model is of use."""
-    from sklearn.exceptions import ConvergenceWarning  # an extra
+    from sklearn.exceptions import ConvergenceWarning  # slow to load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

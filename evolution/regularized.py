@@ -16,13 +16,13 @@ class RegularizedEvolution(Evolving):
     """Mutation only. The paper makes one child at a time; `children` a generation can be scored side by side.
 
     population_size: P. sample_size: S, candidates of a tournament; None: a quarter of the population, as the paper's
-    25 of 100.
+    25 of 100, but two at least: one alone is no selection.
     """
 
     def __init__(self, space: Space, *, sample_size: int | None = None, **options: Unpack[Variations]) -> None:
         super().__init__(space, **options)
         population_size = self.population_size
-        self.sample_size = max(1, population_size // 4) if sample_size is None else sample_size
+        self.sample_size = min(population_size, max(2, population_size // 4)) if sample_size is None else sample_size
         if not 0 < self.sample_size <= population_size:
             raise StrategyError(
                 f"`0 < sample_size <= population_size` must hold, but got {sample_size=}, {population_size=}."

@@ -1,7 +1,6 @@
 """What only the predictor promises; the contract of a strategy is held in test_strategies."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -77,14 +76,6 @@ def test_it_finds_better_ones_than_as_many_uniform_draws():
             step(strategy, lambda genome: Evaluation(genome=genome, score=(toy_score(genome),)))
         found.append(strategy.best(1)[0].score[0])
     assert np.mean(found) > uniform + 0.02
-
-
-def test_without_scikit_learn_it_is_one_line_that_says_what_to_install(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "sklearn"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(StrategyError, match=r"pip install msnas\[predictor\]"):
-        PredictorSearch(ToySpace(), seed=0)
 
 
 @pytest.mark.parametrize("wrong", [{"model": "forest"}, {"n_random": -1}, {"proposals": 5}, {"threshold": 2}])

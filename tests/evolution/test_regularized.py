@@ -27,7 +27,7 @@ def test_a_tournament_of_the_whole_population_breeds_from_near_its_best():
 
 def test_the_tournament_is_a_quarter_of_the_population_unless_told():
     assert RegularizedEvolution(ToySpace(), seed=0, population_size=100).sample_size == 25
-    assert RegularizedEvolution(ToySpace(), seed=0, population_size=3).sample_size == 1
+    assert RegularizedEvolution(ToySpace(), seed=0, population_size=3).sample_size == 2
 
 
 def test_a_tournament_larger_than_the_population_is_refused():

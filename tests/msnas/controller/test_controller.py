@@ -13,6 +13,7 @@ from evolution.strategy import Evaluation
 from msnas.config.compose import build, compose, groups
 from msnas.controller.controller import Controller
 from msnas.controller.policy import Policy, clipped_objective
+from msnas.setup.setup import Setup
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fpn.cell_space import CellSpace
 from supernet.space import Budget
@@ -111,6 +112,26 @@ def test_the_shipped_values_beat_random_search_over_10_seeds_in_a_sixth_of_the_s
     (mean, best), (drawn_mean, drawn_best) = np.mean(learned, axis=0), np.mean(drawn, axis=0)
     assert mean > drawn_mean + 0.08  # of the last generation
     assert best > drawn_best + 0.03
+
+
+SMALL = {"cells": ["experiment=nas_fpn"], "pyramids": ["experiment=nas_fcos"]}
+SMALL["heads"] = ["experiment=nas_fcos", "space=nas_fcos_head"]
+
+
+@pytest.mark.parametrize("what", SMALL)
+def test_what_a_small_scale_ships_beats_random_search_over_10_seeds_in_its_samples(what):
+    setup = Setup(compose([*SMALL[what], "scale=tiny", "input=128x128", "data.root=D"]))
+    sizes = {name: setup.strategy.options[name] for name in ("population_size", "children", "iterations")}
+    learned, drawn = [], []
+    for seed in range(10):
+        target = setup.space.sample(np.random.default_rng(1000 + seed))
+        for found, strategy in (
+            (learned, setup.strategy(space=setup.space, seed=seed)),
+            (drawn, RandomSearch(setup.space, seed=seed, **sizes, max_attempts=1000)),
+        ):
+            run(strategy, lambda genome, target=target: scored(genome, target))
+            found.append(strategy.best(1)[0].score[0])
+    assert np.mean(learned) > np.mean(drawn) + 0.01
 
 
 @pytest.mark.parametrize("experiment", ["nas_fpn", "nas_fcos"])
