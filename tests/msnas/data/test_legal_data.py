@@ -108,6 +108,12 @@ BEFORE: dict[str, Callable[[CocoFolder], object]] = {
         content["categories"][0].update(name="crab") for content in (folder.train, folder.val)
     ],
     "no iscrowd": lambda folder: [item.pop("iscrowd") for item in folder.train["annotations"]],
+    "iscrowd and segmentation null": lambda folder: [
+        item.update(iscrowd=None, segmentation=None) for item in folder.train["annotations"]
+    ],
+    "keys that nobody reads null": lambda folder: [
+        record.update(score=None, extra=None, supercategory=None) for part in folder.train.values() for record in part
+    ],
     "iscrowd true": lambda folder: folder.train["annotations"][1].update(iscrowd=True),
     "unknown keys": lambda folder: folder.train.update(info={}, licenses=[], videos=[1]),
     "empty segmentation": lambda folder: _segment(folder, []),
@@ -195,8 +201,9 @@ def test_a_hundredth_of_a_pixel_over_the_border_is_rounding(folder: CocoFolder):
     assert check_data(folder.write().settings()).faults == ()
 
 
-def test_missing_area_is_filled_in_and_listed(folder: CocoFolder):
-    del folder.train["annotations"][1]["area"]
+@pytest.mark.parametrize("write", [lambda item: item.pop("area"), lambda item: item.update(area=None)])
+def test_missing_area_is_filled_in_and_listed(folder: CocoFolder, write: Callable[[dict[str, Any]], object]):
+    write(folder.train["annotations"][1])
     splits = open_data(folder.write().settings())
     assert splits.train.ground_truth().anns[2]["area"] == 23 * 15
     assert any("area" in note or "width x height" in note for note in splits.notes)
