@@ -20,7 +20,7 @@ def main(call: Call) -> int:
     setup = setup_of(call.words)
     source = Path(call.positionals[0]).expanduser()
     out = Path(setup.arguments.out or f"{source.resolve().name}-coco").expanduser()
-    images = convert(source, out)
+    images = convert(source, out, pixel_limit=setup.pixel_limit)
     report = check_data(setup.data_in(out))
     if call.json:
         print(json.dumps({"out": str(out), "images": images, "sound": report.sound}))

@@ -21,7 +21,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from msnas.data.faults import shown
-from msnas.data.images import ImageError, upright_size
+from msnas.data.images import ImageError, Reading, upright_size
+from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import ConfigError, DataError
 from msnas.files import write_text
 
@@ -49,17 +50,18 @@ class Split:
             self.objects.append(record | one)
 
 
-def convert(source: Path, out: Path) -> dict[str, int]:
+def convert(source: Path, out: Path, *, pixel_limit: int = PIXEL_LIMIT) -> dict[str, int]:
     """Write `out/{train,val,test}.json` and `out/images`, a link to `source` (a copy where links cannot be made).
 
-    Answers how many images each split has. Raises ConfigError where `source` is neither format or `out` exists, and
-    DataError, with file and line, for what cannot be read.
+    Answers how many images each split has. pixel_limit: pixels that one image may have. Raises ConfigError where
+    `source` is neither format or `out` exists, and DataError, with file and line, for what cannot be read.
     """
     if not source.is_dir():
         raise ConfigError(f"D must be a folder of YOLO text or Pascal VOC files, but {source} is none.")
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or give another folder with out=.")
-    classes, splits = _voc(source) if _xml_files(source) else _yolo(source)
+    read = _voc if _xml_files(source) else _yolo
+    classes, splits = read(source, Reading(pixel_limit=pixel_limit))
     if not any(split.images for split in splits.values()):
         raise ConfigError(f"{source} holds neither YOLO text (labels/*.txt) nor Pascal VOC files (*.xml) with images.")
     categories = [{"id": id_, "name": name} for id_, name in enumerate(classes, start=1)]
@@ -97,9 +99,9 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
 
 
-def _size(picture: Path) -> tuple[int, int]:
+def _size(picture: Path, reading: Reading) -> tuple[int, int]:
     try:
-        return upright_size(picture)
+        return upright_size(picture, reading)
     except ImageError as error:
         raise DataError(f"{picture}: {error}") from error
 
@@ -107,7 +109,7 @@ def _size(picture: Path) -> tuple[int, int]:
 # YOLO
 
 
-def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
+def _yolo(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     """Images with a text file of the same name: beside them, or below `labels` where they are below `images`.
 
     Splits are those of the lists or folders that the description names, else of the folders' names.
@@ -117,7 +119,7 @@ def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
     labels = {p: text for p, text in labels.items() if text is not None or "images" in p.relative_to(source).parts[:-1]}
     names, splits = _class_names(source, described), {split: Split() for split in _NAMES}
     stated = {path: split for split in _NAMES for path in _stated(source, described, split)}
-    sizes = {path: _size(path) for path in labels}
+    sizes = {path: _size(path, reading) for path in labels}
     read = {path: list(_yolo_objects(text, sizes[path])) if text else [] for path, text in labels.items()}
     most = max((one["class"] for objects in read.values() for one in objects), default=-1)
     if names and most >= len(names):
@@ -245,7 +247,7 @@ def _xml_files(source: Path) -> list[Path]:
     return [path for path in files if re.search(rb"<annotation[\s>]", path.read_bytes()[:1000])]
 
 
-def _voc(source: Path) -> tuple[list[str], dict[str, Split]]:
+def _voc(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     """Every XML file with the image of its name; splits from `ImageSets/Main/{train,val,test}.txt`, else folders."""
     pictures: dict[str, list[Path]] = {}
     for path in _pictures(source):
@@ -260,7 +262,7 @@ def _voc(source: Path) -> tuple[list[str], dict[str, Split]]:
         if split is None and sets["train"]:
             unlisted += 1
             continue
-        splits[split or _split_of(file.relative_to(source))].add(source, picture, _size(picture), objects)
+        splits[split or _split_of(file.relative_to(source))].add(source, picture, _size(picture, reading), objects)
     classes = sorted(kinds)
     for one in (one for split in splits.values() for one in split.objects):
         one["class"] = classes.index(one["class"])

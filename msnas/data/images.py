@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ _UNDO = {
     Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
 }
 _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
-
+# Pillow warns of what lies above its limit, and raises at twice as much; ours is told in our own words, once.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _PLUG_INS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # suffix -> package
 
@@ -169,7 +171,7 @@ def deepest(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an ImageError."""
-    Image.MAX_IMAGE_PIXELS = pixel_limit  # Pillow warns of more, and refuses twice as much; here more is refused
+    Image.MAX_IMAGE_PIXELS = pixel_limit  # also of images inside of images, such as those of an icon
     if path.suffix.lower() in _PLUG_INS:
         _registered(path.suffix.lower())
     try:

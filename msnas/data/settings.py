@@ -10,7 +10,7 @@ from msnas.errors import ConfigError
 
 COCO, SHAPES = "coco", "shapes"  # kinds of data: a folder in COCO format, and what this library draws itself
 PIXEL_LIMIT = 178_956_970  # of one image: where Pillow too takes it for an attack
-_PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
+PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
 _DRAWING = {  # config key -> field
     "size": "size",
     "train": "train",
@@ -107,7 +107,7 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value of the wrong type or out of range."""
-        for key in _PATHS:
+        for key in PATHS:
             _text_or_none(f"data.{key}", getattr(self, key))
             if getattr(self, key) is not None:
                 object.__setattr__(self, key, _expanded(f"data.{key}", getattr(self, key)))

@@ -93,6 +93,15 @@ def test_the_command_checks_what_it_wrote(tmp_path: Path, capsys: pytest.Capture
     assert "3 images in train.json, 3 images in val.json" in printed
 
 
+def test_pictures_beyond_the_limit_need_an_option_that_convert_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["convert", str(_yolo(tmp_path / "y")), f"out={tmp_path / 'out'}"]
+    assert main([*words, "data.pixel_limit=3071"]) == 1
+    assert "train0.png: the image must have at most 3,071 pixels" in capsys.readouterr().err
+    assert main([*words, "data.pixel_limit=3072"]) == 0
+
+
 def _images(out: Path, split: str) -> list[str]:
     return [image["file_name"] for image in json.loads((out / f"{split}.json").read_text())["images"]]
 
