@@ -27,6 +27,7 @@ from msnas.data.check.object_sizes import (
 )
 from msnas.data.faults import Fault
 from msnas.data.image_groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
+from msnas.data.images import holds_several
 from msnas.data.records import AnnotationFile
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, read_source
@@ -196,8 +197,13 @@ def _look(source: Source, workers: int, progress: Callable[[int, int], None] | N
         small = small_copies(part, workers, tick)
         result.append(stacked(small))
         for image, one in zip(part.images, small, strict=True):
-            if one is not None and int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
+            if one is None:
+                continue
+            if int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
                 part.note(image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name))
+            if holds_several(part.files.images / image.file_name, part.files.reading):
+                rule = "the file holds several pictures: the first is taken"
+                part.note(image.name, "file_name", rule, "noted", repr(image.file_name))
     return result
 
 

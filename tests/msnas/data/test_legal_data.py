@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from msnas.data.batches import Batches
 from msnas.data.check.data_report import check_data
+from msnas.data.images import read_rgb
 from msnas.data.opening import open_data
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (48, 64)).astype(np.uint16)
@@ -194,6 +195,17 @@ def test_what_is_dropped_or_clipped_is_said_when_training_opens_the_data(folder:
     assert isinstance(boxes, torch.Tensor)
     assert len(boxes) == (1 if deed == "dropped" else 2)
     assert bool((boxes >= 0).all() and (boxes[:, 2] <= 43).all() and (boxes[:, 3] <= 32).all())
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_of_several_pictures_in_a_file_the_first_is_taken_and_that_is_noted(folder: CocoFolder, suffix: str):
+    first, second = (picture(64, 48, seed=seed) for seed in (1, 2))
+    folder.save(first, f"film.{suffix}", 64, 48, save_all=True, append_images=[second])
+    [fault] = check_data(folder.write().settings()).faults
+    assert (fault.record, fault.severity, fault.got) == ("images[0] (id 1)", "noted", f"'film.{suffix}'")
+    assert fault.rule == "the file holds several pictures: the first is taken"
+    pixels = read_rgb(folder.images / f"film.{suffix}", 64, 48).astype(int)
+    assert abs(pixels - np.asarray(first)).mean() < abs(pixels - np.asarray(second)).mean()
 
 
 def test_a_hundredth_of_a_pixel_over_the_border_is_rounding(folder: CocoFolder):
