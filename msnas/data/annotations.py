@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Without a mask, what `area` may be beside width x height: no less than a thin object's mask covers, and no more than
 # the box with a pixel of rounding on each side.
 _THINNEST_AREA = 0.1
-_AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy of a picture
+_AUGMENTED = re.compile(r"(?:.*[/\\])?(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy, wherever it lies
 
 
 def read_annotations(
