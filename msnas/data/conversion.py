@@ -27,7 +27,7 @@ from msnas.data.faults import shown
 from msnas.data.images import ImageError, Reading, upright_size
 from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import ConfigError, DataError
-from msnas.files import write_text
+from msnas.files import decoded, write_text
 
 Record = dict[str, Any]
 _NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
@@ -88,7 +88,7 @@ def _with_id(one: Record) -> Record:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return decoded(file.read_bytes())
     except UnicodeDecodeError:
         raise DataError(f"{file} must be text in UTF-8, but is not; save it as UTF-8.") from None
 

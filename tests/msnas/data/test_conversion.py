@@ -184,6 +184,12 @@ def test_numbers_that_a_mapping_of_names_leaves_out_stand_for_themselves(tmp_pat
     assert [one["name"] for one in categories] == ["crab", "1", "2", "3", "4", "fish"]
 
 
+def test_labels_may_be_in_utf_16_as_powershell_writes_them(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "train" / "labels" / "train0.txt").write_text("0 0.5 0.5 0.25 0.5\n", encoding="utf-16")
+    assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
+
+
 @pytest.mark.parametrize("kind", ["0.7", "inf", "nan"])
 def test_a_class_that_is_no_whole_number_is_refused(tmp_path: Path, kind: str):
     with pytest.raises(DataError, match=r"train0\.txt: line 1"):
