@@ -28,6 +28,7 @@ from msnas.data.check.object_sizes import (
 from msnas.data.faults import Fault
 from msnas.data.image_groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
 from msnas.data.images import holds_several
+from msnas.data.layouts import passed_over
 from msnas.data.records import AnnotationFile
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, read_source
@@ -266,6 +267,10 @@ def _notes(source: Source, settings: DataSettings) -> tuple[str, ...]:
     notes: list[str] = []
     if source.val is None:
         notes.append(f"There is no validation file: training will split {settings.val_fraction:.0%} of the images off.")
+    others = passed_over(source.files) if settings.root is not None and settings.val_json is None else []
+    if others:
+        listed = f"{', '.join(map(str, others[:3]))}{', ...' if len(others) > 3 else ''}"
+        notes.append(f"Named as validation and not read: {listed}; data.val_json=FILE data.val_images=FOLDER read one.")
     idle = [item.name for item in _classes(source) if item.train == 0]
     if idle and source.train.images:
         notes.append(f"{len(idle)} of {len(source.train.categories)} classes have no box to learn from.")
