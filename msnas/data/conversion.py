@@ -8,6 +8,7 @@ http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/ (corners in pixels: VOC'
 the last, those of labelling tools are places on the picture).
 """
 
+import itertools
 import json
 import logging
 import math
@@ -122,7 +123,7 @@ def _yolo(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     labels = {path: _label_file(source, path) for path in pictures}
     labels = {p: text for p, text in labels.items() if text is not None or "images" in p.relative_to(source).parts[:-1]}
     names, splits = _class_names(source, described), {split: Split() for split in _NAMES}
-    stated = {path: split for split in _NAMES for path in _stated(source, described, split)}
+    stated = {path: split for split, paths in _stated_splits(source, described).items() for path in paths}
     sizes = {path: _size(path, reading) for path in labels}
     points = _keypoints(described)
     read = {path: list(_yolo_objects(text, sizes[path], points)) if text else [] for path, text in labels.items()}
@@ -155,6 +156,19 @@ def _description(source: Path) -> Record:
         if isinstance(content, dict) and content.get("names"):
             return {"file": path, **content}
     return {}
+
+
+def _stated_splits(source: Path, described: Record) -> dict[str, set[Path]]:
+    """The pictures that are stated to be of each split; of several, they are the last one's.
+
+    Unless an earlier one would have none then: people without a test set state their training images twice.
+    """
+    stated = {split: set(_stated(source, described, split)) for split in _NAMES}
+    for first, second in itertools.combinations(_NAMES, 2):
+        if stated[first] and stated[first] <= stated[second]:
+            stated[second] -= stated[first]
+            log.info("%d images are stated as %s and as %s: they stay %s.", len(stated[first]), first, second, first)
+    return stated
 
 
 def _stated(source: Path, described: Record, split: str) -> Iterator[Path]:

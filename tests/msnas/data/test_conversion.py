@@ -154,6 +154,17 @@ def test_the_description_of_yolo_folders_states_the_splits(tmp_path: Path):
     assert [one["name"] for one in categories] == ["crab", "fish"]
 
 
+@pytest.mark.parametrize("val", ["train/images", "."])
+def test_training_images_that_are_stated_twice_stay_training_images(
+    tmp_path: Path, val: str, caplog: pytest.LogCaptureFixture
+):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").write_text(f"train: train/images\nval: {val}\nnames: [crab, fish]\n")
+    with caplog.at_level("INFO", "msnas"):
+        assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
+    assert "3 images are stated as train and as val: they stay train." in caplog.text
+
+
 def test_lists_of_images_state_the_splits(tmp_path: Path):
     root = _yolo(tmp_path / "y")
     (root / "val.txt").write_text("./train/images/train1.png\n")
