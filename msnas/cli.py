@@ -13,6 +13,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -35,7 +36,7 @@ from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import combinations, explain, take_flags
 from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
-from msnas.files import FULL
+from msnas.files import FULL, at_home, decoded
 from msnas.runs.folder import FRONT
 from msnas.runs.launchers import launcher_of
 from supernet.errors import SpaceError
@@ -44,6 +45,7 @@ from supernet.errors import SpaceError
 _RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
 _PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 HELP = ("--help", "-h")
+_HOME = re.compile(r"~[^/=]*/|~$")
 DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
@@ -171,26 +173,23 @@ def _expanded(word: str) -> list[str]:
     if not word.startswith("@"):
         return [word]
     try:
-        lines = Path(_at_home(word[1:])).read_text(encoding="utf-8-sig").splitlines()
+        lines = decoded(Path(_at_home(word[1:])).read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{word} must name a file of key=value lines, but it cannot be read: {error}") from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _at_home(word: str) -> str:
-    """Paths below `~/`, alone or behind `key=`, with the home folder in full: shells leave those behind `=` alone.
+    """Paths below `~/` or `~USER/`, alone or behind `key=`, in full: shells leave those behind `=` alone.
 
     Those of `data.*` stay, so that a run's configuration holds on another machine; the data's settings expand them.
     """
     name, equals, values = word.partition("=")
-    if word.startswith("~/") or not equals:
+    if _HOME.match(word) or not equals:
         name, equals, values = "", "", word
     elif name.startswith("data."):
         return word
-    try:
-        found = [str(Path(one).expanduser()) if one.startswith("~/") else one for one in values.split(",")]
-    except RuntimeError as error:
-        raise ConfigError(f"{word}: {error}") from error
+    found = [at_home(one, name or "A path") if _HOME.match(one) else one for one in values.split(",")]
     return f"{name}{equals}{','.join(found)}"
 
 

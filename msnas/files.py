@@ -1,5 +1,8 @@
-"""Files of a run: read strictly, and written so that none is ever half there under its final name."""
+"""Files of a run: read strictly, and written so that none is ever half there under its final name; paths and texts
+that a user gave.
+"""
 
+import codecs
 import errno
 import hashlib
 import json
@@ -10,9 +13,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from msnas.errors import RunError
+from msnas.errors import ConfigError, RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk that takes no more says
+
+
+def at_home(path: str, what: str) -> str:
+    """`path`, which begins with `~` or `~USER`, with that home folder in full. Raises ConfigError where there is none.
+
+    what: the option, for the message.
+    """
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        rule = f"{what} must begin with a home folder that exists"
+        raise ConfigError(f"{rule}, but got {path!r}; ./{path} is a folder of that name.") from None
+
+
+def decoded(content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 as PowerShell's `>` writes it, which a mark at the beginning tells.
+
+    Raises UnicodeDecodeError.
+    """
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return content.decode("utf-16" if content.startswith(marks) else "utf-8-sig")
 
 
 def read_json(path: Path) -> Any:

@@ -18,9 +18,9 @@ def main(call: Call) -> int:
     if len(call.positionals) != 1:
         raise ConfigError("Give one folder of YOLO text or Pascal VOC files: msnas convert D out=FOLDER.")
     setup = setup_of(call.words)
-    source = Path(call.positionals[0]).expanduser()
-    out = Path(setup.arguments.out or f"{source.resolve().name}-coco").expanduser()
-    images = convert(source, out)
+    source = Path(call.positionals[0])
+    out = setup.arguments.out or Path(f"{source.resolve().name}-coco")
+    images = convert(source, out, pixel_limit=setup.pixel_limit)
     report = check_data(setup.data_in(out))
     if call.json:
         print(json.dumps({"out": str(out), "images": images, "sound": report.sound}))

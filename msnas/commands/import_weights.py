@@ -24,11 +24,11 @@ def main(call: Call) -> int:
     if len(call.positionals) != 1:
         raise ConfigError("Give one checkpoint of mmdetection: msnas import FILE out=MODEL.")
     arguments = setup_of(call.words).arguments
-    path = Path(call.positionals[0]).expanduser()
+    path = Path(call.positionals[0])
     if not path.is_file():
         raise ConfigError(f"msnas import reads a file of weights, but there is no file {path}.")
     detector = _converted(path)
-    out = (arguments.out or Path(path.stem)).expanduser()
+    out = arguments.out or Path(path.stem)
     save(out, detector, {**_coco(path, detector.config["num_classes"]), "source": f"mmdetection, {path.name}"})
     params, network = count_params(detector), detector.encoder.config["backbone"]
     if call.json:

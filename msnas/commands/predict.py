@@ -53,7 +53,8 @@ def main(call: Call) -> int:
     found = find_images([Path(place) for place in places], Path(out))
     hardware = setup.hardware.for_training()
     hardware.place(model)
-    answer = _predict(model, found, Path(out), score=score, every=every, hardware=hardware)
+    reading = Reading(white=model.meta.get("white"), pixel_limit=setup.pixel_limit)
+    answer = _predict(model, found, Path(out), reading=reading, score=score, every=every, hardware=hardware)
     if Path(out).suffix == ".json":
         content: Any = coco_results(answer)
         write_json(Path(out), content)
@@ -82,12 +83,13 @@ def _frame_of(image: Record) -> Record:
     return {name: image[name] for name in ("frame", "seconds") if name in image}
 
 
-def _predict(model: Any, found: Found, out: Path, *, score: float, every: int, hardware: Hardware) -> dict[str, Any]:
+def _predict(
+    model: Any, found: Found, out: Path, *, reading: Reading, score: float, every: int, hardware: Hardware
+) -> dict[str, Any]:
     """Detections of every readable image and frame; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
     draws, below = out.suffix != ".json", 0
-    reading = Reading(white=model.meta.get("white"))
     with Progress("predict", len(found.sources)) as progress:
         for number, source in enumerate(found.sources, start=1):
             try:

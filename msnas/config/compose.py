@@ -27,6 +27,7 @@ from msnas.config.comments import choice_file
 from msnas.config.retrain_recipe import REFUSED, follow, followed, unknown
 from msnas.differences import flatten
 from msnas.errors import ConfigError
+from msnas.files import at_home
 
 PLUGINS = "MSNAS_PLUGINS"  # packages that the command line trusts, separated by commas; worker processes inherit it
 BUILDABLE = ("supernet.", "evolution.", "msnas.", "torch.optim.")
@@ -71,7 +72,7 @@ def folders(words: Sequence[str] = ()) -> tuple[Path, ...]:
     given = [word.partition("=")[2] for word in words if word.startswith(f"{OWN_FOLDER}=")]
     if not given or given[-1] in ("", "null"):
         return (conf_folder(),)
-    own = Path(given[-1]).expanduser().resolve()
+    own = Path(at_home(given[-1], OWN_FOLDER)).resolve()
     if not own.is_dir():
         raise ConfigError(f"{OWN_FOLDER} must be a folder with yaml files such as space/NAME.yaml, but {own} is none.")
     return (conf_folder(), own)

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from msnas.config.compose import OWN_FOLDER, folders, groups
 from msnas.errors import ConfigError
+from msnas.files import at_home
 
 # Flags with a value: what each takes, None for anything.
 _VALUED = {
@@ -21,6 +22,13 @@ _VALUED = {
     "-c": ("job",),
     "--info": ("defaults",),
     "-i": ("defaults",),
+}
+_INSTEAD = {  # of an option of hydra's own
+    "hydra.searchpath": "--config-dir DIR adds a folder of yaml files",
+    "hydra.sweeper": "a sweep tries every combination of its words",
+    "hydra.run": "runs_root=FOLDER run=NAME say where a run lies",
+    "hydra.sweep": "runs_root=FOLDER run=NAME say where runs lie",
+    "hydra.job": "run=NAME names a run, and no folder is changed",
 }
 _SHOWN = {"--cfg": "job", "-c": "job", "--info": "defaults", "-i": "defaults"}
 
@@ -61,18 +69,22 @@ def take_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
             if name in _SHOWN:
                 show = _SHOWN[name]
             else:
-                others.append(f"{OWN_FOLDER}={Path(value).expanduser().resolve()}")
+                others.append(f"{OWN_FOLDER}={Path(at_home(value, name)).resolve()}")
     if launcher and not multirun:
         raise ConfigError(f"{launcher[0]} says where the jobs of a sweep run, but there is none; add --multirun.")
     return Flags(multirun, show, tuple(launcher)), others
 
 
 def explain(word: str) -> str:
-    """Why `+key=value` and `~key` are no words here, and what to do instead; "" for another word."""
+    """Why `+key=value`, `~key` and `hydra.key=value` are no words here, and what to do instead; "" for another word."""
     if word.startswith("+"):
         return f"Options are written key=value, but got {word!r}; new ones come from a yaml file in --config-dir DIR."
     if word.startswith("~"):
         return f"Options are written key=value, but got {word!r}; none is deleted, but null is a value."
+    key, equals, _ = word.replace("/", ".").partition("=")
+    if equals and key.startswith("hydra."):
+        instead = next((text for name, text in _INSTEAD.items() if key.startswith(name)), "others do nothing here")
+        return f"Of hydra's own options only those of its launcher are taken, but got {word!r}; {instead}."
     return ""
 
 

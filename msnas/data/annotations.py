@@ -1,7 +1,7 @@
 """One COCO annotation file, read strictly: every record is checked, every fault noted, nothing is guessed.
 
 Format: https://cocodataset.org/#format-data. What pycocotools accepts and cannot corrupt a result is accepted
-too (a missing `area` or `iscrowd`, whole numbers written 1.0, ids of any size); the rest is a fault.
+too (whole numbers written 1.0, ids of any size, `area` or `iscrowd` missing or null); the rest is a fault.
 
 What is read is kept: a change that reads something else of the same file raises `annotation_index.VERSION`.
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 # Without a mask, what `area` may be beside width x height: no less than a thin object's mask covers, and no more than
 # the box with a pixel of rounding on each side.
 _THINNEST_AREA = 0.1
-_AUGMENTED = re.compile(r"(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy of a picture
+_AUGMENTED = re.compile(r"(?:.*[/\\])?(.+)\.rf\.[0-9a-zA-Z]{16,}\.\w+")  # Roboflow's name of a copy, wherever it lies
 
 
 def read_annotations(
@@ -139,7 +139,7 @@ class _Reader:
         file_names: set[str] = set()
         for where, record in self._records("images"):
             id_ = self._unique_id(where, record, self._images)
-            name = self._try(where, fields.text, record, "file_name")
+            name = self._try(where, fields.text, record, "file_name", "the file's path, relative to the image folder")
             if name is not None and self.names is not None:
                 name = self._repaired(where, name, self.names)
             if name is not None and (record.get("width") is None or record.get("height") is None):
@@ -289,8 +289,8 @@ class _Reader:
     def _area(self, where: object, record: dict[str, Any], bbox: Box, xyxy: Box, masked: bool) -> float:
         """The file's area, unless it is missing, or without a mask far from what the box can hold."""
         boxed = (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
-        if "area" not in record:
-            self.result.note(where, "area", "the key is missing: width x height is taken", "repaired")
+        if record.get("area") is None:
+            self.result.note(where, "area", "the area is missing: width x height is taken", "repaired")
             return boxed
         area = self._try(where, fields.area, record)
         most = 1.02 * (max(bbox[2], xyxy[2] - xyxy[0]) + 1) * (max(bbox[3], xyxy[3] - xyxy[1]) + 1)

@@ -2,15 +2,19 @@
 
 Read here in a hundred lines: `supervision`, which knows both, brings opencv and matplotlib, and stops at the first
 record that it does not understand instead of naming it. Formats: https://docs.ultralytics.com/datasets/detect (a line
-`class x y width height`, centres and sizes as fractions; a polygon where it holds more numbers) and
+`class x y width height`, centres and sizes as fractions; a polygon where it holds more numbers, but keypoints behind
+the box where `kpt_shape` says so) and
 http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/ (corners in pixels: VOC's own count pixels from 1 and include
 the last, those of labelling tools are places on the picture).
 """
 
+import itertools
 import json
 import logging
+import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +25,15 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from msnas.data.faults import shown
-from msnas.data.images import ImageError, upright_size
+from msnas.data.images import ImageError, Reading, upright_size
+from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import ConfigError, DataError
-from msnas.files import write_text
+from msnas.files import decoded, write_text
 
 Record = dict[str, Any]
 _NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _DATA = ("data", "dataset")  # what a description is called
+_OWN = ("class", "form")  # keys of objects on the way to COCO
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +45,7 @@ class Split:
     objects: list[Record] = field(default_factory=list)
 
     def add(self, root: Path, picture: Path, size: tuple[int, int], objects: list[Record]) -> None:
-        """An image of `size` (width, height) with its objects: `class`, `bbox` and maybe `segmentation`."""
+        """An image of `size` (width, height) with its objects: `class`, `bbox`, maybe `form` and `segmentation`."""
         id_ = len(self.images) + 1
         name = picture.relative_to(root).as_posix()
         self.images.append({"id": id_, "file_name": name, "width": size[0], "height": size[1]})
@@ -49,17 +55,18 @@ class Split:
             self.objects.append(record | one)
 
 
-def convert(source: Path, out: Path) -> dict[str, int]:
+def convert(source: Path, out: Path, *, pixel_limit: int = PIXEL_LIMIT) -> dict[str, int]:
     """Write `out/{train,val,test}.json` and `out/images`, a link to `source` (a copy where links cannot be made).
 
-    Answers how many images each split has. Raises ConfigError where `source` is neither format or `out` exists, and
-    DataError, with file and line, for what cannot be read.
+    Answers how many images each split has. pixel_limit: pixels that one image may have. Raises ConfigError where
+    `source` is neither format or `out` exists, and DataError, with file and line, for what cannot be read.
     """
     if not source.is_dir():
         raise ConfigError(f"D must be a folder of YOLO text or Pascal VOC files, but {source} is none.")
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it, or give another folder with out=.")
-    classes, splits = _voc(source) if _xml_files(source) else _yolo(source)
+    read = _voc if _xml_files(source) else _yolo
+    classes, splits = read(source, Reading(pixel_limit=pixel_limit))
     if not any(split.images for split in splits.values()):
         raise ConfigError(f"{source} holds neither YOLO text (labels/*.txt) nor Pascal VOC files (*.xml) with images.")
     categories = [{"id": id_, "name": name} for id_, name in enumerate(classes, start=1)]
@@ -77,12 +84,12 @@ def convert(source: Path, out: Path) -> dict[str, int]:
 
 
 def _with_id(one: Record) -> Record:
-    return {key: value for key, value in one.items() if key != "class"} | {"category_id": one["class"] + 1}
+    return {key: value for key, value in one.items() if key not in _OWN} | {"category_id": one["class"] + 1}
 
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return decoded(file.read_bytes())
     except UnicodeDecodeError:
         raise DataError(f"{file} must be text in UTF-8, but is not; save it as UTF-8.") from None
 
@@ -97,9 +104,9 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
 
 
-def _size(picture: Path) -> tuple[int, int]:
+def _size(picture: Path, reading: Reading) -> tuple[int, int]:
     try:
-        return upright_size(picture)
+        return upright_size(picture, reading)
     except ImageError as error:
         raise DataError(f"{picture}: {error}") from error
 
@@ -107,7 +114,7 @@ def _size(picture: Path) -> tuple[int, int]:
 # YOLO
 
 
-def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
+def _yolo(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     """Images with a text file of the same name: beside them, or below `labels` where they are below `images`.
 
     Splits are those of the lists or folders that the description names, else of the folders' names.
@@ -116,9 +123,10 @@ def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
     labels = {path: _label_file(source, path) for path in pictures}
     labels = {p: text for p, text in labels.items() if text is not None or "images" in p.relative_to(source).parts[:-1]}
     names, splits = _class_names(source, described), {split: Split() for split in _NAMES}
-    stated = {path: split for split in _NAMES for path in _stated(source, described, split)}
-    sizes = {path: _size(path) for path in labels}
-    read = {path: list(_yolo_objects(text, sizes[path])) if text else [] for path, text in labels.items()}
+    stated = {path: split for split, paths in _stated_splits(source, described).items() for path in paths}
+    sizes = {path: _size(path, reading) for path in labels}
+    points = _keypoints(described)
+    read = {path: list(_yolo_objects(text, sizes[path], points)) if text else [] for path, text in labels.items()}
     most = max((one["class"] for objects in read.values() for one in objects), default=-1)
     if names and most >= len(names):
         text = next(labels[path] for path, objects in read.items() if any(one["class"] == most for one in objects))
@@ -127,6 +135,11 @@ def _yolo(source: Path) -> tuple[list[str], dict[str, Split]]:
         split = stated.get(path.resolve()) or _split_of(path.relative_to(source))
         splits[split].add(source, path, sizes[path], objects)
     _left_out(len(pictures) - len(labels), "images without a text file, which lie in no folder `images`")
+    forms = Counter(one["form"] for objects in read.values() for one in objects)
+    _left_out(forms["keypoints"], "sets of keypoints, of which kpt_shape tells; their boxes are kept")
+    if forms["turned"] and not forms["polygon"]:
+        told = "%d labels are four corners, as of oriented boxes (OBB): `bbox` is the upright box around them"
+        log.info(f"{told}, and they themselves are the `segmentation`.", forms["turned"])
     return names or [str(number) for number in range(most + 1)], splits
 
 
@@ -143,6 +156,19 @@ def _description(source: Path) -> Record:
         if isinstance(content, dict) and content.get("names"):
             return {"file": path, **content}
     return {}
+
+
+def _stated_splits(source: Path, described: Record) -> dict[str, set[Path]]:
+    """The pictures that are stated to be of each split; of several, they are the last one's.
+
+    Unless an earlier one would have none then: people without a test set state their training images twice.
+    """
+    stated = {split: set(_stated(source, described, split)) for split in _NAMES}
+    for first, second in itertools.combinations(_NAMES, 2):
+        if stated[first] and stated[first] <= stated[second]:
+            stated[second] -= stated[first]
+            log.info("%d images are stated as %s and as %s: they stay %s.", len(stated[first]), first, second, first)
+    return stated
 
 
 def _stated(source: Path, described: Record, split: str) -> Iterator[Path]:
@@ -176,7 +202,20 @@ def _label_file(source: Path, picture: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
+def _keypoints(described: Record) -> int:
+    """How many numbers follow each box: `kpt_shape` is [keypoints, numbers of each]."""
+    shape = described.get("kpt_shape") or [0]
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+        rule = "kpt_shape must be [number of keypoints, 2 or 3]"
+        raise DataError(f"{described['file']}: {rule}, but got {shown(shape)}.")
+    return math.prod(shape)
+
+
+def _yolo_objects(text: Path, size: tuple[int, int], keypoints: int) -> Iterator[Record]:
+    """The objects of a label file, of an image of `size` (width, height).
+
+    form: what the line was, a box, one with keypoints, a polygon, or one of four corners, turned.
+    """
     width, height = size
     for number, line in enumerate(_text(text).splitlines(), start=1):
         if not line.strip():
@@ -185,25 +224,33 @@ def _yolo_objects(text: Path, size: tuple[int, int]) -> Iterator[Record]:
             kind, *values = line.split()
             numbers = [float(value) for value in values]
             label = int(float(kind)) if float(kind).is_integer() else -1
-            places = numbers[:4] if len(numbers) < 6 else numbers  # a fifth number is a score, or the id of a track
-            if label < 0 or len(numbers) < 4 or (len(numbers) > 5 and len(numbers) % 2) or not _fractions(places):
+            posed = keypoints > 0 and len(numbers) in (4 + keypoints, 5 + keypoints)
+            boxed = posed or len(numbers) in (4, 5)  # the last of five is a score, or the id of a track
+            places = numbers[:4] if boxed else numbers
+            if label < 0 or len(places) < 4 or len(places) % 2 or not _fractions(places):
                 raise ValueError
         except ValueError:
-            rule = "a line must be a class and [x, y, width, height], or a polygon, as fractions"
+            rule = "a line must be a class and [x, y, width, height], or a polygon, as fractions (keypoints behind a "
+            rule += "box are left out where data.yaml has their kpt_shape)"
             raise DataError(f"{text}: line {number}: {rule}, but got {shown(line)}") from None
-        if len(numbers) < 6:
-            x, y, w, h = numbers[0] * width, numbers[1] * height, numbers[2] * width, numbers[3] * height
-            yield {"class": label, "bbox": [x - w / 2, y - h / 2, w, h]}
+        if boxed:
+            x, y, w, h = places[0] * width, places[1] * height, places[2] * width, places[3] * height
+            form = "keypoints" if posed else "box"
+            yield {"class": label, "form": form, "bbox": [x - w / 2, y - h / 2, w, h]}
             continue
-        xs, ys = [x * width for x in numbers[0::2]], [y * height for y in numbers[1::2]]
+        xs, ys = [x * width for x in places[0::2]], [y * height for y in places[1::2]]
         polygon = [value for point in zip(xs, ys, strict=True) for value in point]
         box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-        yield {"class": label, "bbox": box, "segmentation": [polygon]}
+        form = "turned" if len(xs) == 4 else "polygon"
+        yield {"class": label, "form": form, "bbox": box, "segmentation": [polygon]}
 
 
 def _fractions(numbers: list[float]) -> bool:
-    """Whether they can be meant so: a tool may place a box half outside, but none counts pixels from 0 to 2."""
-    return all(-1 <= number <= 2 for number in numbers)
+    """Whether they can be meant so: a tool may place a box half outside, but none counts pixels from 0 to 2.
+
+    Nor does one write 2: that is how keypoints say that they are seen.
+    """
+    return all(-1 <= number < 2 for number in numbers)
 
 
 def _class_names(source: Path, described: Record) -> list[str]:
@@ -245,7 +292,7 @@ def _xml_files(source: Path) -> list[Path]:
     return [path for path in files if re.search(rb"<annotation[\s>]", path.read_bytes()[:1000])]
 
 
-def _voc(source: Path) -> tuple[list[str], dict[str, Split]]:
+def _voc(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     """Every XML file with the image of its name; splits from `ImageSets/Main/{train,val,test}.txt`, else folders."""
     pictures: dict[str, list[Path]] = {}
     for path in _pictures(source):
@@ -260,7 +307,7 @@ def _voc(source: Path) -> tuple[list[str], dict[str, Split]]:
         if split is None and sets["train"]:
             unlisted += 1
             continue
-        splits[split or _split_of(file.relative_to(source))].add(source, picture, _size(picture), objects)
+        splits[split or _split_of(file.relative_to(source))].add(source, picture, _size(picture, reading), objects)
     classes = sorted(kinds)
     for one in (one for split in splits.values() for one in split.objects):
         one["class"] = classes.index(one["class"])

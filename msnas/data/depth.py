@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from msnas.data.images import ImageError, Reading, deepest, locate
+from msnas.data.images import EIGHT_BIT, ImageError, Reading, deepest, locate
 from msnas.data.records import AnnotationFile
 
 _HALF = 32768  # a data set that reaches it uses its 16 bits
-_EIGHT_BIT = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # files that hold no deeper images, and need not be opened
 
 
 def find_white(parts: Sequence[AnnotationFile], workers: int) -> tuple[int | None, int | None]:
@@ -21,7 +20,7 @@ def find_white(parts: Sequence[AnnotationFile], workers: int) -> tuple[int | Non
         (part.files.images, image.file_name, part.files.reading)
         for part in parts
         for image in part.images
-        if not image.file_name.lower().endswith(_EIGHT_BIT)
+        if not image.file_name.lower().endswith(EIGHT_BIT)  # need not be opened
     ]
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:

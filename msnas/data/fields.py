@@ -39,11 +39,11 @@ def integer(record: Record, key: str, least: int | None = None, most: int | None
     return value
 
 
-def text(record: Record, key: str) -> str:
-    """Text that is not empty and that can be printed and stored."""
+def text(record: Record, key: str, what: str = "text that is not empty") -> str:
+    """Text that is not empty and that can be printed and stored. what: what a message says it must be."""
     value = present(record, key)
     if not isinstance(value, str) or not value.strip():
-        raise FieldError(key, "the value must be text that is not empty", shown(value))
+        raise FieldError(key, f"the value must be {what}", shown(value))
     if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value) or "\0" in value:
         raise FieldError(key, "the text must be valid Unicode without NUL", shown(value))
     return value
@@ -63,8 +63,10 @@ def bbox(record: Record) -> Box:
 
 
 def crowd(record: Record) -> bool:
-    """Whether the object is a crowd region; 0 where the key is missing, as pycocotools' masks have it."""
-    value = record.get("iscrowd", 0)
+    """Whether the object is a crowd region; 0 where that is missing or null, as pycocotools' masks have it."""
+    value = record.get("iscrowd")
+    if value is None:
+        return False
     if not isinstance(value, bool | int | float) or value not in (0, 1):
         raise FieldError("iscrowd", "the value must be 0 or 1", shown(value))
     return bool(value)

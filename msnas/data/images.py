@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +39,10 @@ _UNDO = {
     Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
 }
 _DEEP = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
-
+EIGHT_BIT = (".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # suffixes of files that hold no deeper images
+_FILMS = (".gif", ".png", ".apng", ".webp", ".tif", ".tiff", ".avif")  # those of files that may hold several pictures
+# Pillow warns of what lies above its limit, and raises at twice as much; ours is told in our own words, once.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _PLUG_INS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # suffix -> package
 
@@ -113,11 +117,12 @@ def read_rgb(
     """
     down, across = target or (height, width)
     with _opened(path, reading.pixel_limit) as image:
+        _refuse_unscaled(image, path, reading)
         upright = _orientation(image, width, height)
         if image.format == "JPEG":  # a fraction of the pixels is exact enough at twice the target's size
             sideways = _stored_size(image) != (width, height)
             image.draft(None, (2 * down, 2 * across) if sideways else (2 * across, 2 * down))
-        pixels = _to_rgb(_stored_pixels(image), reading.white)
+        pixels = _to_rgb(_stored_pixels(image), path, reading.white)
         if upright is not None:
             pixels = pixels.transpose(upright)
         if pixels.size != (across, down):
@@ -131,17 +136,18 @@ def read_upright(path: Path, reading: Reading = PLAIN) -> NDArray[np.uint8]:
     Raises ImageError where it cannot be read.
     """
     with _opened(path, reading.pixel_limit) as image:
+        _refuse_floats(image, path)
         turned_by_pillow = isinstance(image, TiffImagePlugin.TiffImageFile)
         upright = None if turned_by_pillow else _TRANSPOSE.get(_exif_orientation(image))
         image.load()
-        pixels = _to_rgb(image, reading.white)
+        pixels = _to_rgb(image, path, reading.white)
         return np.asarray(pixels if upright is None else pixels.transpose(upright))
 
 
 def check_header(path: Path, width: int, height: int, reading: Reading = PLAIN) -> None:
     """Open the file without decoding it: raises ImageError where it is no image or not of the stated size."""
     with _opened(path, reading.pixel_limit) as image:
-        _refuse_floats(image)
+        _refuse_unscaled(image, path, reading)
         _orientation(image, width, height)
 
 
@@ -158,18 +164,22 @@ def deepest(path: Path, reading: Reading = PLAIN) -> tuple[int, int]:
     Only images of 16 bits are decoded. Raises ImageError.
     """
     with _opened(path, reading.pixel_limit) as image:
-        tiles = getattr(image, "tile", None) if image.mode in ("RGB", "RGBA") else None
-        raw = str(tiles[0][3]) if tiles else ""  # how the file holds its pixels, such as RGB;16B
-        return (
-            int(np.asarray(image).max()) if image.mode in _DEEP else 0,
-            int(np.asarray(image)[..., :3].max()) if ";16" in raw else 0,
-        )
+        grey, colour = image.mode in _DEEP, _is_deep_colour(image)
+        return int(np.asarray(image).max()) if grey else 0, int(np.asarray(image)[..., :3].max()) if colour else 0
+
+
+def holds_several(path: Path, reading: Reading = PLAIN) -> bool:
+    """Whether the file is an animation, or has pages: all that read it take its first picture. Raises ImageError."""
+    if path.suffix.lower() not in _FILMS:
+        return False
+    with _opened(path, reading.pixel_limit) as image:
+        return bool(getattr(image, "is_animated", False))
 
 
 @contextmanager
 def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an ImageError."""
-    Image.MAX_IMAGE_PIXELS = pixel_limit  # Pillow warns of more, and refuses twice as much; here more is refused
+    Image.MAX_IMAGE_PIXELS = pixel_limit  # also of images inside of images, such as those of an icon
     if path.suffix.lower() in _PLUG_INS:
         _registered(path.suffix.lower())
     try:
@@ -259,17 +269,36 @@ def _stored_pixels(image: Image.Image) -> Image.Image:
     return image if turned is None else image.transpose(_UNDO.get(turned, turned))
 
 
-def _to_rgb(image: Image.Image, white: int | None) -> Image.Image:
+def _to_rgb(image: Image.Image, path: Path, white: int | None) -> Image.Image:
     """Any mode as 8-bit RGB: alpha is left out, 16-bit grey keeps its high byte, or is scaled to `white`."""
     if image.mode in _DEEP:
-        deep = np.clip(np.asarray(image).astype(np.int64), 0, white or 65535)
+        deep = np.asarray(image).astype(np.int64)
+        if image.mode == "I" and not (deep.min() >= 0 and deep.max() <= 65535):
+            got = f"{shown(path.name)} with {deep.min()} to {deep.max()}; convert it to 8 or 16 bits"
+            raise ImageError("file_name", "pixels of 32 bits must be from 0 to 65535", got)
+        deep = np.clip(deep, 0, white or 65535)
         image = Image.fromarray((deep >> 8 if white is None else deep * 255 // white).astype(np.uint8))
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # a palette's transparency may be bytes, which convert("RGB") warns about
-    _refuse_floats(image)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _refuse_floats(image: Image.Image) -> None:
-    if image.mode == "F":  # nothing says which of its values are black and white
-        raise ImageError("file_name", "the image must have whole numbers for pixels", "floating point (mode F)")
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether the file holds colours of 16 bits, of which Pillow keeps 8; to be asked before it is decoded."""
+    tiles = getattr(image, "tile", None) if image.mode in ("RGB", "RGBA") else None
+    return bool(tiles and ";16" in str(tiles[0][3]))  # how the file holds its pixels, such as RGB;16B
+
+
+def _refuse_unscaled(image: Image.Image, path: Path, reading: Reading) -> None:
+    """Raise for pixels of which nothing says, or nobody has looked, which value is white."""
+    _refuse_floats(image, path)
+    unseen = reading.white is None and path.suffix.lower() in EIGHT_BIT  # see `depth`
+    if unseen and (image.mode in _DEEP or _is_deep_colour(image)):
+        got = f"{shown(path.name)} with 16, of format {image.format}; name it so, or convert it to 8 bits"
+        raise ImageError("file_name", f"a file called {path.suffix} must have 8 bits a colour", got)
+
+
+def _refuse_floats(image: Image.Image, path: Path) -> None:
+    if image.mode == "F":
+        got = f"{shown(path.name)} of floating point; convert it to 8 or 16 bits"
+        raise ImageError("file_name", "the image must have whole numbers for pixels", got)

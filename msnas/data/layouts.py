@@ -66,6 +66,7 @@ _WHOLE = (  # one file for all, which training takes
     _Layout("_annotations.coco.json", (".",)),  # Roboflow, not divided
     _Layout("result.json", ("images",)),  # Label Studio
 )
+_VAL = re.compile(r"(?<![a-z])val(id|idation)?(?![a-z])", re.I)
 _SEEN = 8  # names that a message lists
 
 
@@ -92,6 +93,18 @@ def seen(root: Path) -> str:
     jsons = [str(path.relative_to(root)) for path in (*inside, *below) if path.suffix.lower() == ".json"]
     names = [*jsons[:_SEEN], *folders[:_SEEN]]
     return f"{root} holds {', '.join(map(ascii, names))}" if names else f"{root} holds no JSON file and no folder"
+
+
+def passed_over(files: DataFiles) -> list[Path]:
+    """Files of validation that lie in the folder and are not read, relative to it: those of other layouts.
+
+    Where none is read, all that are named so.
+    """
+    root, jsons = files.root, sorted([*files.root.glob("*.json"), *files.root.glob("*/*.json")])
+    usual = {root / layout.annotations.format(s=name) for layout in _LAYOUTS for name in _NAMES["val"]}
+    read = [part.annotations for part in (files.train, files.val, files.test) if part and part.annotations.exists()]
+    named = [path.relative_to(root) for path in jsons if not any(path.samefile(one) for one in read)]
+    return [path for path in named if root / path in usual or (files.val is None and _VAL.search(path.as_posix()))]
 
 
 def _split(settings: DataSettings, root: Path, split: str) -> SplitFiles | None:

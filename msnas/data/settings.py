@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from msnas.errors import ConfigError
+from msnas.files import at_home
 
 COCO, SHAPES = "coco", "shapes"  # kinds of data: a folder in COCO format, and what this library draws itself
 PIXEL_LIMIT = 178_956_970  # of one image: where Pillow too takes it for an attack
-_PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
+PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
 _DRAWING = {  # config key -> field
     "size": "size",
     "train": "train",
@@ -107,10 +107,11 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a value of the wrong type or out of range."""
-        for key in _PATHS:
+        for key in PATHS:
             _text_or_none(f"data.{key}", getattr(self, key))
             if getattr(self, key) is not None:
-                object.__setattr__(self, key, _expanded(f"data.{key}", getattr(self, key)))
+                path: str = getattr(self, key)
+                object.__setattr__(self, key, at_home(path, f"data.{key}") if path.startswith("~") else path)
         _integer("data.short_side", self.short_side, 1)
         _integer("data.long_side", self.long_side, self.short_side)
         _number("data.flip", self.flip, 0, 1)
@@ -190,13 +191,6 @@ def _kind(values: dict[str, Any]) -> str:
     if kind not in (COCO, SHAPES):
         raise ConfigError(f"data.kind must be {COCO} or {SHAPES}, but got {kind!r}.")
     return str(kind)
-
-
-def _expanded(name: str, path: str) -> str:
-    try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError:
-        raise ConfigError(f"{name} must name a home folder that exists, but got {path!r}.") from None
 
 
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:

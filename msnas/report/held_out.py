@@ -104,7 +104,7 @@ def _jpeg(split: DetectionDataset, index: int) -> str:
     record = split.images[index]
     scale = min(1.0, SIDE / max(record.width, record.height))
     size = max(1, round(record.height * scale)), max(1, round(record.width * scale))
-    pixels = read_rgb(split.file(index), record.width, record.height, size)
+    pixels = read_rgb(split.file(index), record.width, record.height, size, split.store.reading)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,7 @@
 """Everything that a configuration means, as frozen, typed values. Below this package nobody reads a configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from msnas.config.blueprint import Blueprint
 from msnas.config.compose import build, plain
 from msnas.config.retrain_recipe import OWN, changes, retrained
 from msnas.data.check.object_sizes import Fit, FitOptions
-from msnas.data.settings import DataSettings, check_cached, check_views
+from msnas.data.settings import PATHS, DataSettings, check_cached, check_views
 from msnas.engine.hardware_options import HardwareOptions
 from msnas.engine.training_options import ScheduleOptions
 from msnas.errors import ConfigError
@@ -271,14 +271,20 @@ class Setup:
     @cached_property
     def data(self) -> DataSettings:
         """The data set and how it is read; masks are where the detector has a mask branch."""
-        return DataSettings.from_mapping(plain(self._config.data), masks=self._config.detector.get("mask", False))
+        return self._data_at()
 
     def data_in(self, folder: Path) -> DataSettings:
-        """Another COCO folder, read at the configured size by as many workers."""
-        data = self._config.data
-        return DataSettings(
-            root=str(folder), short_side=data.short_side, long_side=data.long_side, workers=data.workers
-        )
+        """Another COCO folder, in the layout that `msnas convert` writes, read as configured."""
+        return replace(self._data_at(**{**dict.fromkeys(PATHS), "root": str(folder)}), shapes=None)
+
+    def _data_at(self, **places: str | None) -> DataSettings:
+        masks = self._config.detector.get("mask", False)
+        return DataSettings.from_mapping({**plain(self._config.data), **places}, masks=masks)
+
+    @property
+    def pixel_limit(self) -> int:
+        """Pixels that one image may have, whatever data it belongs to."""
+        return self.data_in(Path()).pixel_limit
 
     def splits(self, *, scoring: bool = True) -> "Splits":
         """The data in its splits, opened; what was clipped, dropped or split off is logged.

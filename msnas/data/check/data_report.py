@@ -27,6 +27,8 @@ from msnas.data.check.object_sizes import (
 )
 from msnas.data.faults import Fault
 from msnas.data.image_groups import MANY, Groups, find_groups, join_alike, small_copies, stacked
+from msnas.data.images import holds_several
+from msnas.data.layouts import passed_over
 from msnas.data.records import AnnotationFile
 from msnas.data.settings import DataSettings
 from msnas.data.source import Source, read_source
@@ -196,8 +198,13 @@ def _look(source: Source, workers: int, progress: Callable[[int, int], None] | N
         small = small_copies(part, workers, tick)
         result.append(stacked(small))
         for image, one in zip(part.images, small, strict=True):
-            if one is not None and int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
+            if one is None:
+                continue
+            if int(one.max()) - int(one.min()) < _BLANK and image.width * image.height > 1:
                 part.note(image.name, "file_name", "the picture is of one colour", "noted", repr(image.file_name))
+            if holds_several(part.files.images / image.file_name, part.files.reading):
+                rule = "the file holds several pictures: the first is taken"
+                part.note(image.name, "file_name", rule, "noted", repr(image.file_name))
     return result
 
 
@@ -260,6 +267,10 @@ def _notes(source: Source, settings: DataSettings) -> tuple[str, ...]:
     notes: list[str] = []
     if source.val is None:
         notes.append(f"There is no validation file: training will split {settings.val_fraction:.0%} of the images off.")
+    others = passed_over(source.files) if settings.root is not None and settings.val_json is None else []
+    if others:
+        listed = f"{', '.join(map(str, others[:3]))}{', ...' if len(others) > 3 else ''}"
+        notes.append(f"Named as validation and not read: {listed}; data.val_json=FILE data.val_images=FOLDER read one.")
     idle = [item.name for item in _classes(source) if item.train == 0]
     if idle and source.train.images:
         notes.append(f"{len(idle)} of {len(source.train.categories)} classes have no box to learn from.")

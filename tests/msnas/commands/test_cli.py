@@ -36,6 +36,14 @@ def test_every_stage_has_help_with_its_options(stage, capsys):
         (["search", "fast"], "key=value options only"),
         (["search", "+seed=1"], "new ones come from a yaml file"),
         (["search", "~seed"], "null is a value"),
+        (["search", "hydra.run.dir=out"], "runs_root=FOLDER run=NAME say where a run lies"),
+        (["search", "-m", "hydra/sweeper=optuna"], "a sweep tries every combination of its words"),
+        (["search", "hydra.verbose=true"], "others do nothing here"),
+        (["check", "~nouser/x"], "A path must begin with a home folder that exists, but got '~nouser/x'; ./~nouser/x"),
+        (["check", "data.root=~nouser/x"], "data.root must begin with a home folder that exists"),
+        (["convert", "d", "out=~nouser/x"], "out must begin with a home folder that exists"),
+        (["search", "--config-dir", "~nouser"], "--config-dir must begin with a home folder that exists"),
+        (["search", "@~nouser/x"], "A path must begin with a home folder that exists"),
         (["search", "--cfg", "all"], "--cfg takes job, but got all"),
         (["export", "conf=0.5"], "There is no option 'conf'. It is called 'score'."),
         (["cost", "1,2|4", "space=msnas_r81"], "msnas_r18"),
@@ -94,8 +102,9 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("msnas ")
 
 
-def test_a_file_of_options_may_begin_with_a_byte_order_mark(tmp_path, capsys):
-    (tmp_path / "options").write_text("space=msnas_7\n", encoding="utf-8-sig")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_of_options_may_begin_with_a_byte_order_mark(encoding, tmp_path, capsys):
+    (tmp_path / "options").write_text("space=msnas_7\n", encoding=encoding)
     assert main(["cost", f"@{tmp_path}/options", "--info", "defaults"]) == 0
     assert "space: msnas_7" in capsys.readouterr().out
 

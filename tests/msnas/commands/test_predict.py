@@ -100,6 +100,14 @@ def test_where_no_image_can_be_read_the_exit_code_is_1(model, tmp_path):
     assert main(["predict", str(model), str(tmp_path), str(tmp_path / "out"), "hardware.train_threads=1"]) == 1
 
 
+@pytest.mark.parametrize(("limit", "code"), [(63, 1), (64, 0)])
+def test_the_limit_on_pixels_of_an_image_is_the_data_s(model, tmp_path, limit, code, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    words = [str(tmp_path), str(tmp_path / "out"), f"data.pixel_limit={limit}", "hardware.train_threads=1"]
+    assert main(["predict", str(model), *words]) == code
+    assert ("data.pixel_limit=NUMBER raises the limit" in capsys.readouterr().err) == bool(code)
+
+
 def names_of(model, out, *sources):
     assert main(["predict", str(model), *map(str, sources), str(out), "hardware.train_threads=1"]) == 0
     return [image["picture"] for image in json.loads((out / "detections.json").read_text())["images"]]

@@ -63,7 +63,7 @@ _case("unknown image", "annotations[1]", "image_id", _set("annotations", "image_
 _case("unknown category", "annotations[1]", "category_id", _set("annotations", "category_id", 99))
 _case("iscrowd is 2", "annotations[1]", "iscrowd", _set("annotations", "iscrowd", 2))
 _case("iscrowd is text", "annotations[1]", "iscrowd", _set("annotations", "iscrowd", "0"))
-for value in (NAN, -1, "12", True, None, INFINITY):
+for value in (NAN, -1, "12", True, INFINITY):
     _case(f"area is {value!r}", "annotations[1]", "area", _set("annotations", "area", value))
 _case("annotation ids twice", "annotations[1]", "id", _set("annotations", "id", 1))
 _case("image ids twice", "images[1]", "id", _set("images", "id", 1))
@@ -210,6 +210,13 @@ FILES: dict[str, Callable[[CocoFolder], object]] = {
     "a folder": lambda folder: ((folder.root / "train.json").unlink(), (folder.root / "train.json").mkdir()),
     "no image folder": lambda folder: folder.images.rename(folder.root / "pictures"),
 }
+
+
+def test_an_image_without_a_name_is_told_what_to_write(folder: CocoFolder):
+    folder.train["images"][1]["file_name"] = None
+    [fault] = check_data(folder.write().settings()).faults
+    assert (fault.record, fault.field, fault.got) == ("images[1] (id 2)", "file_name", "None")
+    assert fault.rule == "the value must be the file's path, relative to the image folder"
 
 
 def test_a_file_of_another_encoding_is_told_what_to_do(folder: CocoFolder):

@@ -58,6 +58,42 @@ def test_a_yolo_polygon_becomes_a_segmentation_and_its_bounds(tmp_path: Path):
     assert item["bbox"] == [0, 0, 32, 24]
 
 
+@pytest.mark.parametrize("behind", ["0.1 0.2 2 0 0 0 0.3 0.4 1", "0.1 0.2 2 0 0 0 0.3 0.4 1 0.9"])
+def test_keypoints_behind_a_yolo_box_are_left_out_and_counted(
+    tmp_path: Path, behind: str, caplog: pytest.LogCaptureFixture
+):
+    root = _yolo(tmp_path / "y", f"0 0.5 0.5 0.25 0.5 {behind}\n")
+    (root / "data.yaml").write_text("names: [crab]\nkpt_shape: [3, 3]\n")
+    with caplog.at_level("INFO", "msnas"):
+        convert(root, tmp_path / "out")
+    item = json.loads((tmp_path / "out" / "val.json").read_text())["annotations"][0]
+    assert item == {"id": 1, "image_id": 1, "category_id": 1, "bbox": [24, 12, 16, 24], "area": 384, "iscrowd": 0}
+    assert "Left out: 6 sets of keypoints" in caplog.text
+
+
+@pytest.mark.parametrize("numbers", ["0.1 0.2 2 0 0 0 0.3 0.4 1", "0.1 0.2 2 0 0 0 0.3 0.4 1 0.5 0.5 2"])
+def test_keypoints_that_no_description_tells_of_are_no_polygon(tmp_path: Path, numbers: str):
+    with pytest.raises(DataError, match=r"train0\.txt: line 1: .* data\.yaml has their kpt_shape"):
+        convert(_yolo(tmp_path / "y", f"0 0.5 0.5 0.25 0.5 {numbers}\n"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("shape", ["17", "[a, 3]", "{x: 1}"])
+def test_a_shape_of_keypoints_that_is_none_is_refused(tmp_path: Path, shape: str):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").write_text(f"names: [crab, fish]\nkpt_shape: {shape}\n")
+    with pytest.raises(DataError, match=r"data\.yaml: kpt_shape must be"):
+        convert(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("line", "said"), [("0 0 0 0.5 0 0.5 0.5 0 0.5", True), ("0 0 0 0.5 0 0.5 0.5", False)])
+def test_four_corners_are_said_to_be_oriented_boxes(
+    tmp_path: Path, line: str, said: bool, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level("INFO", "msnas"):
+        convert(_yolo(tmp_path / "y", line), tmp_path / "out")
+    assert ("6 labels are four corners, as of oriented boxes (OBB): `bbox` is the upright box" in caplog.text) == said
+
+
 @pytest.mark.parametrize(
     ("database", "expected"), [("Unknown", [9, 5, 20, 10]), ("The VOC2007 Database", [8, 4, 21, 11])]
 )
@@ -93,6 +129,15 @@ def test_the_command_checks_what_it_wrote(tmp_path: Path, capsys: pytest.Capture
     assert "3 images in train.json, 3 images in val.json" in printed
 
 
+def test_pictures_beyond_the_limit_need_an_option_that_convert_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["convert", str(_yolo(tmp_path / "y")), f"out={tmp_path / 'out'}"]
+    assert main([*words, "data.pixel_limit=3071"]) == 1
+    assert "train0.png: the image must have at most 3,071 pixels" in capsys.readouterr().err
+    assert main([*words, "data.pixel_limit=3072"]) == 0
+
+
 def _images(out: Path, split: str) -> list[str]:
     return [image["file_name"] for image in json.loads((out / f"{split}.json").read_text())["images"]]
 
@@ -107,6 +152,17 @@ def test_the_description_of_yolo_folders_states_the_splits(tmp_path: Path):
     assert all(name.startswith("b/") for name in _images(tmp_path / "out", "train"))
     categories = json.loads((tmp_path / "out" / "train.json").read_text())["categories"]
     assert [one["name"] for one in categories] == ["crab", "fish"]
+
+
+@pytest.mark.parametrize("val", ["train/images", "."])
+def test_training_images_that_are_stated_twice_stay_training_images(
+    tmp_path: Path, val: str, caplog: pytest.LogCaptureFixture
+):
+    root = _yolo(tmp_path / "y")
+    (root / "data.yaml").write_text(f"train: train/images\nval: {val}\nnames: [crab, fish]\n")
+    with caplog.at_level("INFO", "msnas"):
+        assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
+    assert "3 images are stated as train and as val: they stay train." in caplog.text
 
 
 def test_lists_of_images_state_the_splits(tmp_path: Path):
@@ -137,6 +193,12 @@ def test_numbers_that_a_mapping_of_names_leaves_out_stand_for_themselves(tmp_pat
     convert(root, tmp_path / "out")
     categories = json.loads((tmp_path / "out" / "train.json").read_text())["categories"]
     assert [one["name"] for one in categories] == ["crab", "1", "2", "3", "4", "fish"]
+
+
+def test_labels_may_be_in_utf_16_as_powershell_writes_them(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    (root / "train" / "labels" / "train0.txt").write_text("0 0.5 0.5 0.25 0.5\n", encoding="utf-16")
+    assert convert(root, tmp_path / "out") == {"train": 3, "val": 3}
 
 
 @pytest.mark.parametrize("kind", ["0.7", "inf", "nan"])

@@ -5,12 +5,13 @@ import zlib
 
 import numpy as np
 import pytest
-from coco_folders import CocoFolder
+from coco_folders import CocoFolder, picture
 from PIL import Image
 
 from msnas.data.check.data_report import check_data
 from msnas.data.images import Reading, read_upright
 from msnas.data.opening import open_data, open_split
+from msnas.errors import DataError
 
 
 def _deep(folder: CocoFolder, top: int) -> CocoFolder:
@@ -48,6 +49,42 @@ def test_a_given_white_is_taken_in_every_way_of_reading(folder: CocoFolder):
     assert int(pixels.max()) == 127
     again = read_upright(folder.images / "train0.png", Reading(white=2046))
     np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), again)
+
+
+@pytest.mark.parametrize("memory_limit", [1e9, 0], ids=["decoded", "on demand"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_16_bits_in_a_file_that_is_named_as_one_of_8_are_refused(folder: CocoFolder, colour: bool, memory_limit: float):
+    (folder.images / "a.jpg").write_bytes((_deep(folder, 4095).images / "train0.png").read_bytes())
+    if colour:
+        (folder.images / "a.jpg").write_bytes(_deep_colour(np.full((48, 64, 3), 4095, np.uint16)))
+    folder.train["images"][0]["file_name"] = "a.jpg"
+    for i in range(1, 6):
+        picture(64, 48, seed=i).save(folder.images / f"train{i}.png")
+    with pytest.raises(
+        DataError, match=r"a file called \.jpg must have 8 bits .* 'a\.jpg' with 16, of format PNG; name"
+    ):
+        open_data(folder.write().settings(memory_limit=memory_limit))
+
+
+def test_a_given_white_reads_16_bits_whatever_the_file_is_called(folder: CocoFolder):
+    (folder.images / "a.jpg").write_bytes((_deep(folder, 4095).images / "train0.png").read_bytes())
+    folder.train["images"][0]["file_name"] = "a.jpg"
+    assert check_data(folder.write().settings(white=4095)).count("refused") == 0
+
+
+@pytest.mark.parametrize("pixel", [-1, 65536])
+def test_32_bits_beyond_16_are_refused_by_name(folder: CocoFolder, pixel: int):
+    pixels = np.arange(48 * 64, dtype=np.int32).reshape(48, 64)
+    pixels[0, 0] = pixel
+    folder.save(Image.fromarray(pixels), "a.tif", 64, 48)
+    with pytest.raises(DataError, match=r"from 0 to 65535, but got 'a\.tif' with .*; convert it to 8 or 16 bits"):
+        open_data(folder.write().settings())
+
+
+def test_floating_point_is_refused_by_name(folder: CocoFolder):
+    folder.save(Image.new("F", (64, 48), 0.5), "f.tif", 64, 48)
+    with pytest.raises(DataError, match=r"but got 'f\.tif' of floating point; convert it to 8 or 16 bits"):
+        open_data(folder.write().settings())
 
 
 @pytest.mark.parametrize(("top", "noted"), [(4095, True), (65535, False)])

@@ -1,5 +1,7 @@
 """From file to pixels: the EXIF rule, odd modes, sizes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,19 @@ from msnas.data.geometry import resized_size
 from msnas.data.images import ImageError, check_header, read_rgb
 
 SIDEWAYS = (5, 6, 7, 8)
+
+
+# Tests turn warnings into errors, users do not: the limit is asked for as they meet it.
+OVER_THE_LIMIT = """
+import sys
+from pathlib import Path
+from msnas.data.images import ImageError, Reading, upright_size
+for limit in 1500, 2400:  # more than half of the pixels, and all of them
+    try:
+        print(upright_size(Path(sys.argv[1]), Reading(pixel_limit=limit)))
+    except ImageError as error:
+        print(error)
+"""
 
 
 def _saved(path: Path, orientation: int | None, size: tuple[int, int] = (60, 40)) -> Path:
@@ -50,6 +65,13 @@ def test_transposed_size_without_a_turn_in_exif_is_a_fault(tmp_path: Path, orien
 def test_any_other_size_is_a_fault_whatever_exif_says(tmp_path: Path):
     with pytest.raises(ImageError, match="40 x 60 by EXIF"):
         read_rgb(_saved(tmp_path / "a.jpg", 6), 41, 60)
+
+
+def test_a_limit_on_pixels_is_told_in_one_line_and_no_warning(tmp_path: Path):
+    path = _saved(tmp_path / "a.png", None)
+    done = subprocess.run([sys.executable, "-c", OVER_THE_LIMIT, path], capture_output=True, text=True, check=True)
+    refused = "the image must have at most 1,500 pixels, but got 'a.png' with more (data.pixel_limit=NUMBER raises the "
+    assert (done.stdout, done.stderr) == (f"{refused}limit)\n(60, 40)\n", "")
 
 
 def test_square_images_are_read_as_stored(tmp_path: Path):

@@ -81,6 +81,26 @@ def test_a_test_split_needs_its_file_only(folder: CocoFolder):
     assert (len(data), data.classes) == (4, ["crab", "fish"])
 
 
+@pytest.mark.parametrize("name", ["valid/_annotations.coco.json", "annotations/instances_val2017.json", "my_val.json"])
+def test_a_file_of_validation_that_no_layout_reads_is_named(folder: CocoFolder, name: str):
+    folder.write()
+    (folder.root / name).parent.mkdir(exist_ok=True)
+    (folder.root / "val.json").rename(folder.root / name)
+    (folder.root / "evaluation.json").touch()
+    [note] = [note for note in check_data(folder.settings()).notes if "not read" in note]
+    assert note.startswith(f"Named as validation and not read: {name}; data.val_json=FILE")
+    assert not any("not read" in note for note in check_data(folder.settings(val_json=name)).notes)
+
+
+def test_of_two_layouts_validation_files_the_one_that_is_not_read_is_named(folder: CocoFolder):
+    folder.write()
+    (folder.root / "annotations").mkdir()
+    for name in ("instances_val2017.json", "captions_val2017.json"):
+        (folder.root / "annotations" / name).write_text(json.dumps(folder.val))
+    [note] = check_data(folder.settings()).notes
+    assert note.startswith("Named as validation and not read: annotations/instances_val2017.json;")
+
+
 def test_a_split_without_a_file_is_refused_by_name(folder: CocoFolder):
     with pytest.raises(ConfigError, match=r"annotations of the test split, .* holds .*'val\.json'.*data\.test_json"):
         open_split(folder.write().settings(), "test")

@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 
 from msnas.data.batches import Batches
 from msnas.data.check.data_report import check_data
+from msnas.data.images import read_rgb
 from msnas.data.opening import open_data
 
 DEEP = np.random.default_rng(0).integers(0, 65536, (48, 64)).astype(np.uint16)
@@ -108,6 +109,12 @@ BEFORE: dict[str, Callable[[CocoFolder], object]] = {
         content["categories"][0].update(name="crab") for content in (folder.train, folder.val)
     ],
     "no iscrowd": lambda folder: [item.pop("iscrowd") for item in folder.train["annotations"]],
+    "iscrowd and segmentation null": lambda folder: [
+        item.update(iscrowd=None, segmentation=None) for item in folder.train["annotations"]
+    ],
+    "keys that nobody reads null": lambda folder: [
+        record.update(score=None, extra=None, supercategory=None) for part in folder.train.values() for record in part
+    ],
     "iscrowd true": lambda folder: folder.train["annotations"][1].update(iscrowd=True),
     "unknown keys": lambda folder: folder.train.update(info={}, licenses=[], videos=[1]),
     "empty segmentation": lambda folder: _segment(folder, []),
@@ -190,13 +197,25 @@ def test_what_is_dropped_or_clipped_is_said_when_training_opens_the_data(folder:
     assert bool((boxes >= 0).all() and (boxes[:, 2] <= 43).all() and (boxes[:, 3] <= 32).all())
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_of_several_pictures_in_a_file_the_first_is_taken_and_that_is_noted(folder: CocoFolder, suffix: str):
+    first, second = (picture(64, 48, seed=seed) for seed in (1, 2))
+    folder.save(first, f"film.{suffix}", 64, 48, save_all=True, append_images=[second])
+    [fault] = check_data(folder.write().settings()).faults
+    assert (fault.record, fault.severity, fault.got) == ("images[0] (id 1)", "noted", f"'film.{suffix}'")
+    assert fault.rule == "the file holds several pictures: the first is taken"
+    pixels = read_rgb(folder.images / f"film.{suffix}", 64, 48).astype(int)
+    assert abs(pixels - np.asarray(first)).mean() < abs(pixels - np.asarray(second)).mean()
+
+
 def test_a_hundredth_of_a_pixel_over_the_border_is_rounding(folder: CocoFolder):
     folder.train["annotations"][1] |= {"bbox": [54.01, 5, 10, 10], "area": 100}
     assert check_data(folder.write().settings()).faults == ()
 
 
-def test_missing_area_is_filled_in_and_listed(folder: CocoFolder):
-    del folder.train["annotations"][1]["area"]
+@pytest.mark.parametrize("write", [lambda item: item.pop("area"), lambda item: item.update(area=None)])
+def test_missing_area_is_filled_in_and_listed(folder: CocoFolder, write: Callable[[dict[str, Any]], object]):
+    write(folder.train["annotations"][1])
     splits = open_data(folder.write().settings())
     assert splits.train.ground_truth().anns[2]["area"] == 23 * 15
     assert any("area" in note or "width x height" in note for note in splits.notes)

@@ -68,6 +68,13 @@ def test_links_into_a_store_are_followed_only_where_they_are_allowed(folder: Coc
     assert len(open_data(folder.settings(links=True, memory_limit=0)).train.load(1)[0]) == 3
 
 
+@pytest.mark.parametrize("key", ["width", "height"])
+def test_a_size_of_null_is_read_from_the_image(folder: CocoFolder, key: str):
+    folder.train["images"][1][key] = None
+    [fault] = check_data(folder.write().settings()).faults
+    assert (fault.record, fault.severity) == ("images[1] (id 2)", "repaired")
+
+
 def test_missing_sizes_are_read_from_the_images(folder: CocoFolder):
     for record in folder.train["images"]:
         del record["width"], record["height"]

@@ -164,6 +164,17 @@ def test_images_of_one_video_patient_or_source_are_on_one_side(folder: CocoFolde
     assert splits.search_val.image_ids in ([1, 2, 3], [4, 5, 6])
 
 
+def test_augmented_copies_are_on_one_side_in_whatever_folder_they_lie(folder: CocoFolder):
+    for i, record in enumerate(folder.train["images"]):
+        name = f"{('day', 'night/far')[i % 2]}/{i // 2}_png.rf.{i:032x}.png"
+        (folder.images / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.images / record["file_name"]).rename(folder.images / name)
+        record["file_name"] = name
+    for seed in range(6):
+        splits = open_data(folder.write().settings(search_val=SearchVal(minimum=2)), seed=seed)
+        assert [id_ + 1 for id_ in splits.search_val.image_ids[:1]] == splits.search_val.image_ids[1:]
+
+
 def test_a_key_that_no_image_has_is_no_group(folder: CocoFolder):
     with pytest.raises(ConfigError, match=r"data\.group must be a key of images in train\.json"):
         open_data(folder.write().settings(group="vidoe"))

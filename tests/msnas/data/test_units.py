@@ -19,18 +19,35 @@ WRITTEN: dict[str, Write] = {
     "corners": lambda x, y, w, h: (x, y, x + w, y + h),
     "centres": lambda x, y, w, h: (x + w / 2, y + h / 2, w, h),
     "height, width": lambda x, y, w, h: (y, x, h, w),
+    "corners [y1, x1, y2, x2]": lambda x, y, w, h: (y, x, y + h, x + w),
     "a larger copy": lambda x, y, w, h: (3 * x, 3 * y, 3 * w, 3 * h),
 }
 
 
-def _judged(write: Write, number: int = 60, *, area: bool = False, polygon: bool = False) -> UnitFault | None:
+ORDERS: dict[str, Write] = {
+    "corners [x1, y1, x2, y2]": lambda x, y, w, h: (x, y, x + w, y + h),
+    "centres": lambda x, y, w, h: (x + w / 2, y + h / 2, w, h),
+    "corners [y1, x1, y2, x2]": lambda x, y, w, h: (y, x, y + h, x + w),
+}
+
+
+def _judged(
+    write: Write, number: int = 60, *, area: bool = False, polygon: bool = False, scale: float = 1
+) -> UnitFault | None:
+    """Of boxes in images of 640 x 480, written so; scale: of the images."""
     rng, objects = np.random.default_rng(0), Objects()
     for _ in range(number):
         w, h = rng.uniform(40, 250, 2).tolist()
         x, y = rng.uniform(0, W - w), rng.uniform(0, H - h)
-        shape: Any = [[x, y, x + w, y, x + w, y + h, x, y + h]] if polygon else None
-        objects.add(write(x, y, w, h), (W, H), w * h if area else None, shape)
+        shape: Any = [[scale * side for side in (x, y, x + w, y, x + w, y + h, x, y + h)]] if polygon else None
+        size = round(scale * W), round(scale * H)
+        objects.add(write(x, y, w, h), size, w * h * scale**2 if area else None, shape)
     return unit_fault(objects)
+
+
+def _shares(order: str, whole: float) -> Write:
+    """The order of numbers, each a share of the image of which `whole` is all."""
+    return lambda x, y, w, h: ORDERS[order](x / W * whole, y / H * whole, w / W * whole, h / H * whole)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -64,6 +81,41 @@ def test_fractions_are_refused_where_most_boxes_are_some(share: float, severity:
     fault = unit_fault(objects)
     assert fault is not None
     assert (fault.severity, "fractions" in fault.got) == (severity, True)
+
+
+@pytest.mark.parametrize("order", ["corners [x1, y1, x2, y2]", "centres"])
+@pytest.mark.parametrize(("whole", "unit"), [(1, "fractions"), (100, "percents"), (1000, "thousandths")])
+def test_the_order_of_shares_is_named_too(order: str, whole: float, unit: str):
+    fault = _judged(_shares(order, whole))
+    assert fault is not None
+    assert (f"{unit} of the image" in fault.got, order in fault.got) == (True, True)
+    assert fault.severity == ("noted" if (order, whole) == ("centres", 100) else "refused")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("whole", "unit"), [(1, "fractions"), (100, "percents"), (1000, "thousandths")])
+def test_polygons_tell_the_order_of_shares(order: str, whole: float, unit: str):
+    fault = _judged(_shares(order, whole), 4, polygon=True)
+    assert fault is not None
+    assert (fault.severity, f"{unit} of the image" in fault.got, order in fault.got) == ("refused", True, True)
+
+
+def test_corners_in_shares_may_have_y_first_and_that_is_said():
+    fault = _judged(_shares("corners [y1, x1, y2, x2]", 1000))
+    assert fault is not None
+    assert "y may stand before x, as language models write it: draw some" in fault.got
+
+
+@pytest.mark.parametrize(("order", "severity"), [("corners [x1, y1, x2, y2]", "refused"), ("centres", "noted")])
+def test_thousandths_are_told_in_images_that_have_more_pixels(order: str, severity: str):
+    fault = _judged(_shares(order, 1000), scale=3)
+    assert fault is not None
+    assert (fault.severity, "thousandths of the image" in fault.got, order in fault.got) == (severity, True, True)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.25, 0.5, 1.5, 2, 3, 6])
+def test_pixels_of_images_of_any_size_are_nothing_to_mention(scale: float):
+    assert _judged(lambda *box: tuple(scale * side for side in box), scale=scale) is None  # type: ignore[arg-type, return-value]
 
 
 def test_boxes_in_thousandths_are_refused_and_the_unit_is_named():

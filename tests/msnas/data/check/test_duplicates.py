@@ -14,7 +14,10 @@ def _small(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
 
 
-@pytest.mark.parametrize("change", ["again", "smaller", "brighter", "mirrored"])
+TURNS = {turn.name: turn for turn in Image.Transpose}  # quarters, and mirrored
+
+
+@pytest.mark.parametrize("change", ["again", "smaller", "brighter", *TURNS])
 def test_copies_are_found(tmp_path, change: str):
     coarse = np.random.default_rng(0).integers(0, 256, (20, 9, 12, 3), np.uint8)
     pictures = [Image.fromarray(one).resize((320, 240), Image.Resampling.BICUBIC) for one in coarse]
@@ -25,10 +28,10 @@ def test_copies_are_found(tmp_path, change: str):
         "again": saved,
         "smaller": pictures[3].resize((90, 70)),
         "brighter": ImageEnhance.Brightness(pictures[3]).enhance(1.15),
-        "mirrored": pictures[3].transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        **{name: pictures[3].transpose(turn) for name, turn in TURNS.items()},
     }[change]
     found = near_duplicates(
-        np.stack([_small(one) for one in pictures]), np.stack([_small(pictures[0].rotate(90)), _small(copy)])
+        np.stack([_small(one) for one in pictures]), np.stack([_small(pictures[0].rotate(45)), _small(copy)])
     )
     assert [(pair.first, pair.second) for pair in found] == [(3, 1)]
 
@@ -58,10 +61,20 @@ def test_a_film_is_one_group_though_its_ends_differ():
     assert near_copies(np.concatenate([film, other, other[:1]])) == [list(range(30)), [30, 33]]
 
 
-def test_a_mirrored_copy_in_the_same_split_is_a_near_copy():
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_turned_copy_in_the_same_split_is_a_near_copy(turn: str):
     rng = np.random.default_rng(0)
-    pictures = np.stack([_small(Image.fromarray(one)) for one in rng.integers(0, 256, (6, 9, 12, 3), np.uint8)])
-    assert near_copies(np.concatenate([pictures, pictures[2:3, :, ::-1]])) == [[2, 6]]
+    coarse = [Image.fromarray(one) for one in rng.integers(0, 256, (6, 9, 12, 3), np.uint8)]
+    copies = [one.resize((320, 240), Image.Resampling.BICUBIC) for one in coarse]
+    copies.append(copies[2].transpose(TURNS[turn]))
+    assert near_copies(np.stack([_small(one) for one in copies])) == [[2, 6]]
+
+
+def test_near_copies_are_found_across_blocks():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2100, 32, 32, 3), np.uint8)
+    pictures[[2099, 2051]] = pictures[[3, 2050]]
+    assert near_copies(pictures) == [[3, 2099], [2050, 2051]]
 
 
 def test_a_picture_in_both_splits_is_reported_by_name(folder: CocoFolder):
