@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from msnas.call import Call
-from msnas.data.images import ImageError, Reading, read_upright
+from msnas.data.images import ImageError, Reading, holds_several, read_upright
 from msnas.data.named_images import Found, Source, find_images
 from msnas.data.segmentation import encode
 from msnas.data.video import frames, is_video
@@ -89,10 +89,11 @@ def _predict(
     """Detections of every readable image and frame; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
-    draws, below = out.suffix != ".json", 0
+    draws, below, several = out.suffix != ".json", 0, 0
     with Progress("predict", len(found.sources)) as progress:
         for number, source in enumerate(found.sources, start=1):
             try:
+                several += not is_video(source.path) and holds_several(source.path, reading)
                 for picture in _pictures(source, reading, every):
                     objects, weak = detect(model, picture.pixels, score=score, hardware=hardware)
                     record = {**picture.record, "detections": _records(objects, model.meta)}
@@ -109,6 +110,7 @@ def _predict(
             progress.update(number)
     (out if draws else out.parent).mkdir(parents=True, exist_ok=True)
     left_out = {"below_score": below, "skipped": found.others, "skipped_videos": found.videos}
+    left_out["first_of_several"] = several
     return {"score": score, "images": images, "unreadable": unreadable, **left_out}
 
 
@@ -173,6 +175,7 @@ def _text(answer: dict[str, Any], out: Path) -> str:
         "could not be read": len(answer["unreadable"]),
         "of other kinds left out": answer["skipped"],
         "videos left out (name one to see its frames)": answer["skipped_videos"],
+        "of several pictures, of which the first was taken": answer["first_of_several"],
     }
     said = "".join(f"; {number} {what}" for what, number in left_out.items() if number)
     where = f"COCO results are in {out}" if out.suffix == ".json" else f"Pictures and {DETECTIONS} are in {out}"

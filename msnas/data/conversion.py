@@ -26,6 +26,7 @@ from PIL import Image
 
 from msnas.data.faults import shown
 from msnas.data.images import ImageError, Reading, upright_size
+from msnas.data.segmentation import polygon_area
 from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import ConfigError, DataError
 from msnas.files import decoded, write_text
@@ -50,7 +51,8 @@ class Split:
         name = picture.relative_to(root).as_posix()
         self.images.append({"id": id_, "file_name": name, "width": size[0], "height": size[1]})
         for one in objects:
-            area = one["bbox"][2] * one["bbox"][3]
+            polygons = one.get("segmentation")
+            area = sum(map(polygon_area, polygons)) if polygons else one["bbox"][2] * one["bbox"][3]
             record = {"id": len(self.objects) + 1, "image_id": id_, "area": area, "iscrowd": 0}
             self.objects.append(record | one)
 

@@ -49,6 +49,12 @@ def bounds(value: Any) -> tuple[float, float, float, float] | None:
     return left, top, right - left, bottom - top
 
 
+def polygon_area(polygon: list[float]) -> float:
+    """Of [x1, y1, x2, y2, ...], in square pixels, by the shoelace formula."""
+    x, y = np.array(polygon, float).reshape(-1, 2).T
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
 def rasterise(value: Any, size: Size, target: Size) -> NDArray[np.uint8]:
     """A faultless segmentation of an image of `size`, as a 0/1 mask [h, w] of the image resized to `target`."""
     if isinstance(value, dict):

@@ -138,6 +138,16 @@ def test_an_out_that_ends_in_json_is_a_coco_results_file(model, tmp_path, capsys
     assert {(item["image_id"], item["file_name"], len(item["bbox"])) for item in results} == {(1, "a.png", 4)}
 
 
+def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(model, tmp_path, capsys):
+    still, moved = (Image.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
+    still.save(tmp_path / "a.gif", save_all=True, append_images=[moved])
+    assert (
+        main(["predict", str(model), str(tmp_path / "a.gif"), str(tmp_path / "o.json"), "hardware.train_threads=1"])
+        == 0
+    )
+    assert "1 of several pictures, of which the first was taken" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("white", "brightest"), [(1023, 255), (None, 1023 >> 8)])
 def test_images_of_16_bits_are_read_as_in_training(tmp_path, white, brightest):
     save(tmp_path / "model", make_detector(short_side=48, long_side=64), {**META, "white": white})

@@ -55,6 +55,7 @@ def test_a_yolo_polygon_becomes_a_segmentation_and_its_bounds(tmp_path: Path):
     convert(_yolo(tmp_path / "y", "0 0 0 0.5 0 0.5 0.5\n"), tmp_path / "out")
     item = json.loads((tmp_path / "out" / "val.json").read_text())["annotations"][0]
     assert item["segmentation"] == [[0, 0, 32, 0, 32, 24]]
+    assert item["area"] == 32 * 24 / 2
     assert item["bbox"] == [0, 0, 32, 24]
 
 
