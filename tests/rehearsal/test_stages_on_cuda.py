@@ -1,18 +1,22 @@
-"""Every stage of the command line, of the three families, on the pretended GPU."""
+"""Every stage of the command line, of the three families and behind a frozen backbone, on the pretended GPU."""
 
 import json
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 from pretended_cuda import pretended_cuda
+from safetensors.torch import save_file
 from tiny_words import TINY, fitting
 
 from msnas.cli import main
 
 STAGES = ("train", "search", "retrain")
+BACKBONE = "mobilenetv3_small_050"
 FAMILIES = {  # the words of a family, and its stages
     "msnas": (["space=msnas_7"], STAGES),
+    "prefix": (["space=msnas_timm", f"space.backbone={BACKBONE}", "backbone.weights=WEIGHTS"], (*STAGES, "rank")),
     "nas_fpn": (["experiment=nas_fpn"], STAGES[1:]),  # shares no weights
     "nas_fcos": (["experiment=nas_fcos"], STAGES),
 }
@@ -23,6 +27,9 @@ def run(request, tmp_path_factory):
     """A run whose stages were made on the GPU, by the words that a user would type."""
     root = tmp_path_factory.mktemp(request.param)
     of_family, stages = FAMILIES[request.param]
+    if request.param == "prefix":
+        save_file(timm.create_model(BACKBONE).state_dict(), root / "weights.safetensors")
+        of_family = [word.replace("WEIGHTS", str(root / "weights.safetensors")) for word in of_family]
     words = ["data=shapes", "scale=tiny", f"data.root={root / 'shapes'}", *of_family]
     words = [*fitting(TINY, words), *words, f"runs_root={root / 'runs'}", "run=r", "hardware.device=cuda"]
     with pytest.MonkeyPatch.context() as patch:
@@ -35,7 +42,7 @@ def run(request, tmp_path_factory):
         patch.setattr(torch.cuda, "empty_cache", lambda: None)
         with pretended_cuda():
             for stage in stages:
-                assert main([stage, *words]) == 0
+                assert main([stage, *words, *(["n=2"] if stage == "rank" else [])]) == 0
     return root / "runs" / "r"
 
 
