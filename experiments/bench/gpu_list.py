@@ -217,8 +217,11 @@ def main(words: list[str] | None = None) -> None:
     bench = Bench(Hardware(device=torch.device(asked.device), threads=1), asked.tiny)
     print(HEADER, flush=True)
     for name in names:
-        for row in ROWS[name](bench):
-            print(row, flush=True)
+        try:
+            for row in ROWS[name](bench):
+                print(row, flush=True)
+        except torch.OutOfMemoryError:
+            print(f"| {name} | no memory was left on this card | | | | | |", flush=True)
     print(f"\n{machine()}")
 
 

@@ -3,6 +3,7 @@
 import bench
 import gpu_list
 import pytest
+import torch
 from timing import Row, Target
 
 
@@ -25,6 +26,15 @@ def test_a_tiny_row_runs(capsys):
 def test_a_row_of_the_gpu_s_list_runs_on_a_cpu(capsys):
     gpu_list.main(["optimizer", "--device", "cpu", "--tiny"])
     assert "| optimizer: fused / foreach | fused: " in capsys.readouterr().out
+
+
+def test_a_row_that_a_small_card_has_no_memory_for_does_not_end_the_list(monkeypatch, capsys):
+    def full(bench):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(gpu_list.ROWS, "precision", full)
+    gpu_list.main(["precision", "--device", "cpu", "--tiny"])
+    assert "| precision | no memory was left on this card |" in capsys.readouterr().out
 
 
 def test_a_row_shows_the_spread_of_the_ratios_and_keeps_its_target_by_their_median():

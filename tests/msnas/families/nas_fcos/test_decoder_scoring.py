@@ -54,6 +54,12 @@ def make_evaluator(data, make_decoder):
     return make
 
 
+def test_fp16_is_refused_for_decoders(data, make_decoder):
+    options = {"space": SPACE, "recipe": RECIPE, "seed": 7, "hardware": Hardware(precision="fp16")}
+    with pytest.raises(ConfigError, match="precision=fp16; use fp32 or bf16"):
+        DecoderEvaluator(data, make_decoder, **options)
+
+
 def test_losses_on_cached_features_are_the_detectors_own(splits, detector, data):
     image, target = splits.search_val.load(0)
     whole = DecoderNet(detector.encoder.neck, detector.head)
