@@ -35,7 +35,7 @@ def detector_cost(
 ) -> Cost:
     """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid).
 
-    As `FcosEncoder` builds it: without an adapter of C2 that no block reads. The published counts hold that one.
+    As `FcosEncoder` builds it: without adapters that no block reads. The published counts hold that of C2.
     deformable: of FCOS's own pyramid, see `FpnNeck`.
     """
     head_channels = head_channels or channels
@@ -78,14 +78,20 @@ def pyramid_cost(
     input_size: tuple[int, int],
     *,
     deformable: int = 0,
+    unread: bool = False,
 ) -> Cost:
-    """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5."""
+    """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5.
+
+    unread: also adapters that no block reads, as the published counts have it.
+    """
     if pyramid is None:
         return _fpn_cost(in_channels, out_channels, input_size, deformable)
     strides = pyramid.strides
     parts: list[Cost] = []
+    read = pyramid.read
     for index, width in enumerate(in_channels):
-        parts.append(conv_cost(width, channels, 1, _pixels(input_size, strides[index]), norm=True))
+        if unread or index in read:
+            parts.append(conv_cost(width, channels, 1, _pixels(input_size, strides[index]), norm=True))
     for index, block in enumerate(pyramid.blocks):
         own = pyramid.num_inputs + index
         for source, op in ((block.first, block.first_op), (block.second, block.second_op)):
