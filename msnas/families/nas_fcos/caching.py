@@ -12,6 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,14 @@ from msnas.seeds import derive
 from supernet.nas_fcos.decoder import LEVELS
 
 AS_THEY_ARE = CacheOptions()
+
+
+def cached_part(train: DetectionDataset, images: int | None, *, seed: int) -> DetectionDataset:
+    """So many images of `train`, each as likely as any other and in their order there; None: all."""
+    if images is None or images >= len(train):
+        return train
+    order = np.random.default_rng(derive(seed, "cached images")).permutation(len(train))
+    return train.subset(sorted(order[:images].tolist()))
 
 
 def cache_features(

@@ -12,6 +12,7 @@ from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.families.family import SearchTrial
 from msnas.families.nas_fcos.cache_options import CacheOptions
+from msnas.families.nas_fcos.caching import cached_part
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderEvaluator
 from msnas.families.nas_fcos.head_options import HeadOptions
@@ -71,7 +72,8 @@ def trial_of_search(
             pyramid = space.decode(space.sample(rng))
             decoder = hardware.place(make_decoder(detector, pyramid, space.head, space.channels, heads.channels))
             kept.append(search.through(data, decoder.pyramid, "trial"))  # type: ignore[arg-type]
-    share = len(whole.supernet_train) / len(few.supernet_train), len(whole.search_val) / len(few.search_val)
+    learnt = cached_part(whole.supernet_train, cache.images, seed=seed)
+    share = len(learnt) / len(search.train), len(whole.search_val) / len(few.search_val)
     seconds = max(share) * (time.perf_counter() - began)
 
     short = replace(recipe, iterations=min(STEPS, recipe.iterations))

@@ -24,7 +24,7 @@ from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.family import SearchProgress
 from msnas.families.nas_fcos.cache_options import CacheOptions
-from msnas.families.nas_fcos.caching import cache_features
+from msnas.families.nas_fcos.caching import cache_features, cached_part
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, scores, train_decoder
@@ -95,6 +95,7 @@ class ProgressiveSearch:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
         self.seed, self.hardware, self.journal = seed, hardware, journal
         self.cache, self.progress = cache or CacheOptions(), progress
+        self.train = cached_part(splits.supernet_train, self.cache.images, seed=seed)
 
     def run(
         self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None, trained: int = 1
@@ -153,7 +154,9 @@ class ProgressiveSearch:
                 progress=lambda done, _: self.progress.preparation(f"features of {name}", done, rows),
             )
 
-        train = cached("train", self.splits.supernet_train, cache)
+        whole = len(self.splits.supernet_train)
+        log.info("Decoders learn on %s of %s training images (cache.images).", f"{len(self.train):,}", f"{whole:,}")
+        train = cached("train", self.train, cache)
         held_out = cached("held_out", self.splits.search_val, CacheOptions(memory_limit=cache.memory_limit))
         return DecoderData(train, held_out, self.splits.search_val, self.detector)
 

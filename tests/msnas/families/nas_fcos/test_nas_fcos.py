@@ -110,6 +110,7 @@ def test_the_papers_scale_searches_on_the_papers_images_and_smaller_ones_on_thei
     held = paper.data.search_val
     assert min(held.maximum, round(held.fraction * 5715)) == 1715
     assert (paper.data.short_side, paper.input) == (384, "800x1088")
+    assert (paper.cache.images, small.cache.images) == (4000, None)
     assert (small.data.short_side, small.input) == (416, "auto")
 
 
