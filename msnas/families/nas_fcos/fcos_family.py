@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from msnas.data.opening import Splits
+    from msnas.detectors.fcos import FCOS
     from msnas.engine.devices import Hardware
     from msnas.families.nas_fcos.progressive_search import Half, Phase
 
@@ -272,6 +273,17 @@ class FcosFamily(Family):
         trained = self.heads.trained if self.heads else 1
         halves = self._phase(settings, space, "pyramid"), self.head_phase(settings)
         return _outcome(run.run(*halves, training=training, trained=trained))
+
+    def caches_ahead(self, detector: "nn.Module", splits: "Splits", *, seed: int) -> str:
+        from rich.filesize import decimal
+
+        from msnas.families.nas_fcos.cache_size import placed, search_caches  # torch
+
+        heads = self.heads if self._second_half() is not None else None
+        caches = search_caches(cast("FCOS", detector), self.space, heads, splits, self.cache, seed=seed)
+        memory, disk = map(decimal, placed(caches, self.cache.memory_limit))
+        limit = decimal(int(self.cache.memory_limit))
+        return f"The search will cache features: {memory} in memory (cache.memory_limit is {limit}), {disk} on disk."
 
     def trial_of_search(
         self, space: Any, whole: "Splits", few: "Splits", *, seed: int, hardware: "Hardware", folder: Path
