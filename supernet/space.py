@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import ceil, floor, isfinite
 from typing import Any, Protocol
 
@@ -108,18 +109,28 @@ class Budget:
     @property
     def low(self) -> int:
         """The smallest cost inside."""
-        return 0 if self.mode == "ceiling" else ceil(_exact(self.target) * (1 - _exact(self.tolerance)))
+        return _bounds(self.target, self.tolerance, self.mode)[0]
 
     @property
     def high(self) -> int:
         """The largest cost inside."""
-        widened = 1 if self.mode == "ceiling" else 1 + _exact(self.tolerance)
-        return floor(_exact(self.target) * widened)
+        return _bounds(self.target, self.tolerance, self.mode)[1]
 
     def holds(self, cost: Cost) -> bool:
         """Whether `cost` is inside, by every metric."""
         value: int = getattr(cost, self.metric)
         return self.low <= value <= self.high and all(other.holds(cost) for other in self.also)
+
+    def nearer(self, best: int | None, cost: Cost) -> int:
+        """Of `cost`'s own value and the `best` seen before, if any, the one that lies nearer the target."""
+        value: int = getattr(cost, self.metric)
+        return value if best is None else min(best, value, key=lambda one: abs(one - self.target))
+
+
+@cache  # a draw by rejection asks thousands of times
+def _bounds(target: float, tolerance: float, mode: str) -> tuple[int, int]:
+    exact, share = _exact(target), _exact(tolerance)
+    return (0, floor(exact)) if mode == "ceiling" else (ceil(exact * (1 - share)), floor(exact * (1 + share)))
 
 
 def _is_number(value: object) -> bool:

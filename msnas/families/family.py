@@ -361,6 +361,10 @@ class Family(ABC):
     def search(self, settings: "SearchSettings", splits: "Splits", progress: SearchProgress) -> SearchOutcome:
         """The search, on from where `settings.folder` stands."""
 
+    def caches_ahead(self, detector: "nn.Module", splits: "Splits", *, seed: int) -> str | None:
+        """What a search on the `detector` will cache, in a line said before that is trained; None by default."""
+        return None
+
     def trial_of_search(
         self, space: SearchSpace, whole: "Splits", few: "Splits", *, seed: int, hardware: "Hardware", folder: Path
     ) -> SearchTrial | None:

@@ -55,6 +55,8 @@ def pretrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
     if group.writes:
         record_environment(run, command, describe(hardware))
         _announce(run, schedule, hardware)
+        if caches := setup.family.caches_ahead(model, splits, seed=setup.seed):
+            log.info(caches)
     every, delivery = setup.train.checkpoint_every, Delivery(schedule.batch)
     with (
         Progress(str(pretraining), schedule.steps, status=folder / STATUS, quiet=not group.writes) as progress,

@@ -80,10 +80,15 @@ class Pyramid:
         return cls(tuple(blocks), 4 if body == text else 3)
 
     @property
+    def read(self) -> frozenset[int]:
+        """Pool ids that some block reads."""
+        return frozenset(i for block in self.blocks for i in (block.first, block.second))
+
+    @property
     def unconsumed(self) -> tuple[int, ...]:
         """Pool ids of the blocks that no later block reads, in order."""
-        used = {i for block in self.blocks for i in (block.first, block.second)}
-        return tuple(i for i in range(self.num_inputs, self.num_inputs + len(self.blocks)) if i not in used)
+        read = self.read
+        return tuple(i for i in range(self.num_inputs, self.num_inputs + len(self.blocks)) if i not in read)
 
     @property
     def outputs(self) -> dict[int, int]:
@@ -105,8 +110,8 @@ class Pyramid:
         return tuple(strides)
 
     def without_unread_c2(self) -> "Pyramid":
-        """The same pyramid over C3..C5 where no block reads C2, which saves its adapter; else itself."""
-        if self.num_inputs == 3 or any(0 in (block.first, block.second) for block in self.blocks):
+        """The same pyramid over C3..C5 where no block reads C2, which is then no input at all; else itself."""
+        if self.num_inputs == 3 or 0 in self.read:
             return self
         moved = (Block(b.first - 1, b.second - 1, b.first_op, b.second_op, b.aggregation) for b in self.blocks)
         return Pyramid(tuple(moved), num_inputs=3)

@@ -35,20 +35,39 @@ def detector_cost(
 ) -> Cost:
     """Backbone, `width` times as wide; pyramid of `channels`; head of `head_channels` (None: as the pyramid).
 
-    As `FcosEncoder` builds it: without an adapter of C2 that no block reads. The published counts hold that one.
+    As `FcosEncoder` builds it: without adapters that no block reads. The published counts hold that of C2.
     deformable: of FCOS's own pyramid, see `FpnNeck`.
     """
+    head_channels = head_channels or channels
+    encoder = encoder_cost(
+        decoder.pyramid,
+        backbone,
+        channels=channels,
+        out_channels=head_channels,
+        input_size=input_size,
+        width=width,
+        deformable=deformable,
+    )
+    return encoder + head_cost(decoder.head, head_channels, num_classes, input_size)
+
+
+def encoder_cost(
+    pyramid: Pyramid | None,
+    backbone: str,
+    *,
+    channels: int,
+    out_channels: int | None = None,
+    input_size: tuple[int, int],
+    width: float = 1.0,
+    deformable: int = 0,
+) -> Cost:
+    """Backbone and pyramid alone; out_channels: of P3..P7, None: as channels. See `detector_cost`."""
     from supernet.nas_fcos.caffe_backbone import caffe_backbone_cost  # torch
 
-    body = caffe_backbone_cost(backbone, decoder.levels, input_size, width)
-    head_channels = head_channels or channels
-    pyramid = decoder.pyramid and decoder.pyramid.without_unread_c2()
-    widths = body.channels if pyramid is None else body.channels[-pyramid.num_inputs :]
-    return (
-        body.cost
-        + pyramid_cost(pyramid, widths, channels, head_channels, input_size, deformable=deformable)
-        + head_cost(decoder.head, head_channels, num_classes, input_size)
-    )
+    body = caffe_backbone_cost(backbone, Decoder(pyramid).levels, input_size, width)
+    read = pyramid and pyramid.without_unread_c2()
+    widths = body.channels if read is None else body.channels[-read.num_inputs :]
+    return body.cost + pyramid_cost(read, widths, channels, out_channels or channels, input_size, deformable=deformable)
 
 
 def pyramid_cost(
@@ -59,14 +78,20 @@ def pyramid_cost(
     input_size: tuple[int, int],
     *,
     deformable: int = 0,
+    unread: bool = False,
 ) -> Cost:
-    """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5."""
+    """Adapters, blocks, P6 and P7; None: FCOS's own pyramid. `in_channels`: of C2..C5 or C3..C5.
+
+    unread: also adapters that no block reads, as the published counts have it.
+    """
     if pyramid is None:
         return _fpn_cost(in_channels, out_channels, input_size, deformable)
     strides = pyramid.strides
     parts: list[Cost] = []
+    read = pyramid.read
     for index, width in enumerate(in_channels):
-        parts.append(conv_cost(width, channels, 1, _pixels(input_size, strides[index]), norm=True))
+        if unread or index in read:
+            parts.append(conv_cost(width, channels, 1, _pixels(input_size, strides[index]), norm=True))
     for index, block in enumerate(pyramid.blocks):
         own = pyramid.num_inputs + index
         for source, op in ((block.first, block.first_op), (block.second, block.second_op)):

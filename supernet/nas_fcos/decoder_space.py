@@ -131,9 +131,7 @@ class DecoderSpace(ABC):
             cost = self.cost(genome)
             if self.budget.holds(cost):
                 return genome
-            value = getattr(cost, self.budget.metric)
-            if nearest is None or abs(value - self.budget.target) < abs(nearest - self.budget.target):
-                nearest = value
+            nearest = self.budget.nearer(nearest, cost)
         raise BudgetError(f"No decoder with {self.budget} was found in {TRIES:,} draws; the nearest has {nearest:,}.")
 
     def neighbour(

@@ -65,7 +65,7 @@ class FcosEncoder(nn.Module):
             backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
         )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
-        read = pyramid and pyramid.without_unread_c2()  # an adapter that nothing reads would be run for nothing
+        read = pyramid and pyramid.without_unread_c2()
         kind: dict[str, Any] = {"upsampling": upsampling, "deformable": deformable}
         self.neck = make_pyramid(read, self.backbone.channels, channels, self.out_channels, **kind)
 
@@ -103,10 +103,11 @@ def make_pyramid(
     *,
     upsampling: str = "bilinear",
     deformable: int = 0,
+    unread: bool = False,
 ) -> PyramidModule | FpnNeck:
     """The module of a pyramid; None: FCOS's own. `in_channels`: of C2..C5, of which it reads the coarsest it needs."""
     widths = in_channels[-len(Decoder(pyramid).levels) :]
     if pyramid is None:
         return FpnNeck(widths, out_channels, deformable=deformable)
     shape: dict[str, Any] = {"channels": channels, "in_channels": widths, "out_channels": out_channels}
-    return PyramidModule(pyramid, **shape, upsampling=upsampling)
+    return PyramidModule(pyramid, **shape, upsampling=upsampling, unread=unread)

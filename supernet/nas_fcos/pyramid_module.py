@@ -5,6 +5,7 @@ code.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ class PyramidModule(nn.Module):
 
     `out_channels` wider than `channels` gives the published "@128-256": the blocks that are collected into the outputs
     widen in their aggregation, where a grouped 1x1 makes that nearly free. upsampling: inside the blocks, "bilinear" as
-    the authors, or "nearest" as mmdetection; the outputs are resized bilinearly by both.
+    the authors, or "nearest" as mmdetection; the outputs are resized bilinearly by both. unread: adapters that no block
+    reads are built and run, too, as in the published counts.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class PyramidModule(nn.Module):
         in_channels: Sequence[int],
         out_channels: int | None = None,
         upsampling: str = "bilinear",
+        unread: bool = False,
     ) -> None:
         super().__init__()
         assert len(in_channels) == pyramid.num_inputs
@@ -37,7 +40,11 @@ class PyramidModule(nn.Module):
         self.num_inputs = pyramid.num_inputs
         self.out_channels = out_channels or channels
         assert self.out_channels % channels == 0, "the grouped 1x1 has one group a channel"
-        self.adapters = nn.ModuleList(_adapter(width, channels) for width in in_channels)
+        read = pyramid.read
+        self.adapters = nn.ModuleList(  # the place of one that nothing reads is kept, so that names are those of inputs
+            _adapter(width, channels) if unread or i in read else nn.Identity() for i, width in enumerate(in_channels)
+        )
+        self.register_load_state_dict_pre_hook(_drop_unread)  # type: ignore[no-untyped-call]
         ids = range(pyramid.num_inputs, pyramid.num_inputs + len(pyramid.blocks))
         widths = [self.out_channels if i in pyramid.unconsumed else channels for i in ids]
         self.blocks = nn.ModuleList(
@@ -155,6 +162,15 @@ def _output(channels: int, deformable: int) -> nn.Module:
 
 def _adapter(in_channels: int, channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+
+
+def _drop_unread(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Leave out weights of adapters that nothing reads, which were built once."""
+    assert isinstance(module, PyramidModule)
+    for i, adapter in enumerate(module.adapters):
+        if isinstance(adapter, nn.Identity):
+            for name in [name for name in state if name.startswith(f"{prefix}adapters.{i}.")]:
+                del state[name]
 
 
 def _to_finer(a: Tensor, b: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,11 +22,31 @@ from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Locations, assign, locations
 from msnas.engine.devices import Hardware
 from msnas.families.nas_fcos.cache_options import CacheOptions
-from msnas.families.nas_fcos.decoder_features import Bucket, DecoderFeatures, stored_features
+from msnas.families.nas_fcos.decoder_features import Bucket, DecoderFeatures, stored_features, target_bytes
 from msnas.seeds import derive
 from supernet.nas_fcos.decoder import LEVELS
 
 AS_THEY_ARE = CacheOptions()
+
+
+def cached_part(train: DetectionDataset, images: int | None, *, seed: int) -> DetectionDataset:
+    """So many images of `train`, each as likely as any other and in their order there; None: all."""
+    if images is None or images >= len(train):
+        return train
+    order = np.random.default_rng(derive(seed, "cached images")).permutation(len(train))
+    return train.subset(sorted(order[:images].tolist()))
+
+
+def view_seed(seed: int) -> int:
+    """The seed that a run of this `seed` draws views by."""
+    return derive(seed, "views")
+
+
+def canvases_of(
+    detector: FCOS, dataset: DetectionDataset, options: CacheOptions = AS_THEY_ARE, *, seed: int = 0
+) -> dict[tuple[int, int], int]:
+    """How many rows `cache_features` would put on each canvas (height, width); no image is read."""
+    return {canvas: len(rows) for canvas, rows in _Views(detector, dataset, options, seed).canvases.items()}
 
 
 def cache_features(
@@ -43,18 +64,19 @@ def cache_features(
     """The features of `detector`'s backbone for the views of every image that `options` asks for.
 
     coarsest: so many of them are kept, those that some decoder reads; None: all. folder, fingerprint (of the weights):
-    see `stored_features`. Raises DataError where the features fit nowhere.
+    see `stored_features`; what the targets take is the features' no more. Raises DataError where these fit nowhere.
     """
     hardware.place(detector).eval()
     views = _Views(detector, dataset, options, seed)
     canvases = views.canvases
+    targets = sum(target_bytes(len(rows) * len(views.locations(size).points)) for size, rows in canvases.items())
     features = stored_features(
         list(canvases.values()),
         lambda rows: views.features_of(rows, hardware)[-(coarsest or 0) :],
         hardware,
         progress=progress,
         folder=folder,
-        memory_limit=options.memory_limit,
+        memory_limit=max(0, options.memory_limit - targets),
         fingerprint={
             **(fingerprint or {}),
             **options.drawn,
@@ -128,7 +150,7 @@ class _Views:
         self, canvas: tuple[int, int], rows: Sequence[int], features: tuple[Tensor, ...], device: torch.device
     ) -> Bucket:
         """The rows of a canvas with their features and what their locations should predict."""
-        where = self._locations(canvas)
+        where = self.locations(canvas)
         targets = [assign([self._target(row)], where, self.detector.config["center_sampling"]) for row in rows]
         labels, distances = (torch.cat([getattr(t, name) for t in targets]) for name in ("labels", "distances"))
         return Bucket(tuple(rows), features, labels.short(), distances, where.to(device))
@@ -136,7 +158,7 @@ class _Views:
     def _target(self, row: int) -> dict[str, Any]:
         return self.all[row].of_target(self.dataset.target(row % len(self.dataset)))
 
-    def _locations(self, canvas: tuple[int, int]) -> Locations:
+    def locations(self, canvas: tuple[int, int]) -> Locations:
         """The locations of P3..P7 of the canvas."""
         sizes = [(ceil(canvas[0] / 2**level), ceil(canvas[1] / 2**level)) for level in LEVELS]
         strides = [2**level for level in LEVELS]

@@ -72,6 +72,11 @@ class DecoderFeatures:
         """Bytes of all features."""
         return sum(level.numel() * level.element_size() for bucket in self.buckets for level in bucket.features)
 
+    @property
+    def targets(self) -> int:
+        """Bytes of what FCOS asks of all locations."""
+        return sum(target_bytes(bucket.labels.numel()) for bucket in self.buckets)
+
     def batch(self, rows: Sequence[int], device: torch.device, coarsest: int | None = None) -> Batch:
         """Rows of one bucket on `device`, the `coarsest` levels of them (all)."""
         bucket, _ = self._places[rows[0]]
@@ -132,6 +137,11 @@ class DecoderFeatures:
     def _places(self) -> dict[int, tuple[Bucket, int]]:
         """The bucket of each row, and where it lies in it."""
         return {row: (bucket, place) for bucket in self.buckets for place, row in enumerate(bucket.rows)}
+
+
+def target_bytes(locations: int) -> int:
+    """What the targets of so many locations take: an int16 label and four float32 distances each."""
+    return locations * (torch.int16.itemsize + 4 * torch.float32.itemsize)
 
 
 def stored_features(

@@ -12,6 +12,8 @@ from msnas.data.opening import Splits
 from msnas.engine.devices import Hardware
 from msnas.families.family import SearchTrial
 from msnas.families.nas_fcos.cache_options import CacheOptions
+from msnas.families.nas_fcos.cache_size import placed, search_caches
+from msnas.families.nas_fcos.caching import cached_part
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderEvaluator
 from msnas.families.nas_fcos.head_options import HeadOptions
@@ -61,17 +63,17 @@ def trial_of_search(
     maker: Callable[[Any], DecoderNet]
     if isinstance(space, HeadSpace):
         neck = detector.encoder.neck
-        features = search.backbone_data(neck.num_inputs)
-        data = search.through(features, neck, "neck")
-        kept, maker = [features, data], head_maker(detector, space)
+        data = search.through(search.backbone_data(neck.num_inputs), neck, "neck")
+        maker = head_maker(detector, space)
     else:
         data = search.backbone_data(space.num_inputs)
-        kept, maker = [data], pyramid_maker(detector, space)
+        maker = pyramid_maker(detector, space)
         if heads is not None:
             pyramid = space.decode(space.sample(rng))
             decoder = hardware.place(make_decoder(detector, pyramid, space.head, space.channels, heads.channels))
-            kept.append(search.through(data, decoder.pyramid, "trial"))  # type: ignore[arg-type]
-    share = len(whole.supernet_train) / len(few.supernet_train), len(whole.search_val) / len(few.search_val)
+            search.through(data, decoder.pyramid, "trial")  # type: ignore[arg-type]
+    learnt = cached_part(whole.supernet_train, cache.images, seed=seed)
+    share = len(learnt) / len(search.train), len(whole.search_val) / len(few.search_val)
     seconds = max(share) * (time.perf_counter() - began)
 
     short = replace(recipe, iterations=min(STEPS, recipe.iterations))
@@ -81,12 +83,10 @@ def trial_of_search(
         evaluator.measured(space.decode(space.sample(rng)), 0, 0)
         train += evaluator.times["train"] / short.iterations / DECODERS
         score += evaluator.times["score"] / DECODERS
-    sizes = [
-        round(ratio * part.memory) for one in kept for ratio, part in zip(share, (one.train, one.held_out), strict=True)
-    ]
+    memory, disk = placed(search_caches(detector, space, heads, whole, cache, seed=seed), cache.memory_limit)
     return SearchTrial(
         before=seconds + (heads.training * heads.trained * train if heads is not None else 0.0),
         each=recipe.iterations * train + share[1] * score,
-        memory=sum(size for size in sizes if size <= cache.memory_limit),
-        disk=sum(size for size in sizes if size > cache.memory_limit),
+        memory=memory,
+        disk=disk,
     )

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
 
 from evolution.driver import Finalist
 from evolution.strategy import Evaluation
@@ -42,11 +44,13 @@ from supernet.nas_fcos.decoder import ORIGINAL, Decoder
 from supernet.nas_fcos.decoder_cost import detector_cost
 from supernet.nas_fcos.head_space import HeadSpace
 from supernet.nas_fcos.pyramid_space import PyramidSpace
+from supernet.nas_fcos.pyramids_for_heads import PyramidsForHeads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from msnas.data.opening import Splits
+    from msnas.detectors.fcos import FCOS
     from msnas.engine.devices import Hardware
     from msnas.families.nas_fcos.progressive_search import Half, Phase
 
@@ -228,7 +232,9 @@ class FcosFamily(Family):
                 f"1 <= heads.trained <= search.finalists must hold, but got {self.heads.trained} and "
                 f"{settings.finalists}; search.finalists={self.heads.trained} scores as many again."
             )
-        settings.strategy(space=settings.space, seed=0)
+        space = self._first_space(settings)
+        settings.strategy(space=space, seed=0)
+        space.sample(np.random.default_rng(0))  # a budget that no head fits into is refused before the pyramids' search
 
     def evaluations(self, strategy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Pyramids, then heads where those are searched too."""
@@ -260,14 +266,24 @@ class FcosFamily(Family):
             journal=settings.journal,
             progress=progress,
         )
-        space = settings.space
-        assert isinstance(space, PyramidSpace | HeadSpace)
+        space = self._first_space(settings)
         if isinstance(space, HeadSpace):
             return _outcome([run.run_heads(self._phase(settings, space, "head"))])
         training = replace(self.candidate, iterations=self.heads.training) if self.heads else self.candidate
         trained = self.heads.trained if self.heads else 1
         halves = self._phase(settings, space, "pyramid"), self.head_phase(settings)
         return _outcome(run.run(*halves, training=training, trained=trained))
+
+    def caches_ahead(self, detector: "nn.Module", splits: "Splits", *, seed: int) -> str:
+        from rich.filesize import decimal
+
+        from msnas.families.nas_fcos.cache_size import placed, search_caches  # torch
+
+        heads = self.heads if self._second_half() is not None else None
+        caches = search_caches(cast("FCOS", detector), self.space, heads, splits, self.cache, seed=seed)
+        memory, disk = map(decimal, placed(caches, self.cache.memory_limit))
+        limit = decimal(int(self.cache.memory_limit))
+        return f"The search will cache features: {memory} in memory (cache.memory_limit is {limit}), {disk} on disk."
 
     def trial_of_search(
         self, space: Any, whole: "Splits", few: "Splits", *, seed: int, hardware: "Hardware", folder: Path
@@ -279,6 +295,14 @@ class FcosFamily(Family):
         heads = self.heads if self._second_half() is not None else None
         run: dict[str, Any] = {"seed": seed, "hardware": hardware, "folder": folder}
         return trial_of_search(detector, space, heads, whole, few, self.candidate, self.cache, **run)
+
+    def _first_space(self, settings: SearchSettings) -> PyramidSpace | HeadSpace:
+        """What is searched first; pyramids inside a budget only where heads, which are searched next, fit as well."""
+        space = settings.space
+        assert isinstance(space, PyramidSpace | HeadSpace)
+        if isinstance(space, HeadSpace) or space.budget is None or self.heads is None or not self.heads.search:
+            return space
+        return PyramidsForHeads.of(space, self._head_space(self.heads))
 
     def head_phase(self, settings: SearchSettings) -> "Phase | None":
         """The second half of the search; None where only the pyramid is searched."""

@@ -24,7 +24,8 @@ from msnas.engine.devices import Hardware
 from msnas.errors import ConfigError
 from msnas.families.family import SearchProgress
 from msnas.families.nas_fcos.cache_options import CacheOptions
-from msnas.families.nas_fcos.caching import cache_features
+from msnas.families.nas_fcos.cache_size import CacheSize, placed
+from msnas.families.nas_fcos.caching import cache_features, cached_part, view_seed
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
 from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, scores, train_decoder
@@ -95,6 +96,7 @@ class ProgressiveSearch:
         self.detector, self.splits, self.folder, self.weights = detector, splits, folder, weights
         self.seed, self.hardware, self.journal = seed, hardware, journal
         self.cache, self.progress = cache or CacheOptions(), progress
+        self.train = cached_part(splits.supernet_train, self.cache.images, seed=seed)
 
     def run(
         self, pyramids: Phase, heads: Phase | None, *, training: DecoderRecipe | None = None, trained: int = 1
@@ -146,15 +148,18 @@ class ProgressiveSearch:
                 dataset,
                 hardware=self.hardware,
                 options=options,
-                seed=derive(self.seed, "views"),
+                seed=view_seed(self.seed),
                 coarsest=coarsest,
                 folder=place / name,
                 fingerprint={"weights": self.weights},
                 progress=lambda done, _: self.progress.preparation(f"features of {name}", done, rows),
             )
 
-        train = cached("train", self.splits.supernet_train, cache)
-        held_out = cached("held_out", self.splits.search_val, CacheOptions(memory_limit=cache.memory_limit))
+        whole = len(self.splits.supernet_train)
+        log.info("Decoders learn on %s of %s training images (cache.images).", f"{len(self.train):,}", f"{whole:,}")
+        train = cached("train", self.train, cache)
+        beside = CacheOptions(memory_limit=self._memory_beside(CacheSize(train.memory, train.targets)))
+        held_out = cached("held_out", self.splits.search_val, beside)
         return DecoderData(train, held_out, self.splits.search_val, self.detector)
 
     def best_trained(
@@ -208,17 +213,24 @@ class ProgressiveSearch:
 
     def through(self, data: DecoderData, pyramid: PyramidModule | FpnNeck, weights: str) -> DecoderData:
         """The outputs of a frozen pyramid, whose weights are known as `weights`, on all of `data`."""
+        made = [CacheSize(part.memory, part.targets) for part in (data.train, data.held_out)]  # which stay meanwhile
 
         def outputs(name: str, features: DecoderFeatures) -> DecoderFeatures:
-            return features.through(
+            done = features.through(
                 pyramid,
                 hardware=self.hardware,
                 folder=self.folder / "features" / f"pyramid_{name}",
-                memory_limit=self.cache.memory_limit,
+                memory_limit=self._memory_beside(*made),
                 fingerprint={"weights": self.weights, "pyramid": weights},
             )
+            made.append(CacheSize(done.memory))
+            return done
 
         return replace(data, train=outputs("train", data.train), held_out=outputs("held_out", data.held_out))
+
+    def _memory_beside(self, *caches: CacheSize) -> float:
+        """What is left of the memory limit, which all caches share."""
+        return max(0, self.cache.memory_limit - placed(caches, self.cache.memory_limit)[0])
 
     def search(self, name: str, phase: Phase, data: DecoderData, make: Callable[[Any], DecoderNet]) -> Half:
         """One half, on from where its history stands."""

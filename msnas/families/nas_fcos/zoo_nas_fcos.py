@@ -64,7 +64,11 @@ class PublishedDecoder:
         _check(size)
         body = caffe_backbone_cost(BACKBONES[self.backbone], self.decoder.levels, size)
         inner, outer = self.channels
-        pyramid = pyramid_cost(self.decoder.pyramid, body.channels, inner, outer, size, deformable=self.deformable)
+        options: dict[str, Any] = {
+            "deformable": self.deformable,
+            "unread": True,
+        }  # C2's adapter is in the paper's counts
+        pyramid = pyramid_cost(self.decoder.pyramid, body.channels, inner, outer, size, **options)
         head = _retina_head(outer, size) if self.anchors else head_cost(self.decoder.head, outer, CLASSES, size)
         cost = total([body.cost, pyramid, head])
         kind = "retinanet-fpn" if self.anchors else "deform-fpn/fcos" if self.deformable else str(self.decoder)

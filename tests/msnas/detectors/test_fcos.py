@@ -9,7 +9,7 @@ from msnas.detectors.fcos_targets import Targets, assign, centerness_of, giou_lo
 from msnas.detectors.targets import one_hot_classes
 from msnas.errors import ConfigError
 from msnas.export import model_file
-from supernet.nas_fcos.decoder import PUBLISHED
+from supernet.nas_fcos.decoder import PUBLISHED, Pyramid
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
 from supernet.nas_fcos.head_module import HeadModule
 from supernet.nas_fcos.pyramid_module import PyramidModule
@@ -168,12 +168,33 @@ def test_an_adapter_of_c2_that_nothing_reads_is_not_built_and_changes_nothing():
     encoder = FcosEncoder(PUBLISHED.pyramid, backbone="resnet18", channels=16, width=0.25).eval()
     neck, features = encoder.neck, encoder.backbone(torch.rand(1, 3, 64, 64))
     assert (neck.num_inputs, len(neck.adapters)) == (3, 3)
-    four = PyramidModule(PUBLISHED.pyramid, channels=16, in_channels=encoder.backbone.channels).eval()
+    four = PyramidModule(PUBLISHED.pyramid, channels=16, in_channels=encoder.backbone.channels, unread=True).eval()
     for name in ("blocks", "p6", "p7"):
         getattr(four, name).load_state_dict(getattr(neck, name).state_dict())
     four.adapters = torch.nn.ModuleList([four.adapters[0], *neck.adapters])
     for a, b in zip(four(features), neck(features), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.fixture
+def half_read():
+    """A pyramid that reads C2 and C5 only, and the weights that it had when every adapter was built."""
+    pyramid, shape = Pyramid.parse("0,3,3,3,0:0,3,0,3,1:3,3,3,3,0"), {"channels": 8, "in_channels": (4, 6, 8, 10)}
+    torch.manual_seed(0)
+    every = PyramidModule(pyramid, **shape, unread=True).eval()
+    return PyramidModule(pyramid, **shape).eval(), every
+
+
+def test_an_adapter_that_no_block_reads_has_no_weights(half_read):
+    neck, _ = half_read
+    assert [sum(p.numel() for p in adapter.parameters()) > 0 for adapter in neck.adapters] == [True, False, False, True]
+
+
+def test_weights_of_a_pyramid_with_unread_adapters_still_load_and_give_the_same(half_read):
+    neck, every = half_read
+    neck.load_state_dict(every.state_dict())
+    features = [torch.rand(1, c, 32 // s, 32 // s) for c, s in zip((4, 6, 8, 10), (1, 2, 4, 8), strict=True)]
+    assert all(torch.equal(a, b) for a, b in zip(neck(features), every(features), strict=True))
 
 
 def test_giou_is_minus_1_far_apart_and_the_iou_loss_is_unchanged():

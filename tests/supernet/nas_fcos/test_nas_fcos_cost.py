@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from supernet.cost import Cost, total
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos.caffe_backbone import CaffeBackbone, caffe_backbone_cost
-from supernet.nas_fcos.decoder import PUBLISHED, Decoder
+from supernet.nas_fcos.decoder import PUBLISHED, Decoder, Pyramid
 from supernet.nas_fcos.decoder_cost import detector_cost, head_cost, pyramid_cost
 from supernet.nas_fcos.fcos_encoder import FcosEncoder, make_pyramid
 from supernet.nas_fcos.head_module import HeadModule
@@ -19,6 +19,8 @@ from supernet.nas_fcos.pyramid_space import PyramidSpace
 SIZE = (1088, 800)
 FCOS = Decoder()
 NO_C2 = Decoder(PUBLISHED.pyramid.without_unread_c2(), PUBLISHED.head)
+SKIPS = "{0},{1},3,3,0:{1},{0},3,3,0:{2},{3},3,3,0"  # three outputs, of operations without weights
+READS_C2_AND_C5, READS_ALL = Pyramid.parse(SKIPS.format(0, 3, 3, 3)), Pyramid.parse(SKIPS.format(0, 1, 2, 3))
 EXACT = [
     ("FCOS R-50", FCOS, "resnet50", 256, 256, 169_822_191_104, 32_297_370),
     ("FCOS MobileNetV2", FCOS, "mobilenetv2_100", 256, 256, 104_925_928_704, 9_798_234),
@@ -37,7 +39,7 @@ class Network(nn.Module):
     def __init__(self, decoder, backbone, channels, head_channels, num_classes=80):
         super().__init__()
         self.backbone = CaffeBackbone(backbone, decoder.levels)
-        self.pyramid = make_pyramid(decoder.pyramid, self.backbone.channels, channels, head_channels)
+        self.pyramid = make_pyramid(decoder.pyramid, self.backbone.channels, channels, head_channels, unread=True)
         self.head = HeadModule(decoder.head, channels=head_channels, num_classes=num_classes)
 
     def forward(self, images):
@@ -47,7 +49,7 @@ class Network(nn.Module):
 @pytest.mark.parametrize(("name", "decoder", "backbone", "channels", "head", "macs", "params"), EXACT)
 def test_costs_are_the_reference_integers(name, decoder, backbone, channels, head, macs, params):
     body = caffe_backbone_cost(backbone, decoder.levels, SIZE)
-    pyramid = pyramid_cost(decoder.pyramid, body.channels, channels, head, SIZE)
+    pyramid = pyramid_cost(decoder.pyramid, body.channels, channels, head, SIZE, unread=True)
     assert total([body.cost, pyramid, head_cost(decoder.head, head, 80, SIZE)]) == Cost(macs, params)
 
 
@@ -89,6 +91,14 @@ def test_random_pyramids_cost_what_their_modules_count():
             ]
             counted = Cost(count_macs(module, features), count_params(module))
         assert pyramid_cost(pyramid, widths, 16, out_channels, size) == counted
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_an_adapter_that_no_block_reads_is_counted_only_where_that_is_asked_for(unread):
+    widths, size = (8, 12, 16, 20), (64, 64)
+    costs = [pyramid_cost(p, widths, 16, 16, size, unread=unread) for p in (READS_C2_AND_C5, READS_ALL)]
+    saved = costs[1].params - costs[0].params
+    assert saved == (0 if unread else 12 * 16 + 16 * 16 + 2 * 2 * 16)
 
 
 def test_random_heads_cost_what_their_modules_count():

@@ -10,9 +10,9 @@ from msnas.data.augmentation import View
 from msnas.data.opening import open_data
 from msnas.detectors.fcos import FCOS
 from msnas.engine.devices import Hardware
-from msnas.errors import DataError
+from msnas.errors import ConfigError, DataError
 from msnas.families.nas_fcos.cache_options import CacheOptions
-from msnas.families.nas_fcos.caching import cache_features
+from msnas.families.nas_fcos.caching import cache_features, cached_part
 from msnas.families.nas_fcos.decoder_features import DecoderFeatures
 from supernet.nas_fcos.fcos_encoder import FcosEncoder
 
@@ -172,3 +172,22 @@ def test_the_targets_of_a_cut_view_are_those_of_its_window():
     box = torch.tensor([[left + 2.0, top + 3.0, left + 12.0, top + 40.0]])
     target = {"boxes": box, "labels": torch.tensor([1]), "area": torch.tensor([370.0]), "image_id": 1}
     assert view.of_target(target)["boxes"].tolist() == [[2, 3, 12, 32]]
+
+
+def test_the_images_that_are_cached_are_drawn_by_the_seed_and_keep_their_order(splits):
+    whole = splits.supernet_train
+    parts = [cached_part(whole, 7, seed=seed) for seed in (1, 1, 2)]
+    first, same, other = ([image.id for image in part.images] for part in parts)
+    assert first == same != other
+    assert len(first) == 7
+    assert first == [image.id for image in whole.images if image.id in first]
+
+
+@pytest.mark.parametrize("images", [None, 10**6])
+def test_all_images_are_cached_where_no_fewer_are_asked_for(splits, images):
+    assert cached_part(splits.supernet_train, images, seed=1) is splits.supernet_train
+
+
+def test_a_cache_of_no_images_is_refused():
+    with pytest.raises(ConfigError, match=r"cache\.images must be at least 1, but got 0"):
+        CacheOptions(images=0)

@@ -1,6 +1,7 @@
 """NAS-FCOS from the configuration: detectors, their costs, and a search as the command line would start it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from msnas.cli import main
 from msnas.config.compose import compose, groups
 from msnas.setup.setup import Setup
 from supernet.cost import Cost
+from supernet.errors import BudgetError
 from supernet.mac_counter import count_macs, count_params
+from supernet.nas_fcos import pyramids_for_heads
 from supernet.nas_fcos.decoder import PUBLISHED, Decoder
 
 FAMILY = [name for name in groups()["space"] if name.startswith("nas_fcos")]
@@ -107,4 +110,18 @@ def test_the_papers_scale_searches_on_the_papers_images_and_smaller_ones_on_thei
     held = paper.data.search_val
     assert min(held.maximum, round(held.fraction * 5715)) == 1715
     assert (paper.data.short_side, paper.input) == (384, "800x1088")
+    assert (paper.cache.images, small.cache.images) == (4000, None)
     assert (small.data.short_side, small.input) == (416, "auto")
+
+
+@pytest.mark.parametrize("channels", [16, 256])
+def test_a_budget_that_no_head_fits_into_is_refused_before_the_search(channels, monkeypatch):
+    monkeypatch.setattr(pyramids_for_heads, "TRIES", 30)
+    words = ["space=nas_fcos_fpn", "data=shapes", *NARROW, SIZE, "space.channels=16", f"heads.channels={channels}"]
+    setup = Setup(compose([*words, "budget.macs=<=6.5e8"]))
+    settings = setup.search(weights=Path(), folder=Path())
+    if channels == 16:
+        setup.family.check_search(settings)
+        return
+    with pytest.raises(BudgetError, match="Some head of 256 channels must fit into macs"):
+        setup.family.check_search(settings)

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from evolution.errors import StrategyError
 from evolution.multi_scale import MultiScaleEvolution
 from evolution.random_search import RandomSearch
 from msnas.controller.controller import Controller
@@ -169,6 +171,26 @@ def test_a_head_that_is_no_multiple_of_the_pyramids_width_is_refused(detector, s
     heads = HeadSpace(channels=12, layers=2, **SMALL)
     with pytest.raises(ConfigError, match="must be a multiple of the pyramid's, but got 12 and 8"):
         search(detector, splits, tmp_path).run(phase(PYRAMIDS), phase(heads))
+
+
+def test_decoders_learn_on_the_images_that_are_drawn_alone(detector, splits, tmp_path, caplog):
+    run = search(detector, splits, tmp_path, cache=CacheOptions(images=5))
+    with caplog.at_level("INFO", "msnas"):
+        data = run.backbone_data(4)
+    assert "Decoders learn on 5 of 18 training images (cache.images)." in caplog.messages
+    steps = data.train.training_rows(5, seed=0)
+    assert sorted(next(steps)) == sorted(next(steps)) == [0, 1, 2, 3, 4]
+    whole = search(detector, splits, tmp_path).backbone_data(4).train
+    place = [image.id for image in splits.supernet_train.images].index(run.train.images[3].id)
+    one, same = (cache.batch([row], torch.device("cpu")) for cache, row in ((data.train, 3), (whole, place)))
+    torch.testing.assert_close(one.features[0], same.features[0], rtol=1e-2, atol=1e-2)
+    assert torch.equal(one.targets.labels, same.targets.labels)
+
+
+def test_the_images_that_decoders_learn_on_belong_to_what_scores_depend_on(detector, splits, tmp_path):
+    search(detector, splits, tmp_path).run(phase(PYRAMIDS), None)
+    with pytest.raises(StrategyError, match="train_images"):
+        search(detector, splits, tmp_path, cache=CacheOptions(images=5)).run(phase(PYRAMIDS), None)
 
 
 def test_heads_alone_are_searched_on_the_detectors_own_pyramid(detector, splits, tmp_path):

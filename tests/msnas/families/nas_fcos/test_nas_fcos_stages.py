@@ -11,6 +11,7 @@ from evolution.errors import StrategyError
 from evolution.history import History
 from msnas.cli import main
 from msnas.files import read_json
+from msnas.pipeline import supernet_training
 from msnas.pipeline.retraining import chosen
 from msnas.pipeline.score_spread import spread_choices
 from msnas.runs.progress import Progress
@@ -65,6 +66,17 @@ def whole(tmp_path_factory):
 def test_a_search_trains_the_backbone_first(whole):
     assert (whole / "supernet" / "weights.safetensors").exists()
     assert read_json(whole / "supernet" / "done.json")["steps"] == 4
+
+
+def test_what_a_search_will_cache_is_said_before_the_backbone_is_trained(tmp_path, monkeypatch, caplog):
+    def killed(*_, **__):
+        raise KilledError
+
+    monkeypatch.setattr(supernet_training, "train", killed)
+    with caplog.at_level("INFO", "msnas"), pytest.raises(KilledError):
+        stage("train", tmp_path / "runs")
+    [said] = [message for message in caplog.messages if message.startswith("The search will cache")]
+    assert "in memory (cache.memory_limit is 4.0 GB), 0 bytes on disk" in said
 
 
 def test_both_halves_are_searched(whole):

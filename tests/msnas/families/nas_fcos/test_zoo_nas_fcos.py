@@ -43,7 +43,7 @@ class Network(nn.Module):
         # The published counts hold an adapter of C2 that nothing reads.
         pyramid, (inner, outer) = entry.decoder.pyramid, entry.channels
         widths = self.encoder.backbone.channels
-        self.encoder.neck = make_pyramid(pyramid, widths, inner, outer)
+        self.encoder.neck = make_pyramid(pyramid, widths, inner, outer, unread=True)
         if entry.anchors:
             self.head = RetinaNetHead(outer, 9, CLASSES)
         else:
