@@ -8,7 +8,6 @@ result is not sound, 2 the command or the configuration is wrong, 130 interrupte
 """
 
 import difflib
-import errno
 import importlib
 import io
 import logging
@@ -36,17 +35,13 @@ from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import combinations, explain, take_flags
 from msnas.config.run_config import run_config
 from msnas.errors import ConfigError, DataError, UserError
-from msnas.files import FULL, at_home, decoded
+from msnas.files import DISK, at_home, decoded, disk_fault
 from msnas.runs.folder import FRONT
 from msnas.runs.launchers import launcher_of
 from supernet.errors import SpaceError
 
-# What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
-_RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
-_PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 HELP = ("--help", "-h")
 _HOME = re.compile(r"~[^/=]*/|~$")
-DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,9 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        place = f" at {error.filename}" if error.filename else ""
-        hint = "Free space, or name another file or folder (runs_root=, out=)."
-        print(f"msnas: cannot read or write{place}: {error.strerror}. {hint}", file=sys.stderr)
+        print(f"msnas: {disk_fault(error)}", file=sys.stderr)
         return 2
 
 

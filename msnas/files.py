@@ -15,7 +15,11 @@ from typing import Any
 
 from msnas.errors import ConfigError, RunError
 
+# What a disk, or a path that the user gave, can be wrong about; any other fault of the system is one of ours.
+_RIGHTS = (errno.EACCES, errno.EROFS, errno.EPERM)
+_PATHS = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk that takes no more says
+DISK = (*FULL, *_RIGHTS, *_PATHS)
 
 
 def at_home(path: str, what: str) -> str:
@@ -117,6 +121,13 @@ def digest(weights: Path) -> str:
     """Sixteen letters that stand for the content of a file of weights."""
     with open(weights, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def disk_fault(error: OSError) -> str:
+    """What a fault of DISK is told as."""
+    place = f" at {error.filename}" if error.filename else ""
+    hint = "Free space, or name another file or folder (runs_root=, out=)."
+    return f"cannot read or write{place}: {error.strerror}. {hint}"
 
 
 def cache_folder() -> Path:

@@ -45,6 +45,10 @@ def main(call: Call) -> int:
     if len(call.positionals) < 3:
         raise ConfigError("Give a model, images and a folder to write to: msnas predict MODEL IMAGES... OUT.")
     name, *places, out = call.positionals
+    if Path(out).is_file() and not _is_json(Path(out)):
+        raise ConfigError(
+            f"What is written goes to a folder or a .json file, the last of the words, but {out} is a file."
+        )
     setup = setup_of(call.words)
     score, every = setup.arguments.score, setup.arguments.every
     if isinstance(score, bool) or not 0 <= score <= 1:
@@ -55,16 +59,22 @@ def main(call: Call) -> int:
     hardware.place(model)
     reading = Reading(white=model.meta.get("white"), pixel_limit=setup.pixel_limit)
     answer = _predict(model, found, Path(out), reading=reading, score=score, every=every, hardware=hardware)
-    if Path(out).suffix == ".json":
+    if _is_json(Path(out)):
         content: Any = coco_results(answer)
         write_json(Path(out), content)
     else:
         content = answer
         write_json(Path(out) / DETECTIONS, content)
-    print(json.dumps(content) if call.json else _text(answer, Path(out)))
+    if call.json:
+        print(json.dumps(content))
+    print(_text(answer, Path(out)), file=sys.stderr if call.json else sys.stdout)
     for fault in answer["unreadable"]:
         print(f"{fault['file']}: {fault['reason']}", file=sys.stderr)
     return 0 if answer["images"] else 1
+
+
+def _is_json(out: Path) -> bool:
+    return out.suffix.lower() == ".json"
 
 
 def coco_results(answer: dict[str, Any]) -> list[Record]:
@@ -89,7 +99,7 @@ def _predict(
     """Detections of every readable image and frame; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
-    draws, below, several = out.suffix != ".json", 0, 0
+    draws, below, several = not _is_json(out), 0, 0
     with Progress("predict", len(found.sources)) as progress:
         for number, source in enumerate(found.sources, start=1):
             try:
@@ -178,5 +188,5 @@ def _text(answer: dict[str, Any], out: Path) -> str:
         "of several pictures, of which the first was taken": answer["first_of_several"],
     }
     said = "".join(f"; {number} {what}" for what, number in left_out.items() if number)
-    where = f"COCO results are in {out}" if out.suffix == ".json" else f"Pictures and {DETECTIONS} are in {out}"
+    where = f"COCO results are in {out}" if _is_json(out) else f"Pictures and {DETECTIONS} are in {out}"
     return f"{objects} objects in {counted}{said}. {where}."

@@ -15,6 +15,7 @@ from msnas.call import Call
 from msnas.config.compose import compose
 from msnas.config.hydra_words import combinations
 from msnas.errors import ConfigError, DataError, UserError
+from msnas.files import DISK, disk_fault
 from msnas.runs.folder import newest
 from msnas.runs.launchers import BASIC, Launcher, launch, logs_folder
 from msnas.runs.progress import duration
@@ -86,6 +87,10 @@ def _run(call: Call, command: Callable[[Call], int]) -> tuple[int, str]:
         code = int(command(call))
     except (UserError, SpaceError, StrategyError) as error:
         return 1 if isinstance(error, DataError) else 2, str(error)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return 2, disk_fault(error)
     return code, "done" if code == 0 else f"exit code {code}"
 
 

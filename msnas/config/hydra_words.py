@@ -78,7 +78,8 @@ def take_flags(words: Sequence[str]) -> tuple[Flags, list[str]]:
 def explain(word: str) -> str:
     """Why `+key=value`, `~key` and `hydra.key=value` are no words here, and what to do instead; "" for another word."""
     if word.startswith("+"):
-        return f"Options are written key=value, but got {word!r}; new ones come from a yaml file in --config-dir DIR."
+        plain = word.lstrip("+")
+        return f"Options are written {plain}, but got {word!r}; new ones come from a yaml file in --config-dir DIR."
     if word.startswith("~"):
         return f"Options are written key=value, but got {word!r}; none is deleted, but null is a value."
     key, equals, _ = word.replace("/", ".").partition("=")

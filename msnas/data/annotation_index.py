@@ -28,7 +28,7 @@ from msnas.data.records import OBJECT, AnnotationFile, Columns, ImageRecord, Map
 from msnas.files import cache_folder, written
 
 SMALLEST = 4_000_000  # bytes: a second of parsing; smaller files need no index
-VERSION = 2  # raised when `read_annotations` makes something else of the same file, or an index looks otherwise
+VERSION = 3  # raised when `read_annotations` makes something else of the same file, or an index looks otherwise
 SETTLED = 2e9  # nanoseconds: a file that changed since could change again without a new time of change
 _IMAGE = np.dtype([(name, "<i8") for name in ("id", "width", "height", "row", "first", "end")])
 _PREFIX = np.dtype("<i8")

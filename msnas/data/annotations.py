@@ -19,7 +19,7 @@ from msnas.data.images import ImageError, locate, upright_size
 from msnas.data.layouts import SplitFiles, seen
 from msnas.data.names import Names
 from msnas.data.records import Annotation, AnnotationFile, ImageRecord
-from msnas.data.segmentation import bounds, segmentation_fault, usable
+from msnas.data.segmentation import bounds, polygon_area, segmentation_fault, usable
 from msnas.data.units import Objects, unit_fault
 
 T = TypeVar("T")
@@ -202,7 +202,7 @@ class _Reader:
                 self._objects.add(bbox, (image.width, image.height), record.get("area"), segmentation)
             if xyxy is None:
                 continue
-            area = self._area(where, record, bbox, xyxy, bool(crowd) or usable(segmentation))
+            area = self._area(where, record, bbox, xyxy, segmentation if usable(segmentation) else None, bool(crowd))
             item = Annotation(id_, category, bbox, xyxy, area, crowd, segmentation if self.masks else None)
             if not crowd and self._is_known(image, item):
                 rule = "the same box of the same class is there already: dropped"
@@ -286,19 +286,27 @@ class _Reader:
         self.result.note(where, "bbox", rule, "repaired", got)
         return None if lost else (x0, y0, x1, y1)
 
-    def _area(self, where: object, record: dict[str, Any], bbox: Box, xyxy: Box, masked: bool) -> float:
-        """The file's area, unless it is missing, or without a mask far from what the box can hold."""
+    def _area(
+        self, where: object, record: dict[str, Any], bbox: Box, xyxy: Box, segmentation: Any, crowd: bool
+    ) -> float:
+        """The file's area, unless it is missing, far from what the box can hold, or far below what polygons cover."""
         boxed = (xyxy[2] - xyxy[0]) * (xyxy[3] - xyxy[1])
         if record.get("area") is None:
             self.result.note(where, "area", "the area is missing: width x height is taken", "repaired")
             return boxed
         area = self._try(where, fields.area, record)
         most = 1.02 * (max(bbox[2], xyxy[2] - xyxy[0]) + 1) * (max(bbox[3], xyxy[3] - xyxy[1]) + 1)
-        if area is None or masked or _THINNEST_AREA * boxed <= area <= most:
+        if area is None or crowd:
             return boxed if area is None else area
+        covered = min(boxed, sum(map(polygon_area, segmentation))) if isinstance(segmentation, list) else None
+        least = 0 if isinstance(segmentation, dict) else _THINNEST_AREA * (boxed if covered is None else covered)
+        if least <= area <= most:
+            return area
         rule = "without a mask the area must be about width x height, which is taken"
+        if segmentation is not None:
+            rule = f"the area must be that of the mask: that of the {'box' if covered is None else 'polygons'} is taken"
         self.result.note(where, "area", rule, "repaired", f"{area:g} for a box of {bbox[2]:g} x {bbox[3]:g}")
-        return boxed
+        return boxed if covered is None else covered
 
     def _segmentation(self, where: object, record: dict[str, Any], image: ImageRecord | None, crowd: bool) -> Any:
         """The segmentation where it is faultless, else None. Only a detector with a mask branch minds its faults."""

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from msnas.data.faults import shown
-from msnas.data.images import ImageError, Reading, upright_size
+from msnas.data.images import PLUG_INS, ImageError, Reading, upright_size
 from msnas.data.segmentation import polygon_area
 from msnas.data.settings import PIXEL_LIMIT
 from msnas.errors import ConfigError, DataError
@@ -102,7 +102,7 @@ def _left_out(number: int, what: str) -> None:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    known = {*Image.registered_extensions(), ".heic"}
+    known = {*Image.registered_extensions(), *PLUG_INS}
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
 
 
@@ -124,6 +124,11 @@ def _yolo(source: Path, reading: Reading) -> tuple[list[str], dict[str, Split]]:
     pictures, described = _pictures(source), _description(source)
     labels = {path: _label_file(source, path) for path in pictures}
     labels = {p: text for p, text in labels.items() if text is not None or "images" in p.relative_to(source).parts[:-1]}
+    if pictures and not any(labels.values()):
+        raise ConfigError(
+            f"YOLO's labels must lie beside their images, or below `labels` as those below `images`, but {source} has "
+            f"no text file for any of {len(pictures):,} images, such as {pictures[0].relative_to(source)}."
+        )
     names, splits = _class_names(source, described), {split: Split() for split in _NAMES}
     stated = {path: split for split, paths in _stated_splits(source, described).items() for path in paths}
     sizes = {path: _size(path, reading) for path in labels}
@@ -198,9 +203,10 @@ def _label_file(source: Path, picture: Path) -> Path | None:
     beside = picture.with_suffix(".txt")
     parts = list(beside.relative_to(source).parts)
     places = [beside]
-    if "images" in parts[:-1]:
-        last = len(parts) - 2 - parts[-2::-1].index("images")
-        places.insert(0, source.joinpath(*parts[:last], "labels", *parts[last + 1 :]))
+    last = max((place for place, part in enumerate(parts[:-1]) if part.lower() == "images"), default=None)
+    if last is not None:
+        below = (source.joinpath(*parts[:last], labels, *parts[last + 1 :]) for labels in ("labels", "Labels"))
+        places = [*below, beside]
     return next((place for place in places if place.is_file()), None)
 
 

@@ -44,7 +44,7 @@ _FILMS = (".gif", ".png", ".apng", ".webp", ".tif", ".tiff", ".avif")  # those o
 # Pillow warns of what lies above its limit, and raises at twice as much; ours is told in our own words, once.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_PLUG_INS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # suffix -> package
+PLUG_INS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # suffix -> package
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def holds_several(path: Path, reading: Reading = PLAIN) -> bool:
 def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     """An open image; whatever a decoder raises on a broken file (that may be anything) becomes an ImageError."""
     Image.MAX_IMAGE_PIXELS = pixel_limit  # also of images inside of images, such as those of an icon
-    if path.suffix.lower() in _PLUG_INS:
+    if path.suffix.lower() in PLUG_INS:
         _registered(path.suffix.lower())
     try:
         with Image.open(path) as image:
@@ -193,7 +193,7 @@ def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
         got = f"{shown(path.name)} with more (data.pixel_limit=NUMBER raises the limit)"
         raise ImageError("file_name", f"the image must have at most {pixel_limit:,} pixels", got) from error
     except UnidentifiedImageError as error:
-        package = _PLUG_INS.get(path.suffix.lower())
+        package = PLUG_INS.get(path.suffix.lower())
         hint = f": Pillow reads {path.suffix} with a plug-in, `pip install {package}`" if package else ""
         if path.read_bytes()[: len(_LFS)] == _LFS:
             hint = ": a pointer of Git LFS, fetch the image with `git lfs pull`"
@@ -209,7 +209,7 @@ def _opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
 def _registered(suffix: str) -> None:
     """Make Pillow know the suffix, where its plug-in is installed."""
     with suppress(ImportError):
-        if _PLUG_INS[suffix] == "pillow-heif":
+        if PLUG_INS[suffix] == "pillow-heif":
             importlib.import_module("pillow_heif").register_heif_opener()
         else:
             importlib.import_module("pillow_jxl")

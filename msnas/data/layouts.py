@@ -3,6 +3,7 @@
 The one resolver: every command asks it.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +56,14 @@ _NAMES = {
 }
 # The first layout with a file for training or validation is taken, else the first with one for testing.
 _LAYOUTS = (
-    _Layout("{s}.json", ("images",)),
-    _Layout("annotations/instances_{s}2017.json", ("{s}2017",)),
+    _Layout("{s}.json", ("images", "images/{s}", "{s}", ".")),
+    _Layout("annotations/instances_{s}2017.json", ("{s}2017", "images/{s}2017")),
     _Layout("{s}/_annotations.coco.json", ("{s}",)),  # Roboflow
     _Layout("annotations/{s}.json", ("{s}", "images/{s}", "images")),  # MMDetection
     _Layout("annotations/instances_{s}.json", ("images/{s}", "{s}", "images")),  # CVAT with subsets
+    _Layout("annotations/instances_{s}2014.json", ("{s}2014", "images/{s}2014")),
+    _Layout("{s}/labels.json", ("{s}/data",)),  # FiftyOne
+    _Layout("{s}/annotations.json", ("{s}/images", "{s}")),
 )
 _WHOLE = (  # one file for all, which training takes
     _Layout("annotations/instances_default.json", ("images/default", "images")),  # CVAT
@@ -150,11 +154,24 @@ def _named(root: Path, layout: _Layout, split: str) -> bool:
 
 
 def _folder(root: Path, layout: _Layout, name: str) -> Path:
+    """Of the layout's folders that are there, the one with the first image, else the first."""
     folders = [root / folder.format(s=name) for folder in layout.images]
-    folder = next((one for one in folders if one.is_dir()), folders[0])
+    there = [folder for folder in folders if folder.is_dir()] or folders[:1]
+    first = _first_name(root / layout.annotations.format(s=name)) if len(there) > 1 else None
+    folder = next((one for one in there if first is not None and (one / first).is_file()), there[0])
     if layout.annotations == "result.json" and _names_folder(root / layout.annotations, "images"):
         return root
     return folder
+
+
+def _first_name(annotations: Path) -> str | None:
+    """The file's first name of an image, where its beginning tells."""
+    if not annotations.is_file():
+        return None
+    with open(annotations, "rb") as file:
+        start = file.read(1_000_000).decode("utf-8", "ignore")
+    found = re.search(r'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")', start)
+    return None if found is None else str(json.loads(found[1]))
 
 
 def _names_folder(annotations: Path, folder: str) -> bool:

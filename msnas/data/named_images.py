@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from msnas.data.images import PLUG_INS
 from msnas.data.video import is_video, require_video
 from msnas.errors import ConfigError
 
@@ -39,7 +40,7 @@ def find_images(places: Sequence[Path], out: Path) -> Found:
     two files would be called alike, both go by their path. Raises ConfigError for a place that does not exist or
     would be written over, where nothing is found, and for a video that nothing here reads.
     """
-    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN} | {*PLUG_INS}
     named: dict[Path, str] = {}
     found = Found()
     for place in places:

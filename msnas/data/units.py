@@ -234,6 +234,12 @@ def _by_borders(boxes: Floats, sizes: Floats) -> UnitFault | None:
         if unit == "thousandths" and _reach(reading, boxes, sizes).min() < 0.8:
             continue  # of a larger copy, more likely
         return reading.fault("refused" if many and leaving >= enough else "noted", told, boxes, sizes)
+    over = (boxes[:, :2] + boxes[:, 2:] - sizes > np.maximum(1.5, 0.1 * boxes[:, 2:])).any(axis=1)
+    if (
+        many and over.mean() >= 0.05 and _Reading("pixels", "centres").fits(boxes, sizes)
+    ):  # of objects too small to leave
+        got = f"{over.mean():.0%} of {len(boxes)} boxes reach over the right or lower border, and none when read so"
+        return _Reading("pixels", "centres").fault("noted", got, boxes, sizes)
     outside = float((boxes[:, :2] >= sizes).any(axis=1).mean())
     across, down = _reach(_Reading("pixels", "boxes"), boxes, sizes).tolist()
     if leaving >= 0.3 or (outside >= 0.1 and many):

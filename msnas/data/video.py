@@ -11,7 +11,23 @@ from numpy.typing import NDArray
 from msnas.data.images import ImageError
 from msnas.errors import ConfigError
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+    ".3gp",
+    ".flv",
+    ".mts",
+    ".m2ts",
+    ".ogv",
+)
 
 
 class Frame(NamedTuple):

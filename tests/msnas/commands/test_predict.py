@@ -138,6 +138,28 @@ def test_an_out_that_ends_in_json_is_a_coco_results_file(model, tmp_path, capsys
     assert {(item["image_id"], item["file_name"], len(item["bbox"])) for item in results} == {(1, "a.png", 4)}
 
 
+def test_the_json_on_the_screen_leaves_the_counts_to_the_other_channel(model, tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    (tmp_path / "notes.txt").touch()
+    assert main(["predict", str(model), str(tmp_path), str(tmp_path / "O.JSON"), "--json", "score=1.0"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == json.loads((tmp_path / "O.JSON").read_text())
+    assert "1 of other kinds left out" in told.err
+
+
+def test_images_where_the_output_should_stand_are_no_output(model, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert main(["predict", str(model), str(tmp_path / "a.png"), str(tmp_path / "b.png")]) == 2
+    assert "goes to a folder or a .json file, the last of the words" in capsys.readouterr().err
+
+
+def test_an_image_that_needs_a_plug_in_is_told_by_its_package(model, tmp_path, capsys):
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert main(["predict", str(model), str(tmp_path / "x.heic"), str(tmp_path / "out")]) == 1
+    assert "pillow-heif" in capsys.readouterr().err
+
+
 def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(model, tmp_path, capsys):
     still, moved = (Image.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
     still.save(tmp_path / "a.gif", save_all=True, append_images=[moved])

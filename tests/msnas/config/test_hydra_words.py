@@ -1,15 +1,17 @@
 """What hydra's users type: sweeps, a folder of their own yaml files, classes of their own."""
 
+import errno
 import sys
 
 import pytest
 
+from msnas.call import Call
 from msnas.cli import main
-from msnas.commands.sweep import numbered
+from msnas.commands.sweep import numbered, sweep
 from msnas.config.compose import PLUGINS, build, compose
 from msnas.config.hydra_words import combinations
 from msnas.errors import ConfigError
-from msnas.runs.launchers import in_submitits_words
+from msnas.runs.launchers import in_submitits_words, launcher_of
 
 STRATEGY = """
 from evolution.random_search import RandomSearch
@@ -64,6 +66,20 @@ def test_a_sweep_ends_with_a_table_and_the_worst_exit_code(capsys):
         ["1", "budget.macs=none"],
         ["2", "budget.macs=1"],
     ]
+
+
+def test_a_job_that_the_disk_fails_stops_no_other(monkeypatch, capsys):
+    asked = []
+
+    def command(call):
+        asked.append(call.words)
+        if len(asked) == 1:
+            raise PermissionError(errno.EACCES, "Permission denied", "/root/x")
+        return 0
+
+    assert sweep(Call("space", (), ("seed=1,2",)), command, launcher_of(())) == 2
+    assert len(asked) == 2
+    assert "cannot read or write at /root/x: Permission denied" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_wrong_word_of_a_sweep_ends_it_before_the_first_job(capsys):

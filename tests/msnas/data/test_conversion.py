@@ -59,6 +59,15 @@ def test_a_yolo_polygon_becomes_a_segmentation_and_its_bounds(tmp_path: Path):
     assert item["bbox"] == [0, 0, 32, 24]
 
 
+def test_a_folder_without_any_label_is_refused_before_anything_is_written(tmp_path: Path):
+    root = _yolo(tmp_path / "y")
+    for text in root.rglob("*.txt"):
+        text.unlink()
+    with pytest.raises(ConfigError, match="has no text file for any of 6 images"):
+        convert(root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("behind", ["0.1 0.2 2 0 0 0 0.3 0.4 1", "0.1 0.2 2 0 0 0 0.3 0.4 1 0.9"])
 def test_keypoints_behind_a_yolo_box_are_left_out_and_counted(
     tmp_path: Path, behind: str, caplog: pytest.LogCaptureFixture

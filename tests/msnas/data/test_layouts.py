@@ -25,6 +25,17 @@ LAYOUTS = {  # name -> annotations and images of train and of val
         "annotations/instances_Validation.json", "images/Validation",
     ),
     "Roboflow, upper case": ("Train/_annotations.coco.json", "Train", "Valid/_annotations.coco.json", "Valid"),
+    "COCO 2017, images in one folder": (
+        "annotations/instances_train2017.json", "images/train2017",
+        "annotations/instances_val2017.json", "images/val2017",
+    ),
+    "COCO 2014": (
+        "annotations/instances_train2014.json", "train2014", "annotations/instances_val2014.json", "val2014",
+    ),
+    "FiftyOne": ("train/labels.json", "train/data", "val/labels.json", "val/data"),
+    "a folder for each split": ("train/annotations.json", "train/images", "val/annotations.json", "val/images"),
+    "files beside folders": ("train.json", "train", "val.json", "val"),
+    "files beside folders of images": ("train.json", "images/train", "val.json", "images/val"),
     "COCO without a year": ("annotations/instances_train.json", "train", "annotations/instances_val.json", "val"),
 }  # fmt: skip
 

@@ -163,6 +163,32 @@ def test_an_area_that_no_mask_in_the_box_has_is_replaced(folder: CocoFolder, are
     assert [fault.field for fault in faults] == ([] if kept else ["area"])
 
 
+@pytest.mark.parametrize(("area", "taken"), [(0, 150), (5000, 150), (150, 150), (300, 300)])
+def test_an_area_that_the_polygon_cannot_have_is_replaced_by_the_polygons(
+    folder: CocoFolder, area: float, taken: float
+):
+    item = folder.train["annotations"][0]
+    x, y, w, h = item["bbox"]  # 20 x 15, of which the triangle is half
+    item |= {"area": area, "segmentation": [[x, y, x + w, y, x, y + h]]}
+    from msnas.data.opening import open_data
+
+    splits = open_data(folder.write().settings())
+    assert splits.train.images[0].annotations[0].area == taken
+    assert any("the area must be that of the mask" in note for note in splits.notes) == (area != taken)
+
+
+def test_centres_of_small_objects_are_noted():
+    rng, objects = np.random.default_rng(0), Objects()
+    for number in range(40):
+        w, h = rng.uniform(12, 30, 2).tolist()
+        right = number % 8 == 0  # some stand at the border, as objects do
+        x, y = (W - w if right else rng.uniform(0, W - w)), rng.uniform(0, H - h)
+        objects.add((x + w / 2, y + h / 2, w, h), (W, H), None, None)
+    fault = unit_fault(objects)
+    assert fault is not None
+    assert (fault.severity, "centres" in fault.got) == ("noted", True)
+
+
 def test_the_same_box_of_the_same_class_is_dropped_once(folder: CocoFolder):
     again = folder.train["annotations"][0]
     folder.train["annotations"] += [again | {"id": 100}, again | {"id": 101, "category_id": 7}]
