@@ -57,7 +57,8 @@ def main(call: Call) -> int:
     found = find_images([Path(place) for place in places], Path(out))
     hardware = setup.hardware.for_training()
     hardware.place(model)
-    reading = Reading(white=model.meta.get("white"), pixel_limit=setup.pixel_limit)
+    white = model.meta.get("white") or setup.data_in(Path()).white  # as in training, unless it saw no deep image
+    reading = Reading(white=white, pixel_limit=setup.pixel_limit)
     answer = _predict(model, found, Path(out), reading=reading, score=score, every=every, hardware=hardware)
     if _is_json(Path(out)):
         content: Any = coco_results(answer)

@@ -170,12 +170,14 @@ def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(model, tmp_
     assert "1 of several pictures, of which the first was taken" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("white", "brightest"), [(1023, 255), (None, 1023 >> 8)])
-def test_images_of_16_bits_are_read_as_in_training(tmp_path, white, brightest):
+@pytest.mark.parametrize(
+    ("white", "word", "brightest"), [(1023, [], 255), (None, [], 1023 >> 8), (None, ["data.white=1023"], 255)]
+)
+def test_images_of_16_bits_are_read_as_in_training_or_as_told(tmp_path, white, word, brightest):
     save(tmp_path / "model", make_detector(short_side=48, long_side=64), {**META, "white": white})
     Image.fromarray(np.full((48, 64), 1023, np.uint16)).save(tmp_path / "deep.png")
     out = tmp_path / "out"
-    words = [str(tmp_path / "deep.png"), str(out), "score=1.0", "hardware.train_threads=1"]
+    words = [str(tmp_path / "deep.png"), str(out), "score=1.0", "hardware.train_threads=1", *word]
     assert main(["predict", str(tmp_path / "model"), *words]) == 0
     assert int(read_upright(out / "deep.png").max()) == brightest
 
