@@ -28,9 +28,9 @@ class Controller(Generational):
     """Draws `children` new architectures a generation, then improves its policy on all it drew.
 
     The policy may draw an architecture again: it is not scored a second time, but its reward counts again, and the
-    record of a generation says how many were drawn (`attempts`), how many were new (`children`), and the mean `reward`
-    of all of them with its standard deviation (`reward_spread`; Fig. 5). A generation ends with those it has after
-    `max_attempts` draws. population_size: of the first generation.
+    record of a generation says which were drawn (`drawn`, `attempts` of them), how many were new (`children`), and the
+    mean `reward` of all of them with its standard deviation (`reward_spread`; Fig. 5). A generation ends with those it
+    has after `max_attempts` draws. population_size: of the first generation.
     """
 
     ranks_rungs = False
@@ -74,6 +74,7 @@ class Controller(Generational):
         samples = [genome for genome in self._drawn if genome in self.rewards]
         if samples:
             self.record |= self._improve(samples)
+        self.record["drawn"] = [list(genome) for genome in self._drawn]
         self._drawn = []
 
     def _next_offspring(self) -> Offspring:

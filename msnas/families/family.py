@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast
 
 from evolution.driver import Finalist
-from evolution.strategy import Evaluation, Record
+from evolution.strategy import Evaluation, Genome, Record
 from msnas.config.blueprint import Blueprint
 from msnas.data.check.object_sizes import Boxes, Fit
 from msnas.data.settings import DataSettings
@@ -388,8 +388,11 @@ class Family(ABC):
         """What the page says of the second space that a search went through, and of its evaluations."""
         raise AssertionError("a search has one space")
 
-    def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
-        """Which heads share their weights over time, of a search that has heads; `second`: a second space's."""
+    def sharing(self, drawn: Sequence[Genome], second: Sequence[Genome]) -> dict[str, Any] | None:
+        """Which heads share their weights over time, of a search that has heads; `second`: a second space's.
+
+        drawn: all genomes in their order, repeated where a controller drew them again.
+        """
         return None
 
 

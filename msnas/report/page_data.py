@@ -16,13 +16,14 @@ from msnas.pipeline.recipe_line import recipe_line
 from msnas.report.gain import FPN, FPN_HEADS, RANDOM, WINNER
 from msnas.report.networks_table import networks_of, tau_of
 from msnas.report.run_data import Record, RunData
-from msnas.report.samples import samples_of
+from msnas.report.samples import genomes_drawn, samples_of
 from msnas.report.spread import mean
 from msnas.report.survivors import best_so_far, choices
 from msnas.runs.folder import RANDOM_SEARCH
 from supernet.space import SearchSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
+LEFT_OUT = {"survivors": None, "drawn": None}  # of the records of generations: `choices` and `sharing` count them
 
 
 def page_data(
@@ -45,14 +46,16 @@ def page_data(
             "budget": _budget(run),
             "stages": [vars(stage) for stage in run.stages],
             "evaluations": _evaluations(first, setup.space),
-            "generations": [{**record, "survivors": None} for record in run.generations],  # `choices` counts them
+            "generations": [{**record, **LEFT_OUT} for record in run.generations],
             "best_so_far": best_so_far(run, first),
             "front": run.search.get("front", []),
             "random_search": run.search.get(RANDOM_SEARCH),
             "hypervolume": [record for record in run.generations if record.get("hypervolume") is not None],
             "samples": samples_of(run.generations, first),
             "second": _second(run, second),
-            "sharing": setup.family.sharing(first, second),
+            "sharing": setup.family.sharing(
+                genomes_drawn(run.generations, first), genomes_drawn(run.second_generations, second)
+            ),
             "score": _score(run),
             "choices": choices(run, first, setup.space),
             "winners": _winners(run.search.get("winners", []), networks),

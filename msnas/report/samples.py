@@ -2,8 +2,17 @@
 
 from collections.abc import Sequence
 
-from evolution.strategy import Evaluation
+from evolution.strategy import Evaluation, Genome
 from msnas.report.run_data import Record
+
+
+def genomes_drawn(generations: Sequence[Record], evaluations: Sequence[Evaluation]) -> list[Genome]:
+    """All genomes in the order they were drawn, repeated where a policy drew them again; else as they were scored."""
+    drawn: dict[int, list[Genome]] = {}
+    for one in evaluations:
+        drawn.setdefault(one.generation, []).append(one.genome)
+    drawn |= {record["generation"]: [*map(tuple, record["drawn"])] for record in generations if "drawn" in record}
+    return [genome for generation in sorted(drawn) for genome in drawn[generation]]
 
 
 def samples_of(generations: Sequence[Record], evaluations: Sequence[Evaluation]) -> Record:

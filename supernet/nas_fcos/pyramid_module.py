@@ -137,8 +137,9 @@ class FpnNeck(nn.Module):
         self.outputs = nn.ModuleList(_output(channels, deformable) for _ in in_channels)
         self.p6 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
         self.p7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-        plain = () if deformable else self.outputs  # a deformable one starts as in a searched pyramid
-        for conv in (*self.laterals, *plain, self.p6, self.p7):
+        # Bare, deformable ones start as FPN's own: torch's default would make P3..P5 a tenth as large.
+        bare = [part.conv for part in self.outputs.modules() if isinstance(part, DeformableConv)]
+        for conv in (*self.laterals, *(bare or self.outputs), self.p6, self.p7):
             nn.init.kaiming_uniform_(conv.weight, a=1)
             nn.init.zeros_(conv.bias)
 

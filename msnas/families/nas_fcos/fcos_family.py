@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from evolution.driver import Finalist
-from evolution.strategy import Evaluation
+from evolution.strategy import Genome
 from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
 from msnas.families.family import (
@@ -351,9 +351,9 @@ class FcosFamily(Family):
     def second_search(self, evaluated: int) -> str:
         return f"Those were pyramids; {evaluated:,} heads followed, on the best of them."
 
-    def sharing(self, evaluations: Sequence[Evaluation], second: Sequence[Evaluation]) -> dict[str, Any] | None:
+    def sharing(self, drawn: Sequence[Genome], second: Sequence[Genome]) -> dict[str, Any] | None:
         """Fig. 5 of the paper; None where no heads were searched."""
-        heads = evaluations if isinstance(self.space, HeadSpace) else second
+        heads = drawn if isinstance(self.space, HeadSpace) else second
         return {"period": PERIOD, "shares": fully_shared(heads)} if heads else None
 
 

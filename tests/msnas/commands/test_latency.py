@@ -117,13 +117,20 @@ def test_other_spaces_have_no_parts(root):
         latency_of(config(root, "space=nas_fpn", "detector=retinanet"), (64, 64))
 
 
-def test_networks_by_name_are_timed_whole_beside_the_fpn(capsys):
-    small = ("network.backbone=resnet10", "network.channels=8", "network.width=0.125", "baseline.channels=8")
+@pytest.mark.parametrize(
+    ("name", "small"),
+    [
+        ("nas_fpn_r50_1at256", ("network.backbone=resnet10", "network.width=0.125")),
+        ("nas_fcos_r50_128", ("space.backbone=resnet18", "space.width=0.125", "network.out_channels=8")),
+    ],
+)
+def test_networks_by_name_are_timed_whole_beside_the_fpn(name, small, capsys):
+    narrow = (*small, "network.channels=8", "baseline.channels=8")
     quick = ("latency.warmup=1", "latency.repetitions=2", "hardware.device=cpu", "input=128x128")
-    assert main(["latency", "nas_fpn_r50_1at256", *small, *quick, "--json"]) == 0
+    assert main(["latency", name, *narrow, *quick, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     first, fpn = told["timed"]
-    assert (first["name"].startswith("architecture of nas_fpn_r50_1at256"), fpn["name"]) == (True, "FPN baseline")
+    assert (first["name"].startswith(f"architecture of {name}"), fpn["name"]) == (True, "FPN baseline")
     assert min(first["median_ms"], fpn["median_ms"], first["macs"], fpn["macs"]) > 0
 
 

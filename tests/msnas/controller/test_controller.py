@@ -272,3 +272,12 @@ def test_a_setting_that_makes_no_sense_is_one_clear_error(wrong):
 def test_a_state_of_another_strategy_is_refused():
     with pytest.raises(StrategyError, match="cannot be loaded"):
         make().load_state_dict({"strategy": "Other"})
+
+
+def test_the_record_holds_all_that_was_drawn_new_or_not():
+    strategy = make()
+    genomes = strategy.ask()
+    strategy.tell([scored(genome) for genome in genomes])
+    drawn = [tuple(genome) for genome in strategy.record["drawn"]]
+    assert len(drawn) == strategy.record["attempts"]
+    assert set(genomes) <= set(drawn)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from seen_int64 import SeenInt64
 
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import Targets, assign, centerness_of, giou_loss, iou_loss, locations, losses
@@ -234,19 +234,11 @@ def test_zeros_and_ones_of_the_classes_are_torchs_one_hot():
 
 def test_no_int64_of_all_locations_and_classes_is_made():
     where = grid(64)
-    seen = []
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            seen.extend(x for x in [out] if isinstance(x, torch.Tensor) and x.dtype == torch.int64)
-            return out
-
     n = len(where.points)
     targets = assign([target([0, 0, 60, 60])], where)
-    with Watch():
+    with SeenInt64() as seen:
         losses(torch.zeros(1, n, 7), torch.ones(1, n, 4), torch.zeros(1, n), targets, where)
-    assert max(x.numel() for x in seen) < 7 * n
+    assert max(seen.sizes) < 7 * n
 
 
 def test_a_detector_of_frozen_norms_keeps_their_statistics():

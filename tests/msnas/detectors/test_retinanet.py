@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from seen_int64 import SeenInt64
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.image_list import ImageList
 from without_init import WithoutInit
@@ -258,3 +259,13 @@ def test_images_are_normalised_as_the_backbone_wants_them():
     encoder = FpnLevelEncoder(backbone="tf_efficientnet_lite0", channels=8)
     detector = RetinaNet(encoder, num_classes=2, short_side=64, long_side=64)
     assert detector.transform.image_std == detector.config["image_std"] == [0.5, 0.5, 0.5]
+
+
+def test_no_int64_of_all_anchors_and_classes_is_made():
+    """torch's one-hot of them took 3.2 GB for 64 images of 640 pixels and 80 classes."""
+    anchors, classes = torch.tensor([[0.0, 0.0, 32.0, 32.0]]).repeat(50, 1), 80
+    target = {"boxes": torch.tensor([[0.0, 0.0, 30.0, 30.0]]), "labels": torch.tensor([3])}
+    aims = assign([target], anchors, Matcher(0.5, 0.5), BoxCoder((1.0, 1.0, 1.0, 1.0)))
+    with SeenInt64() as seen:
+        losses(torch.zeros(1, 50, classes), torch.zeros(1, 50, 4), aims, LossWeights())
+    assert max(seen.sizes) < 50 * classes

@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from tiny_detectors import PATH, TINY, scene
 
+from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.retina_head import Tower
 from msnas.detectors.retinanet import RetinaNet
@@ -13,6 +15,8 @@ from supernet.nas_fcos.fcos_encoder import FcosEncoder
 from supernet.nas_fcos.head_module import Branch
 from supernet.nas_fpn.plan_encoder import FpnLevelEncoder, NasFpnEncoder
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
+from supernet.strides.fpn_encoder import FpnEncoder
+from supernet.strides.stride_encoder import PathEncoder
 
 RESNET = {"backbone": "resnet10", "width": 0.25}
 BOXES = [[0.08, 0.08, 0.24, 0.24], [0.12, 0.16, 0.6, 0.7], [0.03, 0.03, 0.94, 0.98]]  # in sides of the image
@@ -42,13 +46,13 @@ def stages(model):
     return seen
 
 
-def is_alive(model):
-    """Whether deviations of all outputs, and gradients of all stages, are within a factor of 30 of each other."""
+def is_alive(model, stages=stages, within=30):
+    """Whether deviations of all outputs, and gradients of all stages, are within that factor of each other."""
     seen = stages(model.train())
     deviations = [float(x.detach().std()) for outputs in seen.values() for x in outputs]
     squares = [sum(float(x.grad.square().sum()) for x in xs if x.grad is not None) for xs in seen.values()]
     gradients = [math.sqrt(square) for square in squares]
-    return max(deviations) < 30 * min(deviations) and max(gradients) < 30 * min(gradients)
+    return max(deviations) < within * min(deviations) and max(gradients) < within * min(gradients)
 
 
 def retinanet(encoder):
@@ -56,9 +60,32 @@ def retinanet(encoder):
     return RetinaNet(encoder(), num_classes=5, short_side=256, long_side=256)  # P7 of several positions
 
 
-def fcos(pyramid, head):
+def fcos(pyramid, head, **options):
     torch.manual_seed(0)
-    return FCOS(FcosEncoder(pyramid, channels=32, **RESNET), num_classes=5, short_side=96, long_side=96, head=head)
+    encoder = FcosEncoder(pyramid, channels=32, **RESNET, **options)
+    return FCOS(encoder, num_classes=5, short_side=96, long_side=96, head=head)
+
+
+def two_stage_stages(model):
+    """The outputs of the encoder, of the regions' head and of the heads behind it, after one backward pass."""
+    heads = model.roi_heads
+    parts = {"encoder": [model.encoder], "regions": [head.conv for head in model.rpn.head.heads]}
+    parts |= {"boxes": [heads.box_head]} | ({"masks": [heads.mask_head]} if heads.mask_head is not None else {})
+    seen = {stage: [] for stage in parts}
+
+    def keep(stage):
+        def hook(module, inputs, output):
+            for x in output if isinstance(output, list | tuple) else [output]:
+                x.retain_grad()
+                seen[stage].append(x)
+
+        return hook
+
+    for stage, modules in parts.items():
+        for module in modules:
+            module.register_forward_hook(keep(stage))
+    sum(model(*scene(masks=heads.mask_head is not None)).values()).backward()
+    return seen
 
 
 @pytest.mark.parametrize(("lite", "backbone"), [(False, RESNET), (True, {"backbone": "mobilenetv2_100"})])
@@ -70,6 +97,23 @@ def test_retinanet_starts_alive(kind, lite, backbone):
 @pytest.mark.parametrize(("pyramid", "head"), [("fcos", "fcos"), str(PUBLISHED).split("/")])
 def test_published_fcos_detectors_start_alive(pyramid, head):
     assert is_alive(fcos(pyramid, head))
+
+
+def test_deformable_convolutions_of_an_fpn_start_alive():
+    assert is_alive(fcos("fcos", "fcos", deformable=2))
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["faster", "mask"])
+@pytest.mark.parametrize("encoder", [
+    lambda: PathEncoder(PATH, block="basic", channels=64),
+    lambda: PathEncoder(PATH, block="bottleneck", channels=64),
+    lambda: FpnEncoder("resnet18", width=0.25, channels=64),
+])  # fmt: skip
+def test_a_two_stage_detector_starts_alive(encoder, mask):
+    """Proposals start at the published 0.01, which at a quarter of the published channels is half as large."""
+    torch.manual_seed(0)
+    detector = FasterRCNN(encoder(), **{**TINY, "box_channels": 64, "mask": mask})
+    assert is_alive(detector, two_stage_stages, within=60)
 
 
 @pytest.mark.parametrize("op", range(len(HEAD_OPS)))

@@ -10,7 +10,7 @@ from synthetic_run import make_run
 
 from evolution.strategy import Evaluation
 from msnas.report.page import report
-from msnas.report.samples import samples_of
+from msnas.report.samples import genomes_drawn, samples_of
 
 CONTROLLER = ("space=nas_fpn", "budget=none", "input=128x128", "strategy=controller", "strategy.hidden=8")
 CONTROLLER += ("strategy.population_size=6", "strategy.children=6", "strategy.iterations=3")
@@ -35,6 +35,12 @@ def test_samples_and_different_architectures_are_counted_from_the_beginning() ->
     found = samples_of(generations, [*scored(0, 0.1, 0.3), *scored(1, 0.5)])
     assert [(row["total"], row["unique"], row["mean"]) for row in found["rows"]] == [(4, 2, 0.25), (14, 3, 0.5)]
     assert [(one["sample"], one["reward"]) for one in found["rewards"]] == [(1.0, 0.1), (3.0, 0.3), (9.0, 0.5)]
+
+
+def test_genomes_are_in_the_order_they_were_drawn_and_those_of_a_generation_without_a_record_as_scored() -> None:
+    generations = [{"generation": 0}, {"generation": 1, "drawn": [[1, 0], [0, 1], [1, 0]]}]
+    evaluations = [*scored(0, 0.1, 0.3), *scored(1, 0.5), *scored(2, 0.6)]
+    assert genomes_drawn(generations, evaluations) == [(0, 0), (0, 1), (1, 0), (0, 1), (1, 0), (2, 0)]
 
 
 def test_a_strategy_without_a_policy_has_no_samples() -> None:
