@@ -116,6 +116,8 @@ class _Reader:
         self._read_objects()
         fault = unit_fault(self._objects)
         if fault is not None:
+            if fault.severity == "refused":  # what areas are beside such boxes says nothing of its own
+                self.result.faults[:] = [one for one in self.result.faults if one.field != "area"]
             self.result.note("", "annotations", fault.rule, fault.severity, fault.got)
         if not self.result.refused and not any(image.has_boxes for image in self.result.images):
             crowds = sum(len(image.annotations) for image in self.result.images)
