@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
+from rich.filesize import decimal
 
 from evolution.driver import Finalist
 from evolution.strategy import Genome
@@ -275,8 +276,6 @@ class FcosFamily(Family):
         return _outcome(run.run(*halves, training=training, trained=trained))
 
     def caches_ahead(self, detector: "nn.Module", splits: "Splits", *, seed: int) -> str:
-        from rich.filesize import decimal
-
         from msnas.families.nas_fcos.cache_size import placed, search_caches  # torch
 
         heads = self.heads if self._second_half() is not None else None
