@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
+from msnas.data.sending import sent
 from msnas.detectors.targets import one_hot_classes
 
 RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, float("inf")))  # pixels, at a short side of 800
@@ -41,7 +42,7 @@ class Targets:
 
     def to(self, device: torch.device) -> "Targets":
         """The same on `device`."""
-        return Targets(self.labels.to(device), self.distances.to(device))
+        return Targets(sent(self.labels, device), sent(self.distances, device))
 
 
 def locations(

@@ -83,7 +83,7 @@ class DecoderFeatures:
         index = torch.tensor([self._places[row][1] for row in rows])
         wanted = bucket.features[-(coarsest or len(bucket.features)) :]
         # As they are stored: half the bytes travel, and the device converts, not one thread of the CPU.
-        features = [sent(level[index.to(level.device)], device).float() for level in wanted]
+        features = [sent(level[sent(index, level.device)], device).float() for level in wanted]
         targets = Targets(bucket.labels[index].long(), bucket.distances[index]).to(device)
         return Batch(tuple(rows), features, targets, bucket.where.to(device))
 

@@ -114,13 +114,13 @@ def test_the_shipped_values_beat_random_search_over_10_seeds_in_a_sixth_of_the_s
     assert best > drawn_best + 0.03
 
 
-SMALL = {"cells": ["experiment=nas_fpn"], "pyramids": ["experiment=nas_fcos"]}
-SMALL["heads"] = ["experiment=nas_fcos", "space=nas_fcos_head"]
+SMALL_SCALE = {"cells": ["experiment=nas_fpn"], "pyramids": ["experiment=nas_fcos"]}
+SMALL_SCALE["heads"] = ["experiment=nas_fcos", "space=nas_fcos_head"]
 
 
-@pytest.mark.parametrize("what", SMALL)
+@pytest.mark.parametrize("what", SMALL_SCALE)
 def test_what_a_small_scale_ships_beats_random_search_over_10_seeds_in_its_samples(what):
-    setup = Setup(compose([*SMALL[what], "scale=tiny", "input=128x128", "data.root=D"]))
+    setup = Setup(compose([*SMALL_SCALE[what], "scale=tiny", "input=128x128", "data.root=D"]))
     sizes = {name: setup.strategy.options[name] for name in ("population_size", "children", "iterations")}
     learned, drawn = [], []
     for seed in range(10):

@@ -100,7 +100,7 @@ def test_its_own_options_are_fixed_with_the_stage_that_reads_them(trusted):
 
 
 def test_options_that_no_stage_is_named_for_are_fixed_from_the_first(trusted):
-    assert own_groups(family_class("my_paths.family.Silent"))["supernet"] == ["extra"]
+    assert own_groups(family_class("my_paths.family.Silent"))["supernet"] == ["encoder", "extra"]
 
 
 def test_scores_depend_on_its_own_options(trusted, tmp_path):
