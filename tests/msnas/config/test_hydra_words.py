@@ -74,12 +74,12 @@ def test_a_job_that_the_disk_fails_stops_no_other(monkeypatch, capsys):
     def command(call):
         asked.append(call.words)
         if len(asked) == 1:
-            raise PermissionError(errno.EACCES, "Permission denied", "/root/x")
+            raise PermissionError(errno.EACCES, "Permission denied", "/elsewhere/x")
         return 0
 
     assert sweep(Call("space", (), ("seed=1,2",)), command, launcher_of(())) == 2
     assert len(asked) == 2
-    assert "cannot read or write at /root/x: Permission denied" in " ".join(capsys.readouterr().out.split())
+    assert "cannot read or write at /elsewhere/x: Permission denied" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_wrong_word_of_a_sweep_ends_it_before_the_first_job(capsys):
