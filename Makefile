@@ -22,7 +22,7 @@ check: setup
 
 # Two processes of one thread: the tests' tensors are tiny, and two threads of them wait for each other.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Two works a row, in turn, as a table; and the list of one GPU, which needs one.
 bench: setup
