@@ -154,11 +154,12 @@ def _named(root: Path, layout: _Layout, split: str) -> bool:
 
 
 def _folder(root: Path, layout: _Layout, name: str) -> Path:
-    """Of the layout's folders that are there, the one with the first image, else the first."""
+    """Of the layout's folders that are there, the one with the first image, else the first below the root."""
     folders = [root / folder.format(s=name) for folder in layout.images]
-    there = [folder for folder in folders if folder.is_dir()] or folders[:1]
+    there = [folder for folder in folders if folder.is_dir()]
     first = _first_name(root / layout.annotations.format(s=name)) if len(there) > 1 else None
-    folder = next((one for one in there if first is not None and (one / first).is_file()), there[0])
+    holding = next((one for one in there if first is not None and (one / first).is_file()), None)
+    folder = holding or next((one for one in there if one != root), folders[0])
     if layout.annotations == "result.json" and _names_folder(root / layout.annotations, "images"):
         return root
     return folder

@@ -23,7 +23,7 @@ from msnas.runs.folder import RANDOM_SEARCH
 from supernet.space import SearchSpace
 
 CURVE_POINTS = 240  # a training curve is drawn from at most so many bins
-LEFT_OUT = {"survivors": None, "drawn": None}  # of the records of generations: `choices` and `sharing` count them
+LEFT_OUT = ("survivors", "drawn")  # of a generation's record: genomes, which the page has counted
 
 
 def page_data(
@@ -46,7 +46,7 @@ def page_data(
             "budget": _budget(run),
             "stages": [vars(stage) for stage in run.stages],
             "evaluations": _evaluations(first, setup.space),
-            "generations": [{**record, **LEFT_OUT} for record in run.generations],
+            "generations": [_without_genomes(record) for record in run.generations],
             "best_so_far": best_so_far(run, first),
             "front": run.search.get("front", []),
             "random_search": run.search.get(RANDOM_SEARCH),
@@ -114,6 +114,10 @@ def _gain_command(run: RunData, networks: Sequence[Record]) -> str | None:
         if role not in roles and getattr(family, method) is not getattr(Family, method)
     ]
     return f"msnas retrain run={run.name} {' '.join(words)}" if words else None
+
+
+def _without_genomes(record: Record) -> Record:
+    return {key: None if key in LEFT_OUT else value for key, value in record.items()}
 
 
 def _rank(table: Record) -> Record | None:
