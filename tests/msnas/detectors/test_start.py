@@ -22,23 +22,26 @@ RESNET = {"backbone": "resnet10", "width": 0.25}
 BOXES = [[0.08, 0.08, 0.24, 0.24], [0.12, 0.16, 0.6, 0.7], [0.03, 0.03, 0.94, 0.98]]  # in sides of the image
 
 
+def keeping(found):
+    """A forward hook that adds outputs to `found`, and has their gradients kept."""
+
+    def hook(module, inputs, output):
+        for x in output if isinstance(output, list | tuple) else [output]:
+            x.retain_grad()
+            found.append(x)
+
+    return hook
+
+
 def stages(model):
     """Every output of backbone, pyramid and towers, in one forward pass in training; and one backward pass."""
     seen = {"backbone": [], "pyramid": [], "towers": []}
 
-    def keep(stage):
-        def hook(module, inputs, output):
-            for x in output if isinstance(output, list | tuple) else [output]:
-                x.retain_grad()
-                seen[stage].append(x)
-
-        return hook
-
-    model.encoder.backbone.register_forward_hook(keep("backbone"))
+    model.encoder.backbone.register_forward_hook(keeping(seen["backbone"]))
     for module in model.modules():
         if isinstance(module, Tower | Branch):
-            module.register_forward_pre_hook(lambda module, inputs: keep("pyramid")(module, (), inputs[0]))
-            module.register_forward_hook(keep("towers"))
+            module.register_forward_pre_hook(lambda module, inputs: keeping(seen["pyramid"])(module, (), inputs[0]))
+            module.register_forward_hook(keeping(seen["towers"]))
     torch.manual_seed(1)
     side = model.config["short_side"]
     target = {"boxes": side * torch.tensor(BOXES), "labels": torch.tensor([1, 2, 3])}
@@ -73,17 +76,9 @@ def two_stage_stages(model):
     parts |= {"boxes": [heads.box_head]} | ({"masks": [heads.mask_head]} if heads.mask_head is not None else {})
     seen = {stage: [] for stage in parts}
 
-    def keep(stage):
-        def hook(module, inputs, output):
-            for x in output if isinstance(output, list | tuple) else [output]:
-                x.retain_grad()
-                seen[stage].append(x)
-
-        return hook
-
     for stage, modules in parts.items():
         for module in modules:
-            module.register_forward_hook(keep(stage))
+            module.register_forward_hook(keeping(seen[stage]))
     sum(model(*scene(masks=heads.mask_head is not None)).values()).backward()
     return seen
 
