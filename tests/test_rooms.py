@@ -27,7 +27,7 @@ FLOORS = (
     {"msnas.data"},
     {"msnas.config"},
     {"msnas.runs"},
-    {"msnas.call", "msnas.differences", "msnas.errors", "msnas.files", "msnas.seeds"},
+    {"msnas.call", "msnas.differences", "msnas.errors", "msnas.files", "msnas.seeds", "msnas.worker_process"},
     {"supernet", "evolution"},
 )
 READERS = ("msnas.commands", "msnas.config", "msnas.setup", "msnas.cli")

@@ -3,14 +3,15 @@
     OMP_NUM_THREADS=1 python experiments/bench/bench.py reading
 
 Drawn photographs of 640x480, resized to 800 pixels as in training. Whether both decoders give the same bytes is said in
-the row's name. Threads and processes are two of each, started and warm, by the clock.
+the row's name. Two threads decode themselves, or have it done by two processes (`data.processes`), started and warm: by
+the clock, and in CPU seconds of the process that trains.
 """
 
 import io
 import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from PIL import Image
 from timing import Row, in_turn, ratio_row
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from msnas.data.images import read_rgb
+from msnas.data.decoders import Decoders
+from msnas.data.images import PLAIN, read_rgb
 
 WIDTH, HEIGHT, TARGET = 640, 480, (800, 1066)
 
@@ -35,13 +37,20 @@ def rows(tiny: bool) -> list[Row]:
         works = {"torchvision": lambda: [by_torchvision(f) for f in files], "Pillow": lambda: _read(files)}
         said = f"{images} JPEG files read and resized ({'equal' if same else 'unequal'} bytes)"
         decoders = ratio_row(said, in_turn(works, rounds), "torchvision", "Pillow")
-        context = torch.multiprocessing.get_context("spawn")  # tensors come by shared memory
-        threads, processes = ThreadPoolExecutor(2), ProcessPoolExecutor(2, mp_context=context)
-        with threads, processes:
-            pools: dict[str, Executor] = {"2 processes": processes, "2 threads": threads}
-            clocked = {name: partial(_share, pool, files) for name, pool in pools.items()}
-            seconds = in_turn(clocked, rounds, warm=2, clock=time.perf_counter)
-    return [decoders, ratio_row(f"{images} JPEG files to tensors", seconds, "2 processes", "2 threads", unit="s")]
+        processes = Decoders(2, 3 * TARGET[0] * TARGET[1])
+        with ThreadPoolExecutor(2) as threads:
+            ways: dict[str, Callable[[Path], object]] = {
+                "2 processes": lambda file: torch.from_numpy(processes.read(file, WIDTH, HEIGHT, TARGET, PLAIN)),
+                "2 threads": lambda file: _tensor(read_rgb(file, WIDTH, HEIGHT, TARGET)),
+            }
+            works = {name: partial(_all, threads, way, files) for name, way in ways.items()}
+            clocked = in_turn(works, rounds, warm=2, clock=time.perf_counter)
+            spent = in_turn(works, rounds, warm=2, clock=time.process_time)
+    return [
+        decoders,
+        ratio_row(f"{images} JPEG files to tensors", clocked, "2 processes", "2 threads", unit="s"),
+        ratio_row(f"{images} JPEG files: CPU of the training's process", spent, "2 processes", "2 threads"),
+    ]
 
 
 def drawn(folder: Path, number: int) -> list[Path]:
@@ -74,10 +83,6 @@ def _tensor(pixels: Any) -> torch.Tensor:
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
-def _share(pool: Executor, files: Sequence[Path]) -> None:
-    for _ in pool.map(_one, files):
+def _all(threads: ThreadPoolExecutor, way: Callable[[Path], object], files: Sequence[Path]) -> None:
+    for _ in threads.map(way, files):
         pass
-
-
-def _one(file: Path) -> torch.Tensor:
-    return _read([file])[0]

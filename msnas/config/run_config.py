@@ -19,6 +19,7 @@ from msnas.runs.folder import CONFIG, ROOT, WORDS
 FREE = (
     "data.root",
     "data.workers",
+    "data.processes",
     "data.memory_limit",
     "train.checkpoint_every",
     "retrain.checkpoint_every",

@@ -22,8 +22,7 @@ class Batches:
     batch_size: images a step over all ranks; this object yields the part of `rank`. An epoch has ceil(images
     / batch_size) full batches; where they do not come out even, its first images come twice. group_by_aspect:
     landscape and portrait images in batches of their own, so that less is padded. workers: threads that load
-    the next batches beforehand, where that is more than copying from memory; they change no number. (Threads:
-    Pillow and torch leave Python's lock.)
+    the next batches beforehand, where that is more than copying from memory; they change no number.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from msnas.data.decoders import Decoders
 from msnas.data.geometry import resized_size
 from msnas.data.images import ImageError, check_header, locate, read_rgb
 from msnas.data.records import AnnotationFile, ImageRecord
@@ -16,10 +17,11 @@ from msnas.errors import DataError
 class ImageStore:
     """Resized uint8 pixels by image record. After `decode` everything is in memory, after `look` nothing is.
 
-    readers: threads that may read images beforehand; 0 where everything is in memory.
+    readers: threads that may read images beforehand; 0 where everything is in memory. processes: those that decode for
+    the threads; 0: each decodes itself.
     """
 
-    def __init__(self, part: AnnotationFile, short_side: int, long_side: int) -> None:
+    def __init__(self, part: AnnotationFile, short_side: int, long_side: int, processes: int = 0) -> None:
         self.folder = part.files.images
         self.label = part.files.label
         self.reading = part.files.reading
@@ -32,6 +34,7 @@ class ImageStore:
         self.needed = sum(lengths)
         self._block: Tensor | None = None
         self.readers = 0
+        self._decoders = Decoders(processes, max(lengths, default=0)) if processes else None
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_part": None}  # the annotations travel with the data sets already
@@ -80,5 +83,8 @@ class ImageStore:
         check_header(path, record.width, record.height, self.reading)
 
     def _read(self, record: ImageRecord, path: Path) -> Tensor:
-        pixels = read_rgb(path, record.width, record.height, self._sizes[record.row], self.reading)
+        wanted = (path, record.width, record.height, self._sizes[record.row], self.reading)
+        if self._decoders is not None:
+            return torch.from_numpy(self._decoders.read(*wanted))
+        pixels = read_rgb(*wanted)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,9 @@ class ImageError(DataError):
     def __init__(self, field: str, rule: str, got: str = "") -> None:
         super().__init__(f"{rule}, but got {got}" if got else rule)
         self.field, self.rule, self.got = field, rule, got
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.rule, self.got)
 
 
 _LFS = b"version https://git-lfs"

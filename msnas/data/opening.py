@@ -78,7 +78,7 @@ def open_split(settings: DataSettings, split: str, *, seed: int = 0, decode: boo
     part, categories = read_part(settings, "train" if divided else split)
     place = Path(settings.root) if settings.root is not None else part.files.annotations.parent
     _refuse_faults((part,), place)
-    store = ImageStore(part, settings.short_side, settings.long_side)
+    store = ImageStore(part, settings.short_side, settings.long_side, settings.decoding_processes)
     if decode:
         _fill(store, settings.workers, settings.memory_limit)
         _refuse_faults((part,), place)
@@ -171,7 +171,7 @@ def open_stores(settings: DataSettings, source: Source) -> list[ImageStore]:
     """The images of each file, decoded while the memory limit lasts, else only looked at; faults are noted."""
     limit, stores = settings.memory_limit, []
     for part in source.parts:
-        store = ImageStore(part, settings.short_side, settings.long_side)
+        store = ImageStore(part, settings.short_side, settings.long_side, settings.decoding_processes)
         _fill(store, settings.workers, limit)
         limit -= store.memory
         stores.append(store)

@@ -10,6 +10,7 @@ from msnas.files import at_home
 
 COCO, SHAPES = "coco", "shapes"  # kinds of data: a folder in COCO format, and what this library draws itself
 PIXEL_LIMIT = 178_956_970  # of one image: where Pillow too takes it for an attack
+ENOUGH_THREADS = 4  # each holds the lock for a tenth of its time, which the training wants: experiments/bench/bench.md
 PATHS = ("root", "train_json", "val_json", "test_json", "images", "train_images", "val_images", "test_images")
 _DRAWING = {  # config key -> field
     "size": "size",
@@ -69,8 +70,9 @@ class DataSettings:
     root: folder in COCO format (relative overrides are looked up in it); None for drawn shapes: a cache
     folder. `~` is expanded in every path. short_side, long_side: pixels; an image is resized so that its short side is
     `short_side`, unless its long side would then exceed `long_side`. flip: probability. jitter: lowest and highest
-    factor on that size in training; crop: whether what that enlarged is cut to the size before. workers: threads that
-    decode. memory_limit: bytes of decoded images that may be held. masks: whether segmentations are read.
+    factor on that size in training; crop: whether what that enlarged is cut to the size before. workers: threads
+    that decode; processes: whether each does so in a process of its own (None: see `decoding_processes`). memory_limit:
+    bytes of decoded images that may be held. masks: whether segmentations are read.
     selection: the share of search_val that is kept for the finalists. group: a key of the image records; images of one
     value stay on one side of every split, and so do near copies unless near_copies is false. repair_names,
     links: which image files are taken (see `images`). white: the value of white in 16-bit images; None: see `depth`.
@@ -92,6 +94,7 @@ class DataSettings:
     jitter: tuple[float, float] = (1.0, 1.0)
     crop: bool = False
     workers: int = 4
+    processes: bool | None = None
     memory_limit: float = 2e9
     masks: bool = False
     val_fraction: float = 0.2
@@ -117,6 +120,10 @@ class DataSettings:
         _number("data.flip", self.flip, 0, 1)
         object.__setattr__(self, "jitter", _jitter(self.jitter))
         _integer("data.workers", self.workers, 0, 256)
+        if not (self.processes is None or isinstance(self.processes, bool)):
+            raise ConfigError(f"data.processes must be true, false or null, but got {self.processes!r}.")
+        if self.processes and not self.workers:
+            raise ConfigError("data.processes=true needs processes, but data.workers is 0; give their number.")
         _number("data.memory_limit", self.memory_limit, 0)
         _number("data.val_fraction", self.val_fraction, 0, 0.5)
         _number("data.selection", self.selection, 0, 0.9)
@@ -132,6 +139,12 @@ class DataSettings:
             raise ConfigError(
                 "data.root must name a folder in COCO format, but it is null; give data.root=FOLDER, or data=shapes."
             )
+
+    @property
+    def decoding_processes(self) -> int:
+        """How many processes decode; 0: the threads do it themselves."""
+        wanted = self.workers > ENOUGH_THREADS if self.processes is None else self.processes
+        return self.workers if wanted else 0
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], *, masks: bool = False) -> "DataSettings":

@@ -135,11 +135,7 @@ def open_images(
     workers: int,
     progress: Callable[[], None] = lambda: None,
 ) -> list[T | None]:
-    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted fault.
-
-    Threads, not processes: decoding and resizing leave Python's lock, and pixels need no copy between address
-    spaces.
-    """
+    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted fault."""
     folder = part.files.images
     if part.images and not folder.is_dir():
         got, around = shown(str(folder)), next((parent for parent in folder.parents if parent.is_dir()), None)

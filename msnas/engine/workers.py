@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from evolution.driver import Evaluate, Guarded, Job, evaluate_with
 from evolution.strategy import FAILED, Evaluation
-from msnas.engine.worker_process import WorkerProcess
 from msnas.errors import RunError
+from msnas.worker_process import WorkerProcess
 
 Build = Callable[[], Evaluate]
 """Makes a process's evaluator; can be pickled: a `functools.partial` of a function and plain values."""

@@ -19,13 +19,13 @@ from msnas.engine.devices import Hardware
 from msnas.engine.distributed import ALONE, Group
 from msnas.engine.gpu_turns import is_out_of_memory, turn
 from msnas.engine.interrupt import Interrupted, StopSignal
-from msnas.engine.worker_process import WorkerProcess
 from msnas.errors import RunError, TrainingError
 from msnas.files import read_json, write_json
 from msnas.pipeline.standalone_training import Entry, schedule_of, train_entry
 from msnas.runs.folder import PLAN, RESULT, STATUS
 from msnas.runs.progress import Progress
 from msnas.setup.setup import Setup
+from msnas.worker_process import WorkerProcess
 
 Lost = Callable[[Entry, TrainingError], None]
 LOOK_EVERY = 1.0  # seconds between two looks at how far the networks are

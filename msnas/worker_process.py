@@ -18,13 +18,13 @@ class WorkerProcess:
     """One process, which ends when its leash is cut: a pipe whose other end is held here.
 
     One executor of several processes would end them all when one of them dies. number: from 0; worker i of n takes
-    GPU i modulo the number of GPUs.
+    GPU i modulo the number of GPUs. prepare: what the process does first.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, prepare: Callable[[], None] | None = None) -> None:
         context = get_context("spawn")
         self._leash, theirs = context.Pipe()
-        self._executor = ProcessPoolExecutor(1, context, initializer=_obey, initargs=(theirs, number))
+        self._executor = ProcessPoolExecutor(1, context, initializer=_obey, initargs=(theirs, number, prepare))
         self._pid = self._executor.submit(os.getpid)
         theirs.close()
 
@@ -44,7 +44,7 @@ class WorkerProcess:
         self._executor.shutdown()
 
 
-def _obey(leash: Connection, number: int) -> None:
+def _obey(leash: Connection, number: int, prepare: Callable[[], None] | None) -> None:
     """In the process, first of all: leave Ctrl-C to the one that started it, and end with that one."""
     os.environ["LOCAL_RANK"] = str(number)  # by which `devices.choose` finds this worker's GPU
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,3 +55,5 @@ def _obey(leash: Connection, number: int) -> None:
         os._exit(1)
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
+    if prepare is not None:
+        prepare()
