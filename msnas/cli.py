@@ -41,6 +41,8 @@ from msnas.runs.launchers import launcher_of
 from supernet.errors import SpaceError
 
 HELP = ("--help", "-h")
+_COMMENT = re.compile(r"(^|\s)#.*")
+_AROUND = re.compile(r"^([^\s=]+)\s*=\s*")
 _HOME = re.compile(r"~[^/=]*/|~$")
 
 
@@ -162,14 +164,20 @@ def _log_to_stderr() -> None:
 
 
 def _expanded(word: str) -> list[str]:
-    """The word; for `@FILE` the words of that file, one a line, where `#` begins a line that is none."""
+    """The word; for `@FILE` the words of that file, one a line, without blanks around `=` and comments behind `#`."""
     if not word.startswith("@"):
         return [word]
     try:
         lines = decoded(Path(_at_home(word[1:])).read_bytes()).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{word} must name a file of key=value lines, but it cannot be read: {error}") from error
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{word} must be a text in UTF-8, but line {line} has another encoding; save it so."
+        ) from error
+    bare = (_COMMENT.sub("", line).strip() for line in lines)
+    return [_AROUND.sub(r"\1=", line) for line in bare if line]
 
 
 def _at_home(word: str) -> str:

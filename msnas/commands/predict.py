@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from msnas.call import Call
+from msnas.data.depth import is_darkened
 from msnas.data.images import ImageError, Reading, holds_several, read_upright
 from msnas.data.named_images import Found, Source, find_images
 from msnas.data.segmentation import encode
@@ -100,11 +101,13 @@ def _predict(
     """Detections of every readable image and frame; its picture goes below `out` where that is a folder."""
     images: list[Record] = []
     unreadable: list[Record] = []
-    draws, below, several = not _is_json(out), 0, 0
+    draws, below, several, deep = not _is_json(out), 0, 0, 0
     with Progress("predict", len(found.sources)) as progress:
         for number, source in enumerate(found.sources, start=1):
             try:
-                several += not is_video(source.path) and holds_several(source.path, reading)
+                if not is_video(source.path):
+                    several += holds_several(source.path, reading)
+                    deep += reading.white is None and is_darkened(source.path, reading)
                 for picture in _pictures(source, reading, every):
                     objects, weak = detect(model, picture.pixels, score=score, hardware=hardware)
                     record = {**picture.record, "detections": _records(objects, model.meta)}
@@ -121,7 +124,7 @@ def _predict(
             progress.update(number)
     (out if draws else out.parent).mkdir(parents=True, exist_ok=True)
     left_out = {"below_score": below, "skipped": found.others, "skipped_videos": found.videos}
-    left_out["first_of_several"] = several
+    left_out |= {"first_of_several": several, "darkened": deep}
     return {"score": score, "images": images, "unreadable": unreadable, **left_out}
 
 
@@ -187,6 +190,7 @@ def _text(answer: dict[str, Any], out: Path) -> str:
         "of other kinds left out": answer["skipped"],
         "videos left out (name one to see its frames)": answer["skipped_videos"],
         "of several pictures, of which the first was taken": answer["first_of_several"],
+        "of 16 bits that leave half of them unused and look dark (data.white=VALUE, for grey ones)": answer["darkened"],
     }
     said = "".join(f"; {number} {what}" for what, number in left_out.items() if number)
     where = f"COCO results are in {out}" if _is_json(out) else f"Pictures and {DETECTIONS} are in {out}"

@@ -129,7 +129,11 @@ def composed(words: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str]]:
     try:
         OmegaConf.resolve(config)
     except Exception as error:  # omegaconf's own error family has no common public base
-        raise ConfigError(f"The configuration cannot be resolved: {_one_line(error)}") from error
+        partial = [f"{key}={value}" for key, value in chosen.items() if key in known and value not in groups()[key]]
+        hint = (
+            f"; does the file of {partial[0]} say what it changes, as in `defaults: [coco, _self_]`?" if partial else ""
+        )
+        raise ConfigError(f"The configuration cannot be resolved: {_one_line(error)}{hint}") from error
     for key, low in LOWEST.items():
         value = OmegaConf.select(config, key)
         if isinstance(value, int | float) and value < low:

@@ -31,6 +31,17 @@ def find_white(parts: Sequence[AnnotationFile], workers: int) -> tuple[int | Non
     return grey if 0 < grey < _HALF else None, colour if 0 < colour < _HALF >> 8 else None
 
 
+def is_darkened(path: Path, reading: Reading) -> bool:
+    """Whether an image of 16 bits does not reach half of white, so that it is dark where nothing says what white is.
+
+    Raises ImageError.
+    """
+    if path.name.lower().endswith(EIGHT_BIT):
+        return False
+    grey, colour = deepest(path, reading)
+    return 0 < grey < _HALF or 0 < colour < _HALF >> 8
+
+
 def _deepest(job: tuple[Path, str, Reading]) -> tuple[int, int]:
     folder, file_name, reading = job
     try:

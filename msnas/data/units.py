@@ -97,6 +97,11 @@ _UNITS = {
         "thousandths of the image (0..1000), as language models give them",
         "multiply by the image's width and height and divide by 1000",
     ),
+    "1024ths": _Unit(
+        1024,
+        "1024ths of the image, as language models give them",
+        "multiply by the image's width and height and divide by 1024",
+    ),
 }
 _ORDERS = {
     "boxes": _Order("", "", np.array),
@@ -136,6 +141,8 @@ class _Reading(NamedTuple):
         remedy = ", then ".join(filter(None, (unit.remedy, order.remedy)))
         rival, doubt = _RIVALS.get(self.order, ("", ""))
         doubts = [doubt] if rival and self._replace(order=rival).fits(boxes, sizes) else []
+        if self.unit == "thousandths":
+            doubts.append("they may be 1024ths")
         if self.unit == "pixels" and 900 <= boxes.max() <= 1000.5 and sizes.max() > 1000:
             doubts.append(f"they may be {_UNITS['thousandths'].cause}")
         doubted = f" ({', or '.join(doubts)}: draw some)" if doubts else ""
@@ -179,11 +186,14 @@ def _by_areas(boxes: Floats, sizes: Floats, areas: Floats, polygons: Floats) -> 
     if known.sum() < 3:
         return None
 
-    def agreeing(pixels: Floats) -> float:
-        near = np.abs(pixels - polygons).max(axis=1) <= np.maximum(2, 0.02 * sizes.max(axis=1))
+    def errors(pixels: Floats) -> Floats:
+        """Of each object, as shares of what still agrees."""
+        apart = np.abs(pixels - polygons).max(axis=1) / np.maximum(2, 0.02 * sizes.max(axis=1))
         product = np.where((pixels[:, 2:] > 0).all(axis=1), np.prod(pixels[:, 2:], axis=1), 0)
-        same = np.abs(product - areas) <= 0.03 * areas
-        return float(np.where(has_polygon, near, same)[known].mean())
+        return np.where(has_polygon, apart, np.abs(product - areas) / (0.03 * areas))[known]
+
+    def agreeing(pixels: Floats) -> float:
+        return float((errors(pixels) <= 1).mean())
 
     if agreeing(boxes) > 0.1:
         return None
@@ -191,7 +201,8 @@ def _by_areas(boxes: Floats, sizes: Floats, areas: Floats, polygons: Floats) -> 
     if not agree:
         return None
     by = "polygons" if has_polygon.any() else "areas"
-    reading = next((one for one in agree if one.fits(boxes, sizes)), agree[0])
+    fitting = [one for one in agree if one.fits(boxes, sizes)] or agree
+    reading = min(fitting, key=lambda one: np.median(errors(one.pixels(boxes, sizes))).round(3))
     evidence = f"the {by} of the objects agree with that, and not with the boxes as they are"
     return reading.fault("refused", evidence, boxes, sizes)
 
@@ -204,7 +215,11 @@ def _by_whole(boxes: Floats, sizes: Floats) -> UnitFault | None:
     if sizes.min() > 150 and reach <= 100.5:
         evidence = f"no box of {len(boxes)} reaches beyond 100 in images of 150 pixels and more"
         return _Reading("percent", "boxes").fault("refused" if reach > 80 else "noted", evidence, boxes, sizes)
-    for unit, sides, share in (("percent", sizes.min(axis=1), 0.8), ("thousandths", sizes.max(axis=1), 0.9)):
+    for unit, sides, share in (
+        ("percent", sizes.min(axis=1), 0.8),
+        ("thousandths", sizes.max(axis=1), 0.9),
+        ("1024ths", sizes.max(axis=1), 0.9),
+    ):
         whole = _UNITS[unit].whole or 0
         if boxes.max() > 1.0005 * whole or sides.min() < (3 if unit == "percent" else 1.5) * whole:
             continue
@@ -226,12 +241,12 @@ def _by_borders(boxes: Floats, sizes: Floats) -> UnitFault | None:
         ("pixels", "swapped", 0.1, 0.2),
         ("pixels", "swapped corners", 0.1, 0.2),
         ("percent", "boxes", 0.1, 2),
-        *(("thousandths", order, 0.1, 0.2) for order in _ORDERS),
+        *((unit, order, 0.1, 0.2) for unit in ("thousandths", "1024ths") for order in _ORDERS),
     ):
         reading = _Reading(unit, order)
         if leaving < some or not reading.fits(boxes, sizes):
             continue
-        if unit == "thousandths" and _reach(reading, boxes, sizes).min() < 0.8:
+        if unit in ("thousandths", "1024ths") and _reach(reading, boxes, sizes).min() < 0.8:
             continue  # of a larger copy, more likely
         return reading.fault("refused" if many and leaving >= enough else "noted", told, boxes, sizes)
     over = (boxes[:, :2] + boxes[:, 2:] - sizes > np.maximum(1.5, 0.1 * boxes[:, 2:])).any(axis=1)

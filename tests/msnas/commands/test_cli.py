@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from msnas.cli import main, parse
 from msnas.commands.command_list import COMMANDS
@@ -109,9 +108,19 @@ def test_a_file_of_options_may_begin_with_a_byte_order_mark(encoding, tmp_path, 
     assert "space: msnas_7" in capsys.readouterr().out
 
 
-def test_cfg_job_prints_the_configuration_of_every_job_of_a_sweep(capsys):
-    assert main(["train", "--multirun", "--cfg", "job", "seed=7,8", "scale=tiny"]) == 0
-    assert [OmegaConf.create(text).seed for text in capsys.readouterr().out.split("\n---\n")] == [7, 8]
+def test_a_file_of_options_may_have_blanks_and_comments(tmp_path, capsys):
+    (tmp_path / "options").write_text("# mine\n  space = msnas_7   # seven blocks\nseed=5 \n\nrun=a#b\n")
+    assert main(["cost", f"@{tmp_path}/options", "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    assert "depth: 7\n" in shown
+    assert "seed: 5\n" in shown
+    assert "run: a#b\n" in shown
+
+
+def test_a_file_of_options_in_an_old_encoding_is_told_with_its_line(tmp_path, capsys):
+    (tmp_path / "options").write_bytes(b"seed=1\nrun=gr\xf6\xdfe\n")
+    assert main(["cost", f"@{tmp_path}/options"]) == 2
+    assert "must be a text in UTF-8, but line 2 has another encoding; save it so." in capsys.readouterr().err
 
 
 def test_cfg_job_prints_the_composed_configuration(capsys):

@@ -170,6 +170,14 @@ def test_of_an_animation_the_first_picture_is_taken_and_that_is_said(model, tmp_
     assert "1 of several pictures, of which the first was taken" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("word", "said"), [([], True), (["data.white=1023"], False)])
+def test_images_of_16_bits_that_come_out_dark_are_counted(word, said, model, tmp_path, capsys):
+    Image.fromarray(np.full((48, 64), 1023, np.uint16)).save(tmp_path / "deep.png")
+    words = ["predict", str(model), str(tmp_path / "deep.png"), str(tmp_path / "o.json"), "hardware.train_threads=1"]
+    assert main([*words, *word]) == 0
+    assert ("1 of 16 bits that leave half of them unused and look dark" in capsys.readouterr().out) == said
+
+
 @pytest.mark.parametrize(
     ("white", "word", "brightest"), [(1023, [], 255), (None, [], 1023 >> 8), (None, ["data.white=1023"], 255)]
 )

@@ -157,6 +157,15 @@ def test_a_name_that_the_library_has_is_refused(own):
         compose([f"config_dir={own}"])
 
 
+def test_a_file_of_ones_own_that_names_nothing_to_change_is_told_how_to(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("name: mine\n")
+    assert main(["space", "--config-dir", str(tmp_path), "data=mine"]) == 2
+    assert (
+        "does the file of data=mine say what it changes, as in `defaults: [coco, _self_]`?" in capsys.readouterr().err
+    )
+
+
 def test_config_dir_that_is_no_folder_is_one_line(capsys):
     assert main(["space", "--config-dir", "/nowhere"]) == 2
     assert "/nowhere is none" in capsys.readouterr().err

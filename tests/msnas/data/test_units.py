@@ -45,6 +45,9 @@ def _judged(
     return unit_fault(objects)
 
 
+UNITS = [(1, "fractions"), (100, "percents"), (1000, "thousandths"), (1024, "1024ths")]
+
+
 def _shares(order: str, whole: float) -> Write:
     """The order of numbers, each a share of the image of which `whole` is all."""
     return lambda x, y, w, h: ORDERS[order](x / W * whole, y / H * whole, w / W * whole, h / H * whole)
@@ -84,7 +87,7 @@ def test_fractions_are_refused_where_most_boxes_are_some(share: float, severity:
 
 
 @pytest.mark.parametrize("order", ["corners [x1, y1, x2, y2]", "centres"])
-@pytest.mark.parametrize(("whole", "unit"), [(1, "fractions"), (100, "percents"), (1000, "thousandths")])
+@pytest.mark.parametrize(("whole", "unit"), UNITS)
 def test_the_order_of_shares_is_named_too(order: str, whole: float, unit: str):
     fault = _judged(_shares(order, whole))
     assert fault is not None
@@ -93,7 +96,7 @@ def test_the_order_of_shares_is_named_too(order: str, whole: float, unit: str):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("whole", "unit"), [(1, "fractions"), (100, "percents"), (1000, "thousandths")])
+@pytest.mark.parametrize(("whole", "unit"), UNITS)
 def test_polygons_tell_the_order_of_shares(order: str, whole: float, unit: str):
     fault = _judged(_shares(order, whole), 4, polygon=True)
     assert fault is not None
@@ -103,7 +106,7 @@ def test_polygons_tell_the_order_of_shares(order: str, whole: float, unit: str):
 def test_corners_in_shares_may_have_y_first_and_that_is_said():
     fault = _judged(_shares("corners [y1, x1, y2, x2]", 1000))
     assert fault is not None
-    assert "y may stand before x, as language models write it: draw some" in fault.got
+    assert "y may stand before x, as language models write it, or they may be 1024ths: draw some" in fault.got
 
 
 @pytest.mark.parametrize(("order", "severity"), [("corners [x1, y1, x2, y2]", "refused"), ("centres", "noted")])
