@@ -32,6 +32,7 @@ FREE = (
     "retrain.random",
 )
 MOVED = {"backbone.residual_init": "encoder.residual_init"}  # what options of older runs are called now
+GONE = ("backbone.input_norm",)  # options of older runs that did nothing unless asked for
 CHOSEN = "chosen"  # beside the options: what the first stage's data chose where an option left it to them
 _LAST = "hardware"  # the last of a configuration's parts
 
@@ -64,7 +65,8 @@ def save(folder: Path, config: DictConfig, words: Sequence[str]) -> None:
 
 def stored_words(folder: Path) -> list[str]:
     """The user's own words, none where there is no such run."""
-    split = (word.partition("=") for word in read_json(folder / WORDS) or [])
+    words = [word for word in read_json(folder / WORDS) or [] if word not in [f"{key}=false" for key in GONE]]
+    split = (word.partition("=") for word in words)
     return ["".join((MOVED.get(key, key), sign, value)) for key, sign, value in split]
 
 
@@ -77,12 +79,19 @@ def stored_config(folder: Path) -> DictConfig:
         raise damaged(path, error) from error
     if not isinstance(config, DictConfig) or _LAST not in config:
         raise damaged(path, f"it ends before {_LAST!r}")
+    for gone in GONE:
+        if OmegaConf.select(config, gone) is False:
+            _delete(config, gone)
     for old, new in MOVED.items():
         if (value := OmegaConf.select(config, old)) is not None:
             OmegaConf.update(config, new, value, force_add=True)
-            group, _, name = old.rpartition(".")
-            del config[group][name]
+            _delete(config, old)
     return follow(config)
+
+
+def _delete(config: DictConfig, key: str) -> None:
+    group, _, name = key.rpartition(".")
+    del config[group][name]
 
 
 def continued_config(

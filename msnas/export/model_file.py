@@ -34,6 +34,7 @@ KINDS = {  # a kind's name in the file, and the class behind it: the class may m
     "fcos": "msnas.detectors.fcos.FCOS",
     "fcos_levels": "supernet.nas_fcos.fcos_encoder.FcosEncoder",
 }
+GONE = (("input_norm", False),)  # options that older files have at a value that means what happens now
 
 
 def save(folder: Path | str, detector: Any, meta: Mapping[str, Any]) -> Path:
@@ -104,7 +105,8 @@ def _build(spec: dict[str, Any], **parts: nn.Module) -> Any:
     found = trusted("kind", name, PACKAGES)
     if not (isinstance(found, type) and issubclass(found, nn.Module) and name == _name_of(found)):
         raise ValueError(f"its kind must be one of {', '.join(KINDS)}, or a network, but is {spec['kind']!r}")
-    return found(**parts, **spec["options"])
+    options = {key: value for key, value in spec["options"].items() if (key, value) not in GONE}
+    return found(**parts, **options)
 
 
 def _preprocessing(detector: Any) -> dict[str, Any]:

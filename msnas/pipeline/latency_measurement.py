@@ -103,17 +103,13 @@ def _stem(encoder: Any) -> tuple[int, int]:
 def _prefix(encoder: Any, images: Tensor) -> Tensor:
     """What the first block reads; the features of the stages before come with it."""
     features = encoder.prefix(images)
-    return _normed(encoder, encoder.feature_strides[-1], features[encoder.feature_strides[-1]])
+    read: Tensor = features[encoder.feature_strides[-1]]
+    return read
 
 
 def _prefix_lateral(encoder: Any, stride: int, x: Tensor, stage: Tensor) -> Tensor:
-    added: Tensor = x + encoder.laterals[f"s{stride}"](_normed(encoder, stride, stage))
+    added: Tensor = x + encoder.laterals[f"s{stride}"](stage)
     return added
-
-
-def _normed(encoder: Any, stride: int, feature: Tensor) -> Tensor:
-    normed: Tensor = encoder.norms[str(stride)](feature) if encoder.norms else feature
-    return normed
 
 
 def _lateral(convolution: Any, x: Tensor) -> Tensor:

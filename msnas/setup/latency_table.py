@@ -78,5 +78,4 @@ def network_of(config: DictConfig, size: tuple[int, int]) -> dict[str, Any]:
     """What a measurement depends on beside the device."""
     names = ("block", "channels", "base_stride", "stem", "backbone", "cut", "finest")
     shape = {name: config.space[name] for name in names if name in config.space}
-    norms = {"input_norm": config.backbone.input_norm} if "cut" in shape else {}
-    return {**shape, **norms, "input": f"{size[0]}x{size[1]}"}
+    return {**shape, "input": f"{size[0]}x{size[1]}"}

@@ -30,14 +30,13 @@ class _PrefixEncoder(PathNetwork):
         self,
         settings: dict[str, Any],
         backbone: PrefixBackbone,
-        norms: nn.ModuleDict,
         parts: PathParts,
     ) -> None:
         strides = tuple(backbone.channels)
         block, channels, init = settings["block"], settings["channels"], settings["residual_init"]
         super().__init__(block, channels, BASE_STRIDE, init, start=strides[-1], ended=strides)
         self.feature_strides = strides
-        self.backbone, self.norms = backbone, norms
+        self.backbone = backbone
         self.image_mean, self.image_std = backbone.mean, backbone.std
         self._add(parts)
         self._settings = settings
@@ -55,8 +54,7 @@ class _PrefixEncoder(PathNetwork):
         batch, _, height, width = features[cut].shape
         self._check_size(batch, height * cut, width * cut, architecture)
         used = {cut, *(stage.stride for stage in self.stages(architecture) if stage.prefix)}
-        read = {s: self.norms[str(s)](features[s]) if self.norms else features[s] for s in sorted(used)}
-        return self._run(read[cut], architecture, blocks, read)
+        return self._run(features[cut], architecture, blocks, {stride: features[stride] for stride in sorted(used)})
 
     def _check_path(self, architecture: Architecture) -> None:
         super()._check_path(architecture)
@@ -70,8 +68,8 @@ class _PrefixEncoder(PathNetwork):
 class PrefixPathEncoder(_PrefixEncoder):
     """One architecture behind a prefix, with new weights or around the `parts` of a trained one.
 
-    backbone: a timm model with features, cut at stride `cut`. finest: the finest stride of a block. input_norm: the
-    features read are normalised per channel, by their batch in training. train_prefix: "frozen", "slow" or "full".
+    backbone: a timm model with features, cut at stride `cut`. finest: the finest stride of a block. train_prefix:
+    "frozen", "slow" or "full".
     weights: of the backbone, what `Backbone` takes; a saved model holds them. The others are those of `PathEncoder`.
     """
 
@@ -84,14 +82,13 @@ class PrefixPathEncoder(_PrefixEncoder):
         channels: int,
         block: str = "basic",
         finest: int = 4,
-        input_norm: bool = False,
         residual_init: float = 0.0,
         train_prefix: str = "frozen",
         weights: Any = None,
-        parts: tuple[PrefixBackbone, nn.ModuleDict, PathParts] | None = None,
+        parts: tuple[PrefixBackbone, PathParts] | None = None,
     ) -> None:
         architecture = Architecture.parse(architecture) if isinstance(architecture, str) else architecture
-        settings = _settings(backbone, cut, channels, block, finest, input_norm, residual_init, train_prefix)
+        settings = _settings(backbone, cut, channels, block, finest, residual_init, train_prefix)
         super().__init__(settings, *(parts or _new_path(architecture, settings, weights)))
         if parts is None:
             init_residuals(self, residual_init)
@@ -124,13 +121,12 @@ class PrefixMixedEncoder(_PrefixEncoder):
         channels: int,
         block: str = "basic",
         finest: int = 4,
-        input_norm: bool = False,
         residual_init: float = 0.0,
         train_prefix: str = "frozen",
         weights: Any = None,
     ) -> None:
-        settings = _settings(backbone, cut, channels, block, finest, input_norm, residual_init, train_prefix)
-        prefix, norms = _new_prefix(settings, weights)
+        settings = _settings(backbone, cut, channels, block, finest, residual_init, train_prefix)
+        prefix = _new_prefix(settings, weights)
         laterals = [*map(str, range(depth - 1)), *(f"s{stride}" for stride in prefix.channels)]
         levels = [stride for stride in stride_levels(BASE_STRIDE) if stride >= finest]
         parts = new_parts(block, channels, laterals, levels, prefix.channels)
@@ -139,7 +135,7 @@ class PrefixMixedEncoder(_PrefixEncoder):
             MixedBlock(block, width, channels, BLOCK_STRIDES if index else first)
             for index, width in enumerate(input_widths(block, channels, prefix.channels[cut], depth))
         ]
-        super().__init__(settings, prefix, norms, parts)
+        super().__init__(settings, prefix, parts)
         init_residuals(self, residual_init)
         self.depth = depth
 
@@ -153,9 +149,9 @@ class PrefixMixedEncoder(_PrefixEncoder):
 
     def extract(self, architecture: Architecture) -> PrefixPathEncoder:
         """One path with weights of its own behind the prefix; a frozen prefix is shared, for it never changes."""
-        behind = copy.deepcopy((self.norms, parts_of(self, architecture, self.depth)))
+        parts = copy.deepcopy(parts_of(self, architecture, self.depth))
         prefix = self.backbone if self.backbone.frozen else copy.deepcopy(self.backbone)
-        path = PrefixPathEncoder(architecture, **self._settings, parts=(prefix, *behind))
+        path = PrefixPathEncoder(architecture, **self._settings, parts=(prefix, parts))
         return path.train(self.training)
 
     @property
@@ -170,7 +166,6 @@ def _settings(
     channels: int,
     block: str,
     finest: int,
-    input_norm: bool,
     residual_init: float,
     train_prefix: str,
 ) -> dict[str, Any]:
@@ -180,29 +175,23 @@ def _settings(
         "channels": channels,
         "block": block,
         "finest": finest,
-        "input_norm": input_norm,
         "residual_init": residual_init,
         "train_prefix": train_prefix,
     }
 
 
-def _new_prefix(settings: dict[str, Any], weights: Any) -> tuple[PrefixBackbone, nn.ModuleDict]:
-    """The backbone, and the norms of its features where they are asked for."""
+def _new_prefix(settings: dict[str, Any], weights: Any) -> PrefixBackbone:
     strides = prefix_strides(settings["cut"], settings["finest"])
-    prefix = PrefixBackbone(settings["backbone"], strides, train=settings["train_prefix"], weights=weights)
-    channels = prefix.channels if settings["input_norm"] else {}
-    return prefix, nn.ModuleDict({str(s): nn.BatchNorm2d(c, affine=False) for s, c in channels.items()})
+    return PrefixBackbone(settings["backbone"], strides, train=settings["train_prefix"], weights=weights)
 
 
-def _new_path(
-    architecture: Architecture, settings: dict[str, Any], weights: Any
-) -> tuple[PrefixBackbone, nn.ModuleDict, PathParts]:
-    """Prefix, norms and the parts of a path without its dead blocks, with fresh weights."""
+def _new_path(architecture: Architecture, settings: dict[str, Any], weights: Any) -> tuple[PrefixBackbone, PathParts]:
+    """Prefix and the parts of a path without its dead blocks, with fresh weights."""
     block, channels, cut = settings["block"], settings["channels"], settings["cut"]
-    prefix, norms = _new_prefix(settings, weights)
+    prefix = _new_prefix(settings, weights)
     live = architecture.live(BASE_STRIDE, start=cut)
     stages = live.stages(BASE_STRIDE, start=cut, ended=tuple(prefix.channels))
     parts = new_parts(block, channels, lateral_keys(stages), sorted(set(live.heads)), prefix.channels)
     widths = input_widths(block, channels, prefix.channels[cut], len(live.strides))
     parts.blocks = [BLOCKS[block](width, channels, stride) for width, stride in zip(widths, live.strides, strict=True)]
-    return prefix, norms, parts
+    return prefix, parts

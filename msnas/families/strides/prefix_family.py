@@ -41,7 +41,6 @@ class PrefixOptions:
     weights: str | None
     train: str
     views: int = 1
-    input_norm: bool
 
     def __post_init__(self) -> None:
         if self.train not in TRAININGS:
@@ -168,8 +167,8 @@ class PrefixFamily(StrideFamily):
         """Options of a path's encoder and of the supernet's."""
         space, backbone = self.space, self.backbone
         shape = {name: getattr(space, name) for name in ("backbone", "cut", "channels", "block", "finest")}
-        start = {"input_norm": backbone.input_norm, "residual_init": self.encoder.residual_init}
-        return {**shape, **start, "train_prefix": backbone.train, "weights": backbone.weights}
+        given = {"train_prefix": backbone.train, "weights": backbone.weights}
+        return {**shape, "residual_init": self.encoder.residual_init, **given}
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """The weight-sharing detector; `forward(images, targets, architecture)`."""

@@ -70,6 +70,14 @@ def test_json_says_what_to_do_to_an_image(saved):
     assert preprocessing["pad_right_and_bottom_with_zeros_to_multiple_of"] == 64
 
 
+def test_a_file_with_an_option_that_is_gone_is_loaded(saved):
+    path = saved / "model.json"
+    content = json.loads(path.read_text())
+    content["encoder"]["options"]["input_norm"] = False
+    path.write_text(json.dumps(content))
+    assert msnas.load(saved).meta == META
+
+
 def test_the_normalisation_travels_in_the_file(tmp_path):
     options = {"image_mean": (0.5, 0.4, 0.3), "image_std": (0.5, 0.5, 0.25)}
     model_file.save(tmp_path, make_detector(**options), META)

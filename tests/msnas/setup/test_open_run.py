@@ -56,6 +56,14 @@ def test_a_run_of_before_there_were_recipes_of_retraining_has_none(begun: OpenRu
     assert open_existing(words(folder), stage="search").setup.retraining_changes == {}
 
 
+def test_an_option_that_is_gone_is_left_out_of_older_runs(begun: OpenRun, folder: CocoFolder):
+    file, given = begun.folder / "config.yaml", begun.folder / "words.json"
+    known = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(known | {"backbone": {"input_norm": False}}, sort_keys=False))
+    given.write_text(json.dumps([*json.loads(given.read_text()), "backbone.input_norm=false"]))
+    assert open_existing(words(folder), stage="search").setup.family.encoder == begun.setup.family.encoder
+
+
 def test_an_option_that_a_run_knows_by_its_former_name_keeps_its_value(folder: CocoFolder):
     behind = ["space=msnas_timm", "backbone.weights=none", "backbone.train=full"]
     run = open_new([*words(folder.write()), *behind, "encoder.residual_init=0.5"])

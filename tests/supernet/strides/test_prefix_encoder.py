@@ -5,7 +5,6 @@ import pytest
 import torch
 from enumeration import small_prefix
 from paths import shake
-from torch import nn
 
 from supernet.cost import Cost, total
 from supernet.errors import SpaceError
@@ -56,10 +55,10 @@ def test_every_weight_of_a_prefix_matters_for_its_last_feature(backbone):
     assert all(parameter.grad is not None for parameter in prefix.parameters())
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "input norm"])
-def supernet(request):
+@pytest.fixture(scope="module")
+def supernet():
     torch.manual_seed(0)
-    return shake(PrefixMixedEncoder(depth=5, input_norm=request.param, **SHAPE)).eval()
+    return shake(PrefixMixedEncoder(depth=5, **SHAPE)).eval()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,12 +129,6 @@ def test_a_prefix_that_is_trained_gets_gradients(train):
     assert any(parameter.grad is not None for parameter in encoder.backbone.parameters())
 
 
-def test_features_are_normalised_per_channel_where_asked():
-    encoder = PrefixPathEncoder(LATERALS, input_norm=True, **SHAPE)
-    assert sorted(encoder.norms) == ["16", "4", "8"]
-    assert all(isinstance(norm, nn.BatchNorm2d) and not norm.affine for norm in encoder.norms.values())
-
-
 def test_branches_of_blocks_start_at_the_given_scale_and_those_of_the_prefix_stay():
     encoder = PrefixPathEncoder(LATERALS, residual_init=0.5, **SHAPE)
     assert len(residual_norms(encoder)) == 5
@@ -143,7 +136,7 @@ def test_branches_of_blocks_start_at_the_given_scale_and_those_of_the_prefix_sta
 
 
 def test_configs_build_the_encoders_again():
-    path = PrefixPathEncoder(LATERALS, input_norm=True, residual_init=0.5, train_prefix="full", finest=8, **SHAPE)
+    path = PrefixPathEncoder(LATERALS, residual_init=0.5, train_prefix="full", finest=8, **SHAPE)
     mixed = PrefixMixedEncoder(depth=4, finest=8, **SHAPE)
     for made in (path, mixed):
         again = type(made)(**made.config)
