@@ -117,7 +117,7 @@ def _answer(data: Record, winner: Record | None, fpn: Record | None) -> str:
     start = f"{first} reaches AP {ap(winner['ap'])}{_over_seeds(winner)}"
     start += f" at {macs(winner['macs'])}MACs"
     if fpn is None:
-        return f"{start}. The FPN baseline has not been trained yet."
+        return f"{start}. No FPN baseline is trained beside it."
     beside = f"; the FPN baseline {ap(fpn['ap'])}{_over_seeds(fpn)} at {macs(fpn['macs'])}MACs."
     return f"{start}{beside} {sentence(winner['ap'] - fpn['ap'], winner['intervals'].get('difference'))}"
 
