@@ -158,7 +158,7 @@ class FcosFamily(Family):
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """FCOS's head on its own pyramid, or on the one that heads are searched on: what is trained, then frozen."""
-        options, space = asdict(self.backbone), self.space
+        options, space = {**asdict(self.backbone), "called": "backbone.weights"}, self.space
         fixed = Decoder(space.pyramid if isinstance(space, HeadSpace) else None)
         return self._fcos(fixed, classes, channels=options.pop("decoder_channels"), **options)
 
@@ -167,8 +167,8 @@ class FcosFamily(Family):
 
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
         """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
-        own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.weights}
-        own["deformable"] = self.baseline.deformable
+        own = {name: getattr(self.baseline, name) for name in ("channels", "deformable", "weights")}
+        own |= {"out_channels": None, "called": "baseline.weights"}
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
     def _network(self, decoder: Decoder) -> dict[str, Any]:
