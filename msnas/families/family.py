@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 Pretraining = Literal["supernet", "backbone"] | None
 Stage = Literal["supernet", "search", "retrain"]
+ONE_BASELINE = {  # what is unread where winners are compared with one FPN of one size
+    "baseline.scaled": "The FPN baseline of this space is never scaled to a budget",
+    "retrain.point": "No architecture of this space is an FPN-style point",
+    "retrain.fpn_heads": "Winners of this space have no heads that its FPN baseline could take",
+    "retrain.random": "Winners of this space have no heads that networks drawn at random could take",
+}
+NO_SUPERNET = "Only a supernet is trained on paths through a space"
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,14 @@ class Family(ABC):
     def learns_on_features(cls, groups: Mapping[str, Any]) -> bool:
         """Whether `prepared` puts features in the place of pixels, by the family's groups of options."""
         return False
+
+    @classmethod
+    def unread(cls, groups: Mapping[str, Any]) -> Mapping[str, str]:
+        """Options of every family, or of `groups`, that nothing reads here, each with the reason.
+
+        groups: the family's own groups of options, by name.
+        """
+        return {} if cls.pretraining == "supernet" else dict.fromkeys(("train.paths", "train.sampling"), NO_SUPERNET)
 
     @staticmethod
     def options_by_boxes(

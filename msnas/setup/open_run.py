@@ -72,6 +72,7 @@ def setup_of(words: Sequence[str]) -> Setup:
     setup = Setup(run_config(words))
     if not named(words)[1]:
         setup.check()
+        setup.refuse_unread(words)
     return setup
 
 
@@ -83,6 +84,7 @@ def setup_to_be(words: Sequence[str]) -> Setup:
     setup = Setup(with_choices(run_config(words)))
     setup.check_detector()
     setup.check()
+    setup.refuse_unread(words)
     return setup
 
 
@@ -140,6 +142,7 @@ def open_existing(words: Sequence[str], stage: str | None = None) -> OpenRun:
         return OpenRun(folder, setup=Setup(config))
     setup = Setup(config)
     setup.check_detector()
+    setup.refuse_unread(words, behind=stored_words(folder))
     if not (folder / stage / DONE).exists():
         setup.check()
     before = {name: (folder / name).read_text(encoding="utf-8") for name in (WORDS, CONFIG)}
@@ -166,6 +169,7 @@ def _create(folder: Path, config: DictConfig, words: Sequence[str]) -> OpenRun:
     setup = Setup(config)
     setup.check_detector()
     setup.check()
+    setup.refuse_unread(words)
     config = with_choices(config)
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, config, words)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from evolution.history import AUTO, JOURNALS
 from msnas.config.blueprint import Blueprint
-from msnas.config.compose import build, plain
+from msnas.config.compose import build, compose, continued, plain, split
 from msnas.config.retrain_recipe import OWN, changes, retrained
 from msnas.data.check.object_sizes import Fit, FitOptions
 from msnas.data.settings import PATHS, DataSettings, check_cached, check_views
@@ -195,6 +195,19 @@ class Setup:
             check_cached(self._config.data.jitter, self._config.data.crop, views=number)
             if views:
                 check_cached(views["jitter"], views["crop"], of="retrain.data", views=number)
+
+    def refuse_unread(self, words: Sequence[str], *, behind: Sequence[str] = ()) -> None:
+        """Raise ConfigError where one of `words`, behind a run's own, changes an option that nothing reads here.
+
+        What stands there unasked, by a scale, an experiment or a default of an older run, may stand.
+        """
+        unread = self.family_class.unread(option_groups(self._config))
+        for key, value in map(split, words):
+            if key not in unread:
+                continue
+            default = compose(continued(_without(behind, key), _without(words, key)))
+            if OmegaConf.select(self._config, key) != OmegaConf.select(default, key):
+                raise ConfigError(f"{unread[key]}: {key} does nothing here, but got {key}={value}; leave it out.")
 
     def _check_schedule(self) -> None:
         """Raise ConfigError for a schedule of retraining that is none, which would be told when all before is done."""
@@ -435,6 +448,10 @@ class Setup:
         """What a checkpoint of a network must have been made with, beside its schedule and seed."""
         made_with = {"space": str(self._config.space), "detector": str(self._config.detector)}
         return made_with if self._searched is None or not self._views else {**made_with, "data": str(self._views)}
+
+
+def _without(words: Sequence[str], key: str) -> list[str]:
+    return [word for word in words if _key(word) != key]
 
 
 def _key(word: str) -> str:

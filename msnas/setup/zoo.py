@@ -41,8 +41,8 @@ def architecture_text(word: str, config_dir: str | None = None) -> str:
 def with_published_shape(words: Sequence[str]) -> tuple[str, ...]:
     """`words` behind the options that make the zoo's networks in `retrain.architectures` of their published shape.
 
-    What the words say themselves stands: a space or experiment, and `network.K`, `space.K` or `baseline.K`.
-    Raises ConfigError for names of several shapes.
+    What the words say themselves stands: a space or experiment; `network.K` or `space.K` of the network; of the
+    baseline `baseline.K`. Raises ConfigError for names of several shapes.
     """
     typed = dict(map(split, words))
     known = zoo(typed.get("config_dir"))
@@ -60,7 +60,14 @@ def with_published_shape(words: Sequence[str]) -> tuple[str, ...]:
     family = family_class(str(compose([*choices, *words]).family))
     if named[0] not in family.zoo():
         return tuple(words)
-    given = {key.rpartition(".")[2] for key in typed if key.startswith(("network.", "space.", "baseline."))}
-    given |= {"out_channels"} if "channels" in given else set()  # which are as the channels, unless they are typed
+    given = {_part(key) for key in typed}
+    if ("network", "channels") in given:
+        given.add(("network", "out_channels"))  # which are as the channels, unless they are typed
     shape = [word for word in named[0].options if "." in split(word)[0]]
-    return (*choices, *(word for word in shape if split(word)[0].rpartition(".")[2] not in given), *words)
+    return (*choices, *(word for word in shape if _part(split(word)[0]) not in given), *words)
+
+
+def _part(key: str) -> tuple[str, str]:
+    """What an option of a shape is of, and its name there: a network follows its space, a baseline neither."""
+    group, _, name = key.rpartition(".")
+    return "network" if group == "space" else group, name

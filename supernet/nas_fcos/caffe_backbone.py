@@ -22,8 +22,8 @@ class CaffeBackbone(Backbone):
     """A timm network read at C2..C5 (or C3..C5).
 
     caffe: move the stride of plain bottlenecks into their first 1x1. frozen: batch norms keep their statistics and
-    weights, and a ResNet's stem and first stage are not trained; for backbones with pretrained weights. width, weights:
-    see `Backbone`.
+    weights, and a ResNet's stem and first stage are not trained; for backbones with pretrained weights. width, weights,
+    called: see `Backbone`.
     """
 
     def __init__(
@@ -35,8 +35,9 @@ class CaffeBackbone(Backbone):
         frozen: bool = False,
         width: float = 1.0,
         weights: str | None = None,
+        called: str = "backbone.weights",
     ) -> None:
-        super().__init__(name, levels, width=width, weights=weights)
+        super().__init__(name, levels, width=width, weights=weights, called=called)
         self.frozen = frozen
         if caffe:
             moved = [_stride_in_first_conv(module) for module in self.body.modules()]

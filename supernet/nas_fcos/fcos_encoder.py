@@ -19,8 +19,8 @@ class FcosEncoder(nn.Module):
     """A timm backbone under a searched pyramid, or under FCOS's own ("fcos").
 
     pyramid: as a value, as text, or None for FCOS's own. channels: of the pyramid's inside; out_channels: of P3..P7
-    (wider: "@128-256"). caffe, frozen, width, weights: of the backbone, see `CaffeBackbone`. upsampling: inside a
-    searched pyramid, see `PyramidModule`. deformable: convolutions at each level of FCOS's own, see `FpnNeck`.
+    (wider: "@128-256"). caffe, frozen, width, weights, called: of the backbone, see `CaffeBackbone`. upsampling: inside
+    a searched pyramid, see `PyramidModule`. deformable: convolutions at each level of FCOS's own, see `FpnNeck`.
     """
 
     num_groups = len(LEVELS)
@@ -40,6 +40,7 @@ class FcosEncoder(nn.Module):
         weights: str | None = None,
         upsampling: str = "bilinear",
         deformable: int = 0,
+        called: str = "network.weights",
     ) -> None:
         super().__init__()
         if isinstance(pyramid, str):
@@ -62,7 +63,7 @@ class FcosEncoder(nn.Module):
             "deformable": deformable,
         }  # fmt: skip
         self.backbone = CaffeBackbone(  # C2, too, which costs nothing: another pyramid may read it
-            backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights
+            backbone, BACKBONE_LEVELS, caffe=caffe, frozen=frozen, width=width, weights=weights, called=called
         )
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
         read = pyramid and pyramid.without_unread_c2()

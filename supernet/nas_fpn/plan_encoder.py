@@ -36,6 +36,7 @@ class _LevelEncoder(nn.Module, ABC):
         lite: bool,
         width: float,
         weights: str | None,
+        called: str,
     ) -> None:
         super().__init__()
         if min(channels, stacks) < 1:
@@ -43,9 +44,7 @@ class _LevelEncoder(nn.Module, ABC):
         self.num_exits = stacks
         self.levels, self.out_channels, self.num_groups, self.lite = levels, channels, len(levels), lite
         self.divisor = 2 ** max(levels)
-        self.backbone = Backbone(
-            backbone, feature_levels(levels), width=width, weights=weights, called="network.weights"
-        )
+        self.backbone = Backbone(backbone, feature_levels(levels), width=width, weights=weights, called=called)
         self.image_mean, self.image_std = self.backbone.mean, self.backbone.std
 
     @abstractmethod
@@ -100,7 +99,7 @@ class NasFpnEncoder(_LevelEncoder):
         extra_convs: bool = False,
     ) -> None:
         self.plan = PyramidPlan.parse(plan) if isinstance(plan, str) else plan
-        super().__init__(backbone, self.plan.levels, channels, stacks, lite, width, weights)
+        super().__init__(backbone, self.plan.levels, channels, stacks, lite, width, weights, "network.weights")
         drop = dict(dropblock) if dropblock else None
         options = {"channels": channels, "stacks": stacks, "lite": lite, "dropblock": drop, "width": width}
         kind = {"pooling": pooling, "extra_convs": extra_convs}
@@ -152,7 +151,8 @@ class FpnLevelEncoder(_LevelEncoder):
     ) -> None:
         if top_level not in (4, 5, 6, 7):
             raise SpaceError(f"top_level must be 4, 5, 6 or 7, but got {top_level=}.")
-        super().__init__(backbone, tuple(range(3, top_level + 1)), channels, stacks, lite, width, weights)
+        levels = tuple(range(3, top_level + 1))
+        super().__init__(backbone, levels, channels, stacks, lite, width, weights, "baseline.weights")
         options = {"channels": channels, "top_level": top_level, "stacks": stacks, "lite": lite, "width": width}
         self.config: dict[str, Any] = {"backbone": backbone, **options}
         inputs = [self.backbone.channels, *[[channels] * len(self.levels)] * (stacks - 1)]

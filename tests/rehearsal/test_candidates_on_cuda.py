@@ -1,6 +1,7 @@
 """Candidates of the families on the pretended GPU: trained and judged, with the scores of the CPU."""
 
 import copy
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from msnas.engine.devices import Hardware
 from msnas.engine.recipe import Recipe
 from msnas.families.nas_fcos.caching import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
-from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator
+from msnas.families.nas_fcos.decoder_scoring import DecoderData, DecoderEvaluator, train_decoder
 from supernet.nas_fcos.decoder import PUBLISHED
 from supernet.nas_fcos.fcos_encoder import DecoderNet, FcosEncoder, make_pyramid
 from supernet.nas_fcos.head_module import HeadModule
@@ -78,6 +79,19 @@ def test_a_decoder_on_cached_features_has_the_score_of_the_cpu(folder, reward):
         return evaluator((0, 1, 0, 3, 0, 1, 2, 0, 3, 1, 3, 3, 4, 3, 0, 2, 2, 3, 0, 1))
 
     assert_equal_on_both(score)
+
+
+def test_the_training_of_a_decoder_itself_waits_once_for_the_losses_of_many_steps(folder):
+    splits = tiny_pipeline.splits(folder)
+    encoder = FcosEncoder("fcos", backbone="resnet18", channels=8, width=0.25)
+    detector = FCOS(encoder, num_classes=len(splits.train.classes), short_side=64, long_side=64)
+    decoder = DecoderNet(encoder.neck, detector.head)
+    with pretended_cuda() as waits:
+        cached = cache_features(detector, splits.val, hardware=GPU)
+        waits.clear()
+        train_decoder(decoder, cached, DecoderRecipe(iterations=4, batch=2), seed=7, hardware=GPU)
+        ours = {wait.operation: times for wait, times in Counter(waits).items() if "decoder_scoring" in wait.file}
+    assert sum(ours.values()) == 1, ours
 
 
 @pytest.mark.parametrize(("free", "place"), [(1e9, CUDA), (1e3, CPU)])

@@ -16,7 +16,8 @@ from supernet.backbone_weights import PACKAGES, _filtered
 from supernet.errors import SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos.caffe_backbone import CaffeBackbone
-from supernet.nas_fpn.plan_encoder import NasFpnEncoder
+from supernet.nas_fcos.fcos_encoder import FcosEncoder
+from supernet.nas_fpn.plan_encoder import FpnLevelEncoder, NasFpnEncoder
 from supernet.nas_fpn.pyramid_plan import DISCOVERED
 from supernet.strides.fpn_encoder import FpnEncoder
 
@@ -163,6 +164,9 @@ def test_a_file_that_is_no_safetensors_has_a_reason(tmp_path, content, reason):
         (lambda wrong: Backbone("resnet18", weights=wrong), "backbone.weights"),
         (lambda wrong: FpnEncoder("resnet18", weights=wrong), "baseline.weights"),
         (lambda wrong: NasFpnEncoder(DISCOVERED, weights=wrong), "network.weights"),
+        (lambda wrong: FpnLevelEncoder(backbone="resnet18", weights=wrong), "baseline.weights"),
+        (lambda wrong: CaffeBackbone("resnet18", weights=wrong), "backbone.weights"),
+        (lambda wrong: FcosEncoder(backbone="resnet18", weights=wrong), "network.weights"),
     ],
 )
 @pytest.mark.parametrize("wrong", ["/nope.pth", "package", "misfit"])

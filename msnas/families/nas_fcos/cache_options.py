@@ -26,6 +26,11 @@ class CacheOptions:
             raise ConfigError(f"cache.images must be at least 1, but got {self.images}; give null for all images.")
 
     @property
+    def draws(self) -> bool:
+        """Whether any view is mirrored, rescaled or cut; the first is the image as it is, unless views are cut."""
+        return self.views > 1 or self.crop
+
+    @property
     def drawn(self) -> dict[str, Any]:
         """What the views depend on."""
         return {"views": self.views, "flip": self.flip, "jitter": self.jitter, "crop": self.crop}

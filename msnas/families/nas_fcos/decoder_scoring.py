@@ -6,7 +6,7 @@ batches, so that two scores differ by their decoders alone; a score depends on n
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from msnas.seeds import derive
 from supernet.nas_fcos.fcos_encoder import DecoderNet
 
 STAGE = "decoder"
+LOOK_EVERY = 50  # steps between two looks at the losses, each of which waits for the GPU
 PARTS = ("loss_classifier", "loss_box_reg", "loss_centerness")
 
 
@@ -129,22 +130,32 @@ def train_decoder(
     average = AveragedModel(decoder, multi_avg_fn=averaging)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=recipe.lr, fused=True)
     rows = cache.training_rows(recipe.batch, seed)
+    unseen: list[Tensor] = []
     for step in range(recipe.iterations):
         batch = cache.batch(next(rows), hardware.device, decoder.num_inputs)
         with hardware.autocast():
             logits, distances, centerness = decoder(batch.features)
         parts = losses(logits, distances, centerness, batch.targets, batch.where)
         loss = torch.stack(list(parts.values())).sum()
-        if not math.isfinite(loss.item()):
-            raise TrainingError(f"Every loss must be finite, but got {loss.item()} at step {step} of a decoder.")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         average.update_parameters(decoder)
+        unseen.append(loss.detach())
+        if len(unseen) == LOOK_EVERY or step + 1 == recipe.iterations:
+            _check(unseen, first=step + 1 - len(unseen))
+            unseen.clear()
         if progress is not None:
-            progress(step + 1, f"loss {loss.item():.3f}")
+            progress(step + 1, "steps of a decoder")
     assert isinstance(average.module, DecoderNet)
     return average.module
+
+
+def _check(unseen: Sequence[Tensor], *, first: int) -> None:
+    """Raise TrainingError for the earliest of these losses that is not finite; `first`: the step of the first one."""
+    for step, loss in enumerate(torch.stack([*unseen]).tolist(), start=first):
+        if not math.isfinite(loss):
+            raise TrainingError(f"Every loss must be finite, but got {loss} at step {step} of a decoder.")
 
 
 class Predictor:

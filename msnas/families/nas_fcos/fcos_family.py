@@ -19,6 +19,7 @@ from evolution.strategy import Genome
 from msnas.config.blueprint import Blueprint
 from msnas.errors import ConfigError
 from msnas.families.family import (
+    ONE_BASELINE,
     Family,
     Picture,
     Pretraining,
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from msnas.detectors.fcos import FCOS
     from msnas.engine.devices import Hardware
     from msnas.families.nas_fcos.progressive_search import Half, Phase
+
+
+OWN_HEAD = "The head is the decoder's own, which a search finds or the space fixes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +124,14 @@ class FcosFamily(Family):
     def check_detector(cls, detector: Blueprint) -> None:
         require_detector("NAS-FCOS", detector, "msnas.detectors.fcos.FCOS", "detector=fcos")
 
+    @classmethod
+    def unread(cls, groups: Mapping[str, Any]) -> Mapping[str, str]:
+        cache: CacheOptions = groups["cache"]
+        as_it_is = "The only view of an image is the image as it is, without cache.views=2 or cache.crop=true"
+        drawn = {} if cache.draws else dict.fromkeys(("cache.flip", "cache.jitter"), as_it_is)
+        head = dict.fromkeys(("detector.head", "retrain.detector.head"), OWN_HEAD)
+        return {**super().unread(groups), **ONE_BASELINE, **drawn, **head}
+
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fcos.PublishedDecoder]:
         return zoo_nas_fcos.ENTRIES
@@ -158,7 +170,7 @@ class FcosFamily(Family):
 
     def pretraining_detector(self, classes: Sequence[str]) -> "nn.Module":
         """FCOS's head on its own pyramid, or on the one that heads are searched on: what is trained, then frozen."""
-        options, space = asdict(self.backbone), self.space
+        options, space = {**asdict(self.backbone), "called": "backbone.weights"}, self.space
         fixed = Decoder(space.pyramid if isinstance(space, HeadSpace) else None)
         return self._fcos(fixed, classes, channels=options.pop("decoder_channels"), **options)
 
@@ -166,9 +178,9 @@ class FcosFamily(Family):
         return self._fcos(architecture, classes, **self._network(architecture))
 
     def baseline_detector(self, classes: Sequence[str], variant: Any = None) -> "nn.Module":
-        """FCOS with its own decoder at `baseline.channels`: same backbone, same recipe."""
-        own = {"channels": self.baseline.channels, "out_channels": None, "weights": self.baseline.weights}
-        own["deformable"] = self.baseline.deformable
+        """FCOS with its own decoder at `baseline.channels`, on `baseline.backbone`; same recipe."""
+        own = {name: getattr(self.baseline, name) for name in ("backbone", "channels", "deformable", "weights")}
+        own |= {"out_channels": None, "called": "baseline.weights"}
         return self._fcos(Decoder(), classes, **self._network(Decoder()) | own)
 
     def _network(self, decoder: Decoder) -> dict[str, Any]:
@@ -181,7 +193,8 @@ class FcosFamily(Family):
     def _fcos(self, decoder: Decoder, classes: Sequence[str], **options: Any) -> "nn.Module":
         from supernet.nas_fcos.fcos_encoder import FcosEncoder  # torch
 
-        encoder = FcosEncoder(decoder.pyramid, backbone=self.space.backbone, width=self.space.width, **options)
+        body: dict[str, Any] = {"backbone": self.space.backbone, "width": self.space.width}
+        encoder = FcosEncoder(decoder.pyramid, **body | options)
         sides = {"short_side": self.sides.short, "long_side": self.sides.long}
         head = str(decoder.head or ORIGINAL)
         detector: nn.Module = self.detector(encoder=encoder, num_classes=len(classes), head=head, **sides)
@@ -195,19 +208,28 @@ class FcosFamily(Family):
     @property
     def baseline_cost(self) -> Cost:
         """Exact cost of FCOS with its own decoder."""
-        return self._cost(Decoder(), self.baseline.channels, deformable=self.baseline.deformable)
+        shape = {name: getattr(self.baseline, name) for name in ("channels", "backbone", "deformable")}
+        return self._cost(Decoder(), **shape)
 
-    def _cost(self, decoder: Decoder, channels: int, out: int | None = None, *, deformable: int = 0) -> Cost:
+    def _cost(
+        self,
+        decoder: Decoder,
+        channels: int,
+        out: int | None = None,
+        *,
+        backbone: str | None = None,
+        deformable: int = 0,
+    ) -> Cost:
         space = self.space
         shape: dict[str, Any] = {"num_classes": space.num_classes, "input_size": space.input_size, "width": space.width}
         shape |= {"channels": channels, "head_channels": out, "deformable": deformable}
-        return detector_cost(decoder, space.backbone, **shape)
+        return detector_cost(decoder, backbone or space.backbone, **shape)
 
     @property
     def baseline_name(self) -> str:
-        space = self.space
-        kind = "DeformFPN" if self.baseline.deformable else "FPN"
-        return f"{space.backbone}-{kind} under FCOS, width {space.width:g}, {self.baseline.channels} channels"
+        baseline = self.baseline
+        kind = "DeformFPN" if baseline.deformable else "FPN"
+        return f"{baseline.backbone}-{kind} under FCOS, width {self.space.width:g}, {baseline.channels} channels"
 
     # The search
 
@@ -232,6 +254,12 @@ class FcosFamily(Family):
             raise ConfigError(
                 f"1 <= heads.trained <= search.finalists must hold, but got {self.heads.trained} and "
                 f"{settings.finalists}; search.finalists={self.heads.trained} scores as many again."
+            )
+        if "minimise" in settings.strategy.options:
+            minimise = list(settings.strategy.options["minimise"])
+            raise ConfigError(
+                f"Decoders are searched for their reward alone: a strategy must have no objectives beside it, but got "
+                f"strategy.minimise={minimise}; give another one, such as strategy=predictor."
             )
         space = self._first_space(settings)
         settings.strategy(space=space, seed=0)

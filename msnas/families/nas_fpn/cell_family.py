@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from msnas.config.blueprint import Blueprint
 from msnas.engine.schedule import OptimizerName
 from msnas.engine.training_options import ScheduleOptions
-from msnas.families.family import Picture, Pretraining, Sides, Stage, require_detector, require_matplotlib
+from msnas.families.family import ONE_BASELINE, Picture, Pretraining, Sides, Stage, require_detector, require_matplotlib
 from msnas.families.nas_fpn import zoo_nas_fpn
 from msnas.families.nas_fpn.scratch_recipe import ScratchRecipe
 from msnas.families.one_space_family import OneSpaceFamily
@@ -92,6 +92,10 @@ class CellFamily(OneSpaceFamily):
     @classmethod
     def check_detector(cls, detector: Blueprint) -> None:
         require_detector("NAS-FPN", detector, "msnas.detectors.retinanet.RetinaNet", "detector=retinanet")
+
+    @classmethod
+    def unread(cls, groups: Mapping[str, Any]) -> Mapping[str, str]:
+        return {**super().unread(groups), **ONE_BASELINE}
 
     @staticmethod
     def zoo() -> Sequence[zoo_nas_fpn.PublishedRetinaNet]:

@@ -20,7 +20,7 @@ from supernet.nas_fpn.pyramid_plan import DISCOVERED
 CELLS = ["space=nas_fpn", "detector=retinanet", "schedule=nas_fpn", "baseline.width=0.125", "baseline.channels=8"]
 CELLS += ["space.channels=8", "space.stacks=1", "scale=tiny", "data=shapes", "data.size=64", "data.train=24"]
 CELLS += ["data.val=6", "data.short_side=64", "data.long_side=64", "data.search_val.minimum=4", "data.workers=0"]
-CELLS += ["schedule.batch=2", "retrain.steps=2", "retrain.seeds=2", "hardware.train_threads=1"]
+CELLS += ["schedule.batch=2", "retrain.steps=2", "retrain.seeds=2", "hardware.train_threads=1", "network.width=0.125"]
 SWAPPED = "3,1,4,gp|1,5,4,sum|0,6,3,sum|6,7,4,sum|7,8,5,gp|6,9,7,gp|9,10,6,gp"
 NARROW = "architecture of nas_fpn_r50_7at256, network.width=0.125, network.stacks=1, network.channels=8"
 PATH = "1,2,2,1,2,1,0.5,1,1,0.5,1,1,0.5|8,8,16,16,32"
@@ -163,6 +163,20 @@ def test_what_the_user_says_of_the_shape_stands():
     words = ["retrain.architectures=[nas_fpn_r50_7at256]", "network.channels=64", "space.stacks=3", "input=896x1280"]
     [choice] = named(Setup(compose(with_published_shape(words))))
     assert choice.name == "architecture of nas_fpn_r50_7at256, network.stacks=3, network.channels=64"
+
+
+@pytest.mark.parametrize("name", ["nas_fpn_r50_7at256", "nas_fcos_r50_256"])
+def test_what_the_user_says_of_the_baseline_leaves_the_network_its_shape(name):
+    words = [f"retrain.architectures=[{name}]", "scale=tiny", "baseline.channels=74", "input=896x1280"]
+    setup = Setup(compose(with_published_shape(words)))
+    assert (setup.family.network.channels, setup.family.baseline.channels) == (256, 74)
+    assert [choice.name for choice in named(setup)] == [name]
+
+
+def test_what_the_user_says_of_the_network_leaves_the_baseline_its_published_shape():
+    words = ["retrain.architectures=[nas_fpn_r50_7at256]", "scale=tiny", "network.width=0.25", "input=896x1280"]
+    family = Setup(compose(with_published_shape(words))).family
+    assert (family.network.width, family.baseline.width) == (0.25, 1.0)
 
 
 def test_more_seeds_and_baselines_may_be_asked_for_when_a_run_is_done(tmp_path, capsys):

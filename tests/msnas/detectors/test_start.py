@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_detectors import PATH, TINY, scene
 
+from msnas.detectors.box_head import BOX_HEADS
 from msnas.detectors.faster_rcnn import FasterRCNN
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.retina_head import Tower
@@ -34,10 +35,14 @@ def keeping(found):
 
 
 def stages(model):
-    """Every output of backbone, pyramid and towers, in one forward pass in training; and one backward pass."""
-    seen = {"backbone": [], "pyramid": [], "towers": []}
+    """Every output of backbone, pyramid and towers, in one forward pass in training; and one backward pass.
 
-    model.encoder.backbone.register_forward_hook(keeping(seen["backbone"]))
+    A stride encoder is pyramid and backbone in one: its outputs are the pyramid.
+    """
+    seen = {"pyramid": [], "towers": []}
+    if hasattr(model.encoder, "backbone"):
+        seen["backbone"] = []
+        model.encoder.backbone.register_forward_hook(keeping(seen["backbone"]))
     for module in model.modules():
         if isinstance(module, Tower | Branch):
             module.register_forward_pre_hook(lambda module, inputs: keeping(seen["pyramid"])(module, (), inputs[0]))
@@ -98,17 +103,32 @@ def test_deformable_convolutions_of_an_fpn_start_alive():
     assert is_alive(fcos("fcos", "fcos", deformable=2))
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["faster", "mask"])
-@pytest.mark.parametrize("encoder", [
-    lambda: PathEncoder(PATH, block="basic", channels=64),
-    lambda: PathEncoder(PATH, block="bottleneck", channels=64),
-    lambda: FpnEncoder("resnet18", width=0.25, channels=64),
-])  # fmt: skip
-def test_a_two_stage_detector_starts_alive(encoder, mask):
-    """Proposals start at the published 0.01, which at a quarter of the published channels is half as large."""
+ENCODERS = {
+    "basic": lambda: PathEncoder(PATH, block="basic", channels=64),
+    "bottleneck": lambda: PathEncoder(PATH, block="bottleneck", channels=64),
+    "fpn": lambda: FpnEncoder("resnet18", width=0.25, channels=64),
+}
+
+
+@pytest.mark.parametrize("kind", [RetinaNet, FCOS])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_one_stage_detector_on_a_stride_encoder_starts_alive(encoder, kind):
     torch.manual_seed(0)
-    detector = FasterRCNN(encoder(), **{**TINY, "box_channels": 64, "mask": mask})
-    assert is_alive(detector, two_stage_stages, within=60)
+    assert is_alive(kind(ENCODERS[encoder](), num_classes=5, short_side=256, long_side=256))
+
+
+@pytest.mark.parametrize("box_head", BOX_HEADS)
+@pytest.mark.parametrize("mask", [False, True], ids=["faster", "mask"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_two_stage_detector_starts_alive(encoder, mask, box_head):
+    """Within 30, but for bottlenecks under a mask head: there the encoder's gradient is 37 times that of the regions.
+
+    Regions start at the published 0.01, which at a quarter of the published channels leaves a gradient of 0.004 and
+    outputs of 0.08; the other stages have 0.02 to 0.16, and 0.2 to 1.5.
+    """
+    torch.manual_seed(0)
+    detector = FasterRCNN(ENCODERS[encoder](), **{**TINY, "box_channels": 64, "mask": mask, "box_head": box_head})
+    assert is_alive(detector, two_stage_stages, within=45 if mask and encoder == "bottleneck" else 30)
 
 
 @pytest.mark.parametrize("op", range(len(HEAD_OPS)))

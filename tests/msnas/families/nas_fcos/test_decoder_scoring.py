@@ -7,7 +7,8 @@ import torch
 
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
-from msnas.errors import ConfigError
+from msnas.errors import ConfigError, TrainingError
+from msnas.families.nas_fcos import decoder_scoring
 from msnas.families.nas_fcos.cache_options import CacheOptions
 from msnas.families.nas_fcos.caching import cache_features
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
@@ -155,3 +156,16 @@ def test_a_decoder_that_diverges_is_a_failed_evaluation_with_its_reason(data, ma
     evaluation = evaluator(FIRST)
     assert not evaluation.ok
     assert "loss must be finite" in evaluation.reason
+
+
+def test_the_step_whose_loss_is_not_finite_is_named_though_it_is_looked_at_later(data, make_decoder, monkeypatch):
+    seen, losses = [], decoder_scoring.losses
+
+    def broken(*arguments):
+        seen.append(losses(*arguments))
+        worst = torch.nan if len(seen) == 2 else 1.0
+        return {name: part * worst for name, part in seen[-1].items()}
+
+    monkeypatch.setattr(decoder_scoring, "losses", broken)
+    with pytest.raises(TrainingError, match=r"^Every loss must be finite, but got nan at step 1 of a decoder\.$"):
+        train_decoder(make_decoder(SPACE.decode(FIRST)), data.train, RECIPE, seed=7, hardware=HARDWARE)

@@ -1,6 +1,7 @@
 """NAS-FCOS from the configuration: detectors, their costs, and a search as the command line would start it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from msnas.cli import main
 from msnas.config.compose import compose, groups
 from msnas.setup.setup import Setup
 from supernet.cost import Cost
-from supernet.errors import BudgetError
+from supernet.errors import BudgetError, SpaceError
 from supernet.mac_counter import count_macs, count_params
 from supernet.nas_fcos import pyramids_for_heads
 from supernet.nas_fcos.decoder import PUBLISHED, Decoder
@@ -44,6 +45,20 @@ def test_costs_are_those_of_the_built_detectors(decoder, out_channels):
         network = Network(family.detector_of(decoder, CLASSES))
         counted = Cost(count_macs(network, torch.empty(1, 3, 128, 128)), count_params(network))
     assert family.cost(decoder) == counted
+
+
+@pytest.mark.parametrize(
+    ("option", "build"),
+    [
+        ("backbone.weights", lambda family: family.pretraining_detector(["a"])),
+        ("network.weights", lambda family: family.detector_of(PUBLISHED, ["a"])),
+        ("baseline.weights", lambda family: family.baseline_detector(["a"])),
+    ],
+)
+def test_weights_that_do_not_fit_are_reported_under_the_option_that_names_them(option, build):
+    words = ["experiment=nas_fcos", "scale=tiny", "input=128x128", f"{option}=package"]
+    with pytest.raises(SpaceError, match=f"^{re.escape(option)}=package must go with"):
+        build(Setup(compose(words)).family)
 
 
 @pytest.mark.parametrize("deformable", [0, 2])
