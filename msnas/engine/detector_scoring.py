@@ -19,9 +19,10 @@ from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.evaluation import EvaluationData, FirstImages, detect, evaluate
+from msnas.engine.hardware_options import refuse_fp16
 from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
-from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured
 from msnas.seeds import derive
 
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
@@ -54,7 +55,7 @@ class CandidateEvaluator(Evaluator):
     ) -> None:
         super().__init__(space, seed=seed, hardware=hardware)
         if any(one.finetunes for one in (recipe, *rungs)):
-            refuse_fp16(self.hardware)
+            refuse_fp16(self.hardware.precision)
         self.supernet: Any = self.hardware.place(supernet)
         self.make_batches, self.score_data = make_batches, score_data
         self.again_data = score_data if again_data is None else again_data

@@ -85,3 +85,9 @@ class HardwareOptions:
             channels_last=self.channels_last,
             local_rank=local_rank(),
         )
+
+
+def refuse_fp16(precision: str) -> None:
+    """Raises ConfigError: in a short training a loss scaler, which begins too high, leaves out half of the steps."""
+    if precision == "fp16":
+        raise ConfigError("Candidates are not trained in fp16, but got hardware.precision=fp16; use fp32 or bf16.")

@@ -19,7 +19,8 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
-from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
+from msnas.engine.hardware_options import refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured
 from msnas.errors import TrainingError
 from msnas.families.nas_fcos.decoder_features import Batch, DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
@@ -60,7 +61,7 @@ class DecoderEvaluator(Evaluator):
         hardware: Hardware | None = None,
     ) -> None:
         super().__init__(space, seed=seed, hardware=hardware)
-        refuse_fp16(self.hardware)
+        refuse_fp16(self.hardware.precision)
         self.data, self.make_decoder, self.recipe = data, make_decoder, recipe
 
     def described(self, rung: int = 0) -> dict[str, Any]:
