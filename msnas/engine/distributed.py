@@ -21,9 +21,9 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from msnas.endings import ending
 from msnas.engine.batch_norm import is_frozen
 from msnas.engine.interrupt import Interrupted
-from msnas.errors import UserError
 from msnas.seeds import derive
 
 T = TypeVar("T")
@@ -150,14 +150,18 @@ def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
 
 
 def _leave(error: BaseException) -> NoReturn:
-    """Print `error` and end at once: to leave the group would be to wait for those that wait for this process."""
-    if isinstance(error, UserError):
-        sys.stderr.write(f"msnas: {error}\n")
-    else:
+    """End at once as the command line would: to leave the group would be to wait for those that wait for this process.
+
+    A fault of ours is printed whole, and ends with 1 as Python does.
+    """
+    told = ending(error)
+    if told is None:
         traceback.print_exception(error)
+    line, code = ("", 1) if told is None else (f"{told[0]}\n", told[1])
+    sys.stderr.write(line)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)
 
 
 def synchronised(model: nn.Module) -> nn.Module:
