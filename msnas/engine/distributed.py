@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -64,6 +64,10 @@ class Group:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def of_first(self, decide: Callable[[], T]) -> T:
+        """What the first process decides, on every process: a file that is read anew may not be the same to all."""
+        return cast(T, self.gather(decide() if self.writes else None)[0])
 
     def exchange_gradients(self, parameters: Sequence[nn.Parameter], used: Sequence[bool], values: Tensor) -> Tensor:
         """Replace gradients by their mean over the processes; returns that of `values` [N], which travel with them.
