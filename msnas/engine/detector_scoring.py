@@ -82,8 +82,7 @@ class CandidateEvaluator(Evaluator):
             "again_images": len(self.again_data),
             "score_batch": recipe.score_batch,
             "threads": self.hardware.threads,
-            "device": self.hardware.device.type,
-            "precision": self.hardware.precision,
+            **self.hardware.kind,
         }
 
     def steps_per_second(self, seconds: float) -> float:

@@ -62,7 +62,7 @@ def evaluating_on_ray(
     with _connected(address):
         with _tensors_in_place():
             parts = [ray.put(part) for part in shared]
-        on_gpus = use_gpus and ray.cluster_resources().get("GPU", 0) >= 1
+        on_gpus = use_gpus and has_gpus(address)
         if on_gpus and workers_per_gpu == "auto":
             workers_per_gpu = most_useful(lambda count: _rate(count, build, parts))
             log.warning("%d workers a GPU, as measured.", workers_per_gpu)
@@ -71,6 +71,12 @@ def evaluating_on_ray(
         needs = {"num_cpus": max(1, threads), "num_gpus": share_of_gpu(int(workers_per_gpu)) if on_gpus else 0}
         with RayPool(lambda: RayLane(build, parts, needs), needs, at_most=workers) as pool:
             yield pool.evaluate_many
+
+
+def has_gpus(address: str | None) -> bool:
+    """Whether the cluster at `address` (None: of this machine) has a GPU, which all workers then need."""
+    with _connected(address):
+        return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
 @contextmanager

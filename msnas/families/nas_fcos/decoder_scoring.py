@@ -66,15 +66,13 @@ class DecoderEvaluator(Evaluator):
 
     def described(self, rung: int = 0) -> dict[str, Any]:
         """The recipe as the history keeps it, with everything else that a score depends on."""
-        hardware = self.hardware
         return {
             **asdict(self.recipe),
             "train_images": self.data.train.images,
             "views": self.data.train.views,
             "score_images": self.data.held_out.images,
-            "threads": hardware.threads,
-            "device": hardware.device.type,
-            "precision": hardware.precision,
+            "threads": self.hardware.threads,
+            **self.hardware.kind,
         }
 
     def measured(self, architecture: Any, replicate: int, rung: int) -> Measured:
