@@ -65,6 +65,14 @@ class Group:
         dist.all_gather_object(values, value)
         return values
 
+    def gather_on_first(self, value: T) -> list[T]:
+        """The `value` of every process, in the order of ranks, on the first process; [] on the others."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size if self.writes else []
+        dist.gather_object(value, values if self.writes else None)
+        return values
+
     def of_first(self, decide: Callable[[], T]) -> T:
         """What the first process decides, on every process: a file that is read anew may not be the same to all."""
         return cast(T, self.gather(decide() if self.writes else None)[0])
