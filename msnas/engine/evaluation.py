@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msnas.data import coco_eval
+from msnas.data.sending import ready_to_send
 from msnas.engine.ahead import ahead
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
@@ -123,7 +124,9 @@ def detect(
     options = {"paste": False} if getattr(model, "has_masks", False) else {}  # 100 masks of a whole image are 340 MB
     with evaluation_mode(hardware.place(model)), torch.inference_mode():
         own = batches[group.rank :: group.size]
-        loaded = ahead(lambda indices: [dataset.load(i)[0] for i in indices], own, threads=dataset.readers)
+        loaded = ahead(
+            lambda indices: [ready_to_send(dataset.load(i)[0]) for i in indices], own, threads=dataset.readers
+        )
         for indices, pixels in zip(own, loaded, strict=True):
             images, _ = to_device(pixels, [], hardware.device)
             with hardware.autocast():
