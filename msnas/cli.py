@@ -25,7 +25,6 @@ from types import FrameType
 
 from omegaconf import OmegaConf
 
-from evolution.errors import StrategyError
 from msnas import __version__
 from msnas.call import Call
 from msnas.commands.command_list import COMMANDS
@@ -34,11 +33,11 @@ from msnas.commands.sweep import numbered, sweep
 from msnas.config.compose import PLUGINS, composed, folders
 from msnas.config.hydra_words import combinations, explain, take_flags
 from msnas.config.run_config import run_config
-from msnas.errors import ConfigError, DataError, UserError
-from msnas.files import DISK, at_home, decoded, disk_fault
+from msnas.endings import ending
+from msnas.errors import ConfigError
+from msnas.files import at_home, decoded
 from msnas.runs.folder import FRONT
 from msnas.runs.launchers import launcher_of
-from supernet.errors import SpaceError
 
 HELP = ("--help", "-h")
 _COMMENT = re.compile(r"(^|\s)#.*")
@@ -53,20 +52,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminable():
             return _dispatch(words)
-    except (UserError, SpaceError, StrategyError) as error:
-        print(f"msnas: {error}", file=sys.stderr)
-        return 1 if isinstance(error, DataError) else 2
-    except KeyboardInterrupt as stop:
-        print(f"msnas: {str(stop) or 'Interrupted.'} Go on with: {shlex.join(['msnas', *words])}", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in DISK:
+    except (Exception, KeyboardInterrupt) as error:
+        told = ending(error)
+        if told is None:
             raise
-        print(f"msnas: {disk_fault(error)}", file=sys.stderr)
-        return 2
+        line, code = told
+        again = f" Go on with: {shlex.join(['msnas', *words])}" if isinstance(error, KeyboardInterrupt) else ""
+        print(f"{line}{again}", file=sys.stderr)
+        return code
 
 
 def _show_anything() -> None:

@@ -27,7 +27,7 @@ FLOORS = (
     {"msnas.data"},
     {"msnas.config"},
     {"msnas.runs"},
-    {"msnas.call", "msnas.differences", "msnas.errors", "msnas.files", "msnas.seeds", "msnas.worker_process"},
+    {f"msnas.{name}" for name in ("call", "differences", "endings", "errors", "files", "seeds", "worker_process")},
     {"supernet", "evolution"},
 )
 READERS = ("msnas.commands", "msnas.config", "msnas.setup", "msnas.cli")

@@ -49,7 +49,7 @@ def indexed(files: SplitFiles, read: Callable[[], AnnotationFile], **options: An
     found = _mapped(place, known, files)
     if found is not None:
         return found
-    with _turn(place) as alone:
+    with turn_at(place) as alone:
         found = _mapped(place, known, files)
         if found is None:
             found = read()
@@ -84,7 +84,7 @@ def _place(path: Path, options: dict[str, Any]) -> Path | None:
 
 
 @contextmanager
-def _turn(place: Path) -> Iterator[bool]:
+def turn_at(place: Path) -> Iterator[bool]:
     """Wait until no other process makes this index. False where there are no locks, so that none may be made."""
     with ExitStack() as stack:
         alone = False

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from msnas.data.augmentation import Target
 from msnas.data.dataset import DetectionDataset
+from msnas.data.sending import ready_to_send
 from msnas.data.settings import DataSettings
 from msnas.errors import DataError
 from msnas.seeds import derive
@@ -91,6 +92,11 @@ class Batches:
         seed = derive(self.seed, "augment", epoch, self.dataset.images[index].id)
         return self.dataset.load(index, seed=seed, flip=self.flip, jitter=self.jitter, crop=self.crop)
 
+    def _load_ready(self, step: int, index: int) -> Loaded:
+        """In a thread: the image as a GPU takes it; boxes are small, and masks are pinned when they are due."""
+        image, target = self._load(step, index)
+        return ready_to_send(image), target
+
     def _prefetched(self, step: int) -> list[Loaded]:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="batches")
@@ -99,7 +105,7 @@ class Batches:
                 future.cancel()
         for wanted in range(step, step + _AHEAD + 1):
             if wanted not in self._pending:
-                self._pending[wanted] = [self._pool.submit(self._load, wanted, i) for i in self._mine(wanted)]
+                self._pending[wanted] = [self._pool.submit(self._load_ready, wanted, i) for i in self._mine(wanted)]
         return [future.result() for future in self._pending.pop(step)]
 
     def close(self) -> None:

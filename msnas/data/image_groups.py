@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from msnas.data.check.duplicates import SIDE, Thumbnails, near_copies
 from msnas.data.images import read_rgb
 from msnas.data.records import AnnotationFile, ImageRecord
+from msnas.data.seen_images import kept_of, seen_once
 from msnas.data.settings import DataSettings
 from msnas.data.source import open_images
 from msnas.errors import ConfigError
@@ -61,25 +62,35 @@ def find_groups(part: AnnotationFile, settings: DataSettings, *, looks: bool = T
     groups = Groups(tuple(group), tuple(group), tuple(said))
     if not looks or len(part.images) > MANY:
         return groups
-    return join_alike(groups, part, stacked(small_copies(part, settings.workers)))
+    copies = seen_once(
+        part.files, part.images, "small copy", lambda new: small_copies(part, settings.workers, images=new)
+    )
+    return join_alike(groups, part, stacked(copies))
 
 
 def join_alike(groups: Groups, part: AnnotationFile, small: Thumbnails) -> Groups:
     """The groups, with near copies joined. small [n, 32, 32, 3], by image."""
     group = list(groups.of)
-    said = _unite(group, near_copies(small), f"{part.files.label}: ", "are near copies")
+    said = _unite(group, kept_of(small, lambda: near_copies(small)), f"{part.files.label}: ", "are near copies")
     return replace(groups, of=tuple(group), said=(*groups.said, *said))
 
 
 def small_copies(
-    part: AnnotationFile, workers: int, progress: Callable[[], None] = lambda: None
+    part: AnnotationFile,
+    workers: int,
+    progress: Callable[[], None] = lambda: None,
+    *,
+    images: Sequence[ImageRecord] | None = None,
 ) -> list[NDArray[np.uint8] | None]:
-    """A small copy [32, 32, 3] of every image, None for those that cannot be read, whose faults are noted."""
+    """A small copy [32, 32, 3] of every image, None for those that cannot be read, whose faults are noted.
+
+    images: those of the file that are read; None: all.
+    """
 
     def small(image: ImageRecord, path: Path) -> NDArray[np.uint8]:
         return read_rgb(path, image.width, image.height, (SIDE, SIDE), part.files.reading)
 
-    return open_images(part, small, workers, progress)
+    return open_images(part, small, workers, progress, images=images)
 
 
 def stacked(small: Sequence[NDArray[np.uint8] | None]) -> Thumbnails:

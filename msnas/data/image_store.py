@@ -3,6 +3,7 @@
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from msnas.data.decoders import Decoders
 from msnas.data.geometry import resized_size
 from msnas.data.images import ImageError, check_header, locate, read_rgb
 from msnas.data.records import AnnotationFile, ImageRecord
+from msnas.data.seen_images import Seen, seen_once
 from msnas.data.source import open_images
 from msnas.errors import DataError
 
@@ -60,10 +62,10 @@ class ImageStore:
         self._block, self.readers = block, 0
 
     def look(self, workers: int) -> None:
-        """Open every image without decoding it, for the faults that its header shows."""
-        assert self._part is not None
-        self.readers = workers
-        open_images(self._part, self._check, workers)
+        """Open every image without decoding it, for the faults that its header shows; once for as long as it stays."""
+        part, self.readers = self._part, workers
+        assert part is not None
+        seen_once(part.files, part.images, "header", lambda new: open_images(part, self._check, workers, images=new))
 
     def pixels(self, record: ImageRecord) -> Tensor:
         """The image [3, h, w] uint8, a copy of the caller's own. Raises DataError where it cannot be read."""
@@ -79,8 +81,10 @@ class ImageStore:
         start = self._starts[record.row]
         return block[start : start + 3 * height * width].view(3, height, width)
 
-    def _check(self, record: ImageRecord, path: Path) -> None:
+    def _check(self, record: ImageRecord, path: Path) -> Seen:
+        """Raises ImageError; that there was nothing to raise for is all that is seen."""
         check_header(path, record.width, record.height, self.reading)
+        return np.empty(0, np.uint8)
 
     def _read(self, record: ImageRecord, path: Path) -> Tensor:
         wanted = (path, record.width, record.height, self._sizes[record.row], self.reading)

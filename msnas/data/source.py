@@ -134,15 +134,20 @@ def open_images(
     action: Callable[[ImageRecord, Path], T],
     workers: int,
     progress: Callable[[], None] = lambda: None,
+    *,
+    images: Sequence[ImageRecord] | None = None,
 ) -> list[T | None]:
-    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted fault."""
-    folder = part.files.images
-    if part.images and not folder.is_dir():
+    """`action(record, path)` for every image, in file order; what raises ImageError is None and a noted fault.
+
+    images: those of the file that are opened; None: all.
+    """
+    folder, images = part.files.images, part.images if images is None else images
+    if images and not folder.is_dir():
         got, around = shown(str(folder)), next((parent for parent in folder.parents if parent.is_dir()), None)
         if around is not None:
             got += f": {seen(around)}; name it with data.images=, data.train_images= or data.val_images="
         part.faults.append(Fault(part.files.label, "", "", "the image folder must exist", "refused", got))
-        return [None] * len(part.images)
+        return [None] * len(images)
 
     def one(record: ImageRecord) -> T | ImageError:
         try:
@@ -155,12 +160,12 @@ def open_images(
     answers: Iterable[T | ImageError]
     if workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            answers = list(pool.map(one, part.images))
+            answers = list(pool.map(one, images))
     else:
-        answers = map(one, part.images)
+        answers = map(one, images)
     results: list[T | None] = []
     names: Names | None = None
-    for record, answer in zip(part.images, answers, strict=True):
+    for record, answer in zip(images, answers, strict=True):
         if isinstance(answer, ImageError):
             names = names or Names(folder)
             got = answer.got + _meant(names, record.file_name)

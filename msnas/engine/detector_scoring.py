@@ -19,9 +19,10 @@ from msnas.engine.batch_norm import estimate
 from msnas.engine.batch_source import BatchSource
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.evaluation import EvaluationData, FirstImages, detect, evaluate
+from msnas.engine.hardware_options import refuse_fp16
 from msnas.engine.loop import Training, train
 from msnas.engine.recipe import Recipe
-from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured
 from msnas.seeds import derive
 
 AGNOSTIC_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
@@ -54,8 +55,8 @@ class CandidateEvaluator(Evaluator):
     ) -> None:
         super().__init__(space, seed=seed, hardware=hardware)
         if any(one.finetunes for one in (recipe, *rungs)):
-            refuse_fp16(self.hardware)
-        self.supernet: Any = self.hardware.place(supernet)
+            refuse_fp16(self.hardware.precision)
+        self.supernet: Any = supernet
         self.make_batches, self.score_data = make_batches, score_data
         self.again_data = score_data if again_data is None else again_data
         self.recipe, self.rungs = recipe, tuple(rungs)
@@ -81,8 +82,7 @@ class CandidateEvaluator(Evaluator):
             "again_images": len(self.again_data),
             "score_batch": recipe.score_batch,
             "threads": self.hardware.threads,
-            "device": self.hardware.device.type,
-            "precision": self.hardware.precision,
+            **self.hardware.kind,
         }
 
     def steps_per_second(self, seconds: float) -> float:
@@ -94,7 +94,7 @@ class CandidateEvaluator(Evaluator):
         space: Any = self.space
         few = FirstImages(self.score_data, recipe.score_batch)
         with computing_with(self.hardware.threads):
-            model = self.supernet.extract(space.decode(space.sample(np.random.default_rng(0))))
+            model = self._extract(space.decode(space.sample(np.random.default_rng(0))))
             done, began = 0, time.perf_counter()
             while not done or time.perf_counter() - began < seconds:
                 self._adapt(model, recipe, replicate=0)
@@ -106,7 +106,7 @@ class CandidateEvaluator(Evaluator):
         """The recipe's metric, and beside it the twelve COCO numbers; a replicate also has draws of the images."""
         began, recipe = time.perf_counter(), self._recipe_of(rung)
         data = self.again_data if replicate else self.score_data
-        model: nn.Module = self.supernet.extract(architecture)
+        model: nn.Module = self._extract(architecture)
         self._adapt(model, recipe, replicate)
         evaluated = evaluate(model, data, hardware=self.hardware, batch=recipe.score_batch)
         numbers, scoring = dict(evaluated.numbers), time.perf_counter()
@@ -122,6 +122,11 @@ class CandidateEvaluator(Evaluator):
 
     def _recipe_of(self, rung: int) -> Recipe:
         return self.rungs[rung] if self.rungs else self.recipe
+
+    def _extract(self, architecture: Any) -> nn.Module:
+        """The path as a detector; the first one places the supernet, in its turn on the GPU."""
+        path: nn.Module = self.hardware.place(self.supernet).extract(architecture)  # type: ignore[operator]
+        return path
 
     def _adapt(self, model: nn.Module, recipe: Recipe, replicate: int) -> None:
         """Finetune the path and estimate its statistics, as the recipe says."""

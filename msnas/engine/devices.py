@@ -33,6 +33,11 @@ class Hardware:
     threads: int = 0
     channels_last: bool = False
 
+    @property
+    def kind(self) -> dict[str, str]:
+        """What scores depend on beside threads: the kind of device, not its number, and the precision."""
+        return {"device": self.device.type, "precision": self.precision}
+
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which a forward pass runs at this precision."""
         if self.precision == "fp32":
@@ -157,8 +162,7 @@ def describe(hardware: Hardware) -> dict[str, Any]:
         "cores": cores(),
         "gpu": torch.cuda.get_device_name(hardware.device) if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
-        "device": hardware.device.type,
-        "precision": hardware.precision,
+        **hardware.kind,
         "threads": torch.get_num_threads(),
         "channels_last": hardware.channels_last,
         "commit": commit(),

@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -21,9 +21,9 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from msnas.endings import ending
 from msnas.engine.batch_norm import is_frozen
 from msnas.engine.interrupt import Interrupted
-from msnas.errors import UserError
 from msnas.seeds import derive
 
 T = TypeVar("T")
@@ -64,6 +64,18 @@ class Group:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def gather_on_first(self, value: T) -> list[T]:
+        """The `value` of every process, in the order of ranks, on the first process; [] on the others."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size if self.writes else []
+        dist.gather_object(value, values if self.writes else None)
+        return values
+
+    def of_first(self, decide: Callable[[], T]) -> T:
+        """What the first process decides, on every process: a file that is read anew may not be the same to all."""
+        return cast(T, self.gather(decide() if self.writes else None)[0])
 
     def exchange_gradients(self, parameters: Sequence[nn.Parameter], used: Sequence[bool], values: Tensor) -> Tensor:
         """Replace gradients by their mean over the processes; returns that of `values` [N], which travel with them.
@@ -150,14 +162,18 @@ def joined(device: torch.device, *, timeout: float = 1800.0) -> Iterator[Group]:
 
 
 def _leave(error: BaseException) -> NoReturn:
-    """Print `error` and end at once: to leave the group would be to wait for those that wait for this process."""
-    if isinstance(error, UserError):
-        sys.stderr.write(f"msnas: {error}\n")
-    else:
+    """End at once as the command line would: to leave the group would be to wait for those that wait for this process.
+
+    A fault of ours is printed whole, and ends with 1 as Python does.
+    """
+    told = ending(error)
+    if told is None:
         traceback.print_exception(error)
+    line, code = ("", 1) if told is None else (f"{told[0]}\n", told[1])
+    sys.stderr.write(line)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)
 
 
 def synchronised(model: nn.Module) -> nn.Module:

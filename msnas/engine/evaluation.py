@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from msnas.data import coco_eval
+from msnas.data.sending import ready_to_send
 from msnas.engine.ahead import ahead
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
@@ -56,7 +57,8 @@ class FirstImages:
 class EvaluationResult:
     """The twelve COCO numbers of boxes (of masks too: `mask_ap`, ...) at full precision, and the detections.
 
-    per_class: AP of the boxes by category id. seconds: for the detections; score_seconds: for the numbers.
+    detections: [] on processes that do not write. per_class: AP of the boxes by category id.
+    seconds: for the detections; score_seconds: for the numbers.
     """
 
     numbers: dict[str, float]
@@ -84,11 +86,8 @@ def evaluate(
     began = time.perf_counter()
     detections = detect(model, dataset, path=path, hardware=hardware, batch=batch, group=group, progress=progress)
     seconds = time.perf_counter() - began
-    judged = evaluate_detections(dataset, detections, seconds) if group.writes else None
-    known = group.gather(None if judged is None else (judged.numbers, judged.per_class, judged.score_seconds))[0]
-    assert known is not None
-    numbers, per_class, score_seconds = known
-    return EvaluationResult(numbers, per_class, detections, len(dataset), seconds, score_seconds)
+    judged = group.of_first(lambda: replace(evaluate_detections(dataset, detections, seconds), detections=[]))
+    return replace(judged, detections=detections)
 
 
 def evaluate_detections(dataset: EvaluationData, detections: list[dict[str, Any]], seconds: float) -> EvaluationResult:
@@ -115,7 +114,8 @@ def detect(
     """Every detection on `dataset` as a COCO result, in the order of its images.
 
     Images of equal size share batches, so that little is padded; which ones do is a function of the data set
-    alone. Several processes take batches in turn. The next batches are read while one is detected on.
+    alone. Several processes take batches in turn, and the one that writes gets all detections, the others []. The next
+    batches are read while one is detected on.
     """
     hardware = hardware or Hardware()
     order = sorted(range(len(dataset)), key=lambda index: (dataset.size(index), index))
@@ -124,7 +124,9 @@ def detect(
     options = {"paste": False} if getattr(model, "has_masks", False) else {}  # 100 masks of a whole image are 340 MB
     with evaluation_mode(hardware.place(model)), torch.inference_mode():
         own = batches[group.rank :: group.size]
-        loaded = ahead(lambda indices: [dataset.load(i)[0] for i in indices], own, threads=dataset.readers)
+        loaded = ahead(
+            lambda indices: [ready_to_send(dataset.load(i)[0]) for i in indices], own, threads=dataset.readers
+        )
         for indices, pixels in zip(own, loaded, strict=True):
             images, _ = to_device(pixels, [], hardware.device)
             with hardware.autocast():
@@ -132,8 +134,8 @@ def detect(
             found |= {i: dataset.results(i, output) for i, output in zip(indices, outputs, strict=True)}
             if progress is not None and group.writes:
                 progress(min(len(found) * group.size, len(dataset)), "images")
-    everywhere = {index: results for part in group.gather(found) for index, results in part.items()}
-    return [detection for index in range(len(dataset)) for detection in everywhere[index]]
+    everywhere = {index: results for part in group.gather_on_first(found) for index, results in part.items()}
+    return [detection for index in sorted(everywhere) for detection in everywhere[index]]
 
 
 @contextmanager

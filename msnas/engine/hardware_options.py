@@ -74,6 +74,18 @@ class HardwareOptions:
         """The same of a candidate, whose threads are part of its score."""
         return self._choose(self.threads)
 
+    def kind_of_candidates(self) -> dict[str, str]:
+        """Device and precision that candidates are scored on: a cluster is asked whether it has GPUs.
+
+        At `precision=auto` its GPUs choose among themselves. Raises ConfigError.
+        """
+        if self.engine == "local":
+            return self.for_candidates().kind
+        from msnas.engine.ray_workers import has_gpus  # an extra
+
+        device = "cuda" if self.device != "cpu" and has_gpus(self.address) else "cpu"
+        return {"device": device, "precision": "fp32" if device == "cpu" else self.precision}
+
     def _choose(self, threads: int | None) -> "Hardware":
         from msnas.engine.devices import choose  # torch, which help and costs do not wait for
         from msnas.engine.distributed import local_rank
@@ -85,3 +97,9 @@ class HardwareOptions:
             channels_last=self.channels_last,
             local_rank=local_rank(),
         )
+
+
+def refuse_fp16(precision: str) -> None:
+    """Raises ConfigError: in a short training a loss scaler, which begins too high, leaves out half of the steps."""
+    if precision == "fp16":
+        raise ConfigError("Candidates are not trained in fp16, but got hardware.precision=fp16; use fp32 or bf16.")

@@ -21,6 +21,7 @@ from msnas.engine.batch_source import BatchSource, Target
 from msnas.engine.checkpoint import Stateful
 from msnas.engine.devices import Hardware, to_device
 from msnas.engine.distributed import ALONE, Group
+from msnas.engine.gpu_turns import is_out_of_memory
 from msnas.engine.interrupt import Interrupted, StopSignal
 from msnas.engine.optimizer import gradient_norm, make_optimizer, set_lr
 from msnas.engine.schedule import Schedule
@@ -176,9 +177,9 @@ def _memory(schedule: Schedule) -> Iterator[None]:
     """Name what a user can change where memory runs out."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        on_gpu = isinstance(error, torch.OutOfMemoryError)
-        if isinstance(error, RuntimeError) and not on_gpu and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        on_cpu = isinstance(error, MemoryError) or "allocate memory" in str(error)
+        if not on_cpu and not is_out_of_memory(error):
             raise
         rule = f"A batch of {schedule.batch} images must fit into memory, and does not"
         raise TrainingError(f"{rule}; lower schedule.batch, data.short_side or detector.rois_per_image.") from error

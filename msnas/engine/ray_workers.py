@@ -62,15 +62,24 @@ def evaluating_on_ray(
     with _connected(address):
         with _tensors_in_place():
             parts = [ray.put(part) for part in shared]
-        on_gpus = use_gpus and ray.cluster_resources().get("GPU", 0) >= 1
+        on_gpus = use_gpus and has_gpus(address)
         if on_gpus and workers_per_gpu == "auto":
-            workers_per_gpu = most_useful(lambda count: _rate(count, build, parts))
-            log.warning("%d workers a GPU, as measured.", workers_per_gpu)
+            try:
+                workers_per_gpu, why = most_useful(lambda count: _rate(count, build, parts)), "as measured"
+            except _UntimedError:
+                workers_per_gpu, why = 1, "as candidates cannot be timed; give hardware.workers_per_gpu=N for more"
+            log.warning("%d workers a GPU, %s.", workers_per_gpu, why)
         elif workers_per_gpu == "auto":
             log.warning("There is no GPU: a worker takes %d of the CPU's threads.", max(1, threads))
         needs = {"num_cpus": max(1, threads), "num_gpus": share_of_gpu(int(workers_per_gpu)) if on_gpus else 0}
         with RayPool(lambda: RayLane(build, parts, needs), needs, at_most=workers) as pool:
             yield pool.evaluate_many
+
+
+def has_gpus(address: str | None) -> bool:
+    """Whether the cluster at `address` (None: of this machine) has a GPU, which all workers then need."""
+    with _connected(address):
+        return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
 @contextmanager
@@ -89,6 +98,10 @@ def _connected(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+class _UntimedError(Exception):
+    """What scores candidates has no `steps_per_second`."""
 
 
 def most_useful(rate: Callable[[int], float | None]) -> int:
@@ -111,14 +124,20 @@ def share_of_gpu(workers: int) -> float:
 
 
 def _rate(count: int, build: Callable[..., Evaluate], parts: list[Any]) -> float | None:
-    """Steps a second of `count` workers together on one GPU; None where one of them cannot work."""
+    """Steps a second of `count` workers together on one GPU; None where one of them cannot work.
+
+    Raises _UntimedError where they cannot tell.
+    """
     group = ray.util.placement_group([{"GPU": 1, "CPU": 1}])
     strategy = PlacementGroupSchedulingStrategy(group)  # all of them on the same GPU
     options = {"num_gpus": share_of_gpu(count), "num_cpus": share_of_gpu(count), "scheduling_strategy": strategy}
     actors = [_actor(options, build, parts) for _ in range(count)]
     try:
         ray.get([actor.prepare.remote() for actor in actors])
-        return math.fsum(ray.get([actor.measure.remote(PROBE) for actor in actors]))
+        rates = ray.get([actor.measure.remote(PROBE) for actor in actors])
+        if None in rates:
+            raise _UntimedError
+        return math.fsum(rates)
     except (RayTaskError, RayActorError) as error:
         if count == 1:
             raise RunError(f"One worker must fit on a GPU, but it failed: {_last_line(error)}") from error
@@ -141,10 +160,10 @@ class _Worker:
     def score(self, job: Job) -> Evaluation:
         return Guarded(self._evaluate)(Job(*job))
 
-    def measure(self, seconds: float) -> float:
-        """Steps a second, where the evaluator can tell."""
+    def measure(self, seconds: float) -> float | None:
+        """Steps a second; None where the evaluator cannot tell."""
         measure: Callable[[float], float] | None = getattr(self._evaluate, "steps_per_second", None)
-        return measure(seconds) if measure is not None else 1.0
+        return None if measure is None else measure(seconds)
 
 
 def _actor(options: dict[str, Any], build: Callable[..., Evaluate], parts: list[Any]) -> Any:

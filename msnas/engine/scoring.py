@@ -11,7 +11,7 @@ import torch
 from evolution.strategy import FAILED, Evaluation, Genome
 from msnas.engine.devices import Hardware, computing_with
 from msnas.engine.gpu_turns import is_out_of_memory, turn
-from msnas.errors import ConfigError, UserError
+from msnas.errors import UserError
 from supernet.cost import Cost
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,3 @@ class Evaluator(ABC):
             if device.type == "cuda":
                 torch.cuda.empty_cache()  # for the others on this card
         return outcome, crowded
-
-
-def refuse_fp16(hardware: Hardware) -> None:
-    """Raises ConfigError: in a short training a loss scaler, which begins too high, leaves out half of the steps."""
-    if hardware.precision == "fp16":
-        raise ConfigError("Candidates are not trained in fp16, but got hardware.precision=fp16; use fp32 or bf16.")

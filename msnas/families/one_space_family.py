@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from evolution.driver import by_generations
 from evolution.halving import by_halving
+from msnas.engine.hardware_options import refuse_fp16
 from msnas.families.candidate_family import CandidateFamily
 from msnas.families.family import SearchOutcome, SearchProgress
 from msnas.families.front import check_objectives
@@ -19,6 +20,8 @@ class OneSpaceFamily(CandidateFamily):
     def check_search(self, settings: SearchSettings) -> None:
         from msnas.families.search_processes import rungs_of  # torch
 
+        if self.recipe.finetunes:
+            refuse_fp16(settings.hardware.precision)
         check_objectives(settings.strategy, settings.space)
         rungs_of(self, settings)
         settings.strategy(space=settings.space, seed=0)

@@ -29,7 +29,7 @@ def retrain_front(run: OpenRun, command: Sequence[str], group: Group = ALONE) ->
     extent = {"seeds": run.setup.retrain.seeds}
     if all_trained(run, FRONT, extent):
         return _answer(run, f"The front of run {run.name} is trained. ")
-    choices = front_choices(run)
+    choices = group.of_first(lambda: front_choices(run))
     check_starts(run)
     hardware, splits = opened(run, group)
     beside = [(baseline, "fpn") for baseline in fpns_of_sizes(run, choices)] if run.setup.front.fpn else []

@@ -20,6 +20,7 @@ from msnas.data.check.object_sizes import collect_boxes, head_recall
 from msnas.data.opening import Splits
 from msnas.differences import differences
 from msnas.engine.devices import computing_with, describe
+from msnas.engine.hardware_options import refuse_fp16
 from msnas.engine.recipe import Kind, Recipe
 from msnas.errors import ConfigError, DataError, RunError, TrainingError
 from msnas.families.candidate_family import CandidateFamily, weight_sharing
@@ -82,6 +83,7 @@ def rank(run: OpenRun, command: Sequence[str], *, n: int) -> dict[str, Any]:
             "weights; `msnas retrain retrain.spread=12` compares what the search scored with AP, from worst to best."
         )
     run.require(SUPERNET)
+    refuse_fp16(setup.hardware.precision)
     networks = sample_networks(setup, run.folder / STAGE, n=n)
     _hold_setting(run)
     pending = [one for one in networks if not one.read(RESULT)]
@@ -120,15 +122,16 @@ def own_recipe(family: CandidateFamily) -> str:
 
 
 def _hold_setting(run: OpenRun) -> None:
-    """Raise RunError where networks of this run were ranked under other options."""
+    """Raise RunError where networks of this run were ranked under other options, or on another kind of device."""
     setup, path = run.setup, run.stage(STAGE) / SETTING
     own = {key: str(value) for key, value in setup.retraining_changes.items()}
     setting = {
         "budget": str(setup.budget),
         "candidate": setup.candidate_options,
+        "hardware": setup.hardware.for_training().kind,
         "retrain": {"factor": setup.retrain.factor, "steps": setup.retrain.steps, **own},
     }
-    changed = differences(read_json(path) or setting, setting)
+    changed = differences({**setting, **(read_json(path) or {})}, setting)
     if changed:
         key, (old, new) = next(iter(changed.items()))
         raise RunError(

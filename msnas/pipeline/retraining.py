@@ -41,7 +41,7 @@ def retrain(run: OpenRun, command: Sequence[str], group: Group = ALONE) -> str:
         return _answer(run, f"The networks of run {run.name} are retrained. ")
     check_starts(run)
     hardware, splits = opened(run, group)
-    choices = chosen(run)
+    choices = group.of_first(lambda: chosen(run))
     first = choices[0].architecture
     beside = [*baselines(setup, first), *drawn_at_random(run, choices)]
     if group.writes:

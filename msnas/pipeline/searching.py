@@ -6,6 +6,7 @@ made on.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,14 @@ def search(run: OpenRun, command: Sequence[str]) -> str:
         return f"The search of run {run.name} is complete ({evaluated}). {_next(run)}"
     _before(run, command)
     hardware, ceiling = setup.hardware.for_candidates(), ExportedCeiling.of(setup)
+    settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
+    check_search(setup, settings)
+    settings = replace(settings, fingerprint={**settings.fingerprint, **setup.hardware.kind_of_candidates()})
     splits = prepared(setup, run.splits(), hardware)
     if len(splits.search_val) == 0:
         raise DataError("Candidates need images to be scored on, but search_val is empty; add training images.")
     for scored in filter(None, (splits.search_val, splits.selection_val)):
         _refuse_reported_split(scored, splits.val)
-    settings = setup.search(weights=run.weights, folder=run.folder / STAGE)
-    check_search(setup, settings)
     log.info(_size_of(run))
     log.info("About %d evaluations.", setup.evaluations)
     record_environment(run, command, describe(hardware))

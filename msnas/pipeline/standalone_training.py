@@ -114,9 +114,9 @@ def train_entry(
         result = evaluate(model, splits.val, hardware=hardware, group=group)
         board.scalars(schedule.steps - 1, result.numbers, part="val")
         extra = {"start": entry.start, "steps": schedule.steps}
-        extra |= {**_diagnosis(setup, model, splits, hardware, group), **_by_size(setup, splits, result)}
+        extra |= _diagnosis(setup, model, splits, hardware, group)
     if group.writes:
-        _save(model, entry, splits, result, folder, trained.seconds, extra)
+        _save(model, entry, splits, result, folder, trained.seconds, {**extra, **_by_size(setup, splits, result)})
 
 
 def _diagnosis(setup: Setup, model: nn.Module, splits: Splits, hardware: Hardware, group: Group) -> dict[str, float]:

@@ -79,9 +79,7 @@ def starts(
             build = partial(started, run, architecture, splits.train.classes, start=start, seed=run.setup.seed)
             entry = Entry(place.name, f"choice: {start}", str(architecture), build, cost, None, 0, start=start)
             train_entry(run.setup, entry, place, parts, hardware, group)
-        result = group.gather(read_json(place / RESULT) if group.writes else None)[0]
-        assert result is not None, "the first process writes"
-        aps[start] = result["ap"]
+        aps[start] = group.of_first(partial(read_json, place / RESULT))["ap"]
     return tuple(sorted(aps, key=lambda start: -aps[start]))  # the same: from scratch
 
 

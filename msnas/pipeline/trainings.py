@@ -135,7 +135,7 @@ def _train_in_turn(setup: Setup, entry: Entry, folder: Path, splits: Splits, har
         try:
             train_entry(setup, entry, folder, splits, hardware, quiet=True)
             return
-        except TrainingError as error:
+        except (TrainingError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
     log.info("%s is trained again, alone on its GPU: memory did not last for others beside it.", entry.name)

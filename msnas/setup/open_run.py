@@ -214,9 +214,9 @@ def _deciding(folder: Path) -> dict[str, str]:
 
 
 def _see(folder: Path, files: Mapping[str, str]) -> None:
-    """Return when `folder` has these files here, too; others may have come by then."""
+    """Return when `folder` has these files here, too, and no others: one that is deleted may be seen for a while."""
     began = time.monotonic()
-    while other := set(files.items()) - set(_deciding(folder).items()):
+    while other := set(files.items()) ^ set(_deciding(folder).items()):
         if time.monotonic() - began > PATIENCE:
             file = folder / min(name for name, _ in other)
             raise RunError(f"All machines must see one run folder, but {file} is not the same for them.")

@@ -417,7 +417,7 @@ class Setup:
         return 2 * once if self.random_search else once
 
     def _fingerprint(self, weights: Path) -> dict[str, Any]:
-        """What a history's scores depend on: another of these is another search."""
+        """What a history's scores depend on beside the kind of device: another of these is another search."""
         options = plain(self._config)
         groups, trained = own_groups(self.family_class), self.family.pretraining == "supernet"
         own = groups["search"] if trained else [*groups["supernet"], *groups["search"]]  # else the weights tell
@@ -429,19 +429,10 @@ class Setup:
             **{name: options.get(name) for name in own},
             "strategy": options["strategy"],
             "threads": self.hardware.threads,
-            **self._kind_of_device,
             "supernet": digest(weights) if trained and weights.is_file() else None,  # an estimate comes before it
             **({"fidelity": HALVING} if self.rungs else {}),
             **({"latency": latency_of(self._config, self.input_size)} if wants_latency(self._config) else {}),
         }
-
-    @property
-    def _kind_of_device(self) -> dict[str, str]:
-        """Device and precision: of this process, as its workers choose alike; on a cluster the words for its nodes."""
-        if self.hardware.engine == "ray":
-            return {"device": self.hardware.device, "precision": self.hardware.precision}
-        chosen = self.hardware.for_candidates()
-        return {"device": chosen.device.type, "precision": chosen.precision}
 
     @property
     def network_fingerprint(self) -> dict[str, str]:

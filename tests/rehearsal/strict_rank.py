@@ -25,6 +25,7 @@ from msnas.engine.schedule import Schedule
 from msnas.engine.training_files import TrainingFiles
 
 COLLECTIVES = ("all_reduce", "all_gather", "broadcast")
+OBJECTS = ("all_gather_object", "gather_object")  # nccl takes these, since torch makes tensors of the GPU of them
 
 
 class Tiny(nn.Module):
@@ -66,6 +67,23 @@ def strict(name: str, collective: Callable[..., Any], called: list[str]) -> Call
     return call
 
 
+def without_gpus(value: Any) -> None:
+    """Raise where an object that is sent holds a tensor of the GPU: each process would open another's card for it."""
+    for leaf in tree_leaves(value):
+        assert not isinstance(leaf, Tensor) or place_of(leaf) != CUDA, "a tensor of the GPU inside an object"
+
+
+def strict_objects(name: str, collective: Callable[..., Any], called: list[str]) -> Callable[..., Any]:
+    """`collective`, which takes no tensors of the GPU inside its objects; each call is noted in `called`."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        called.append(name)
+        without_gpus(arguments)
+        return collective(*arguments, **options)
+
+    return call
+
+
 def main() -> None:
     folder, gpu = Path(sys.argv[1]), torch.device("cuda", 0)
     called: list[str] = []
@@ -74,6 +92,8 @@ def main() -> None:
         group, model = Group(rank=gloo.rank, size=gloo.size, device=gpu), Tiny()
         for name in COLLECTIVES:
             stack.enter_context(mock.patch.object(dist, name, strict(name, getattr(dist, name), called)))
+        for name in OBJECTS:
+            stack.enter_context(mock.patch.object(dist, name, strict_objects(name, getattr(dist, name), called)))
         stack.enter_context(mock.patch.object(distributed, "synchronised", lambda model: model))  # CUDA's kernels
         stack.enter_context(pretended_cuda())
         schedule = Schedule(steps=3, batch=2, lr=0.1, clip=1.0)
@@ -87,8 +107,11 @@ def main() -> None:
             group=group,
         )
         train(model, Noise(group.rank), training, files=TrainingFiles(folder=folder, every=2))
+        before.append(len(called))
+        judged = group.of_first(lambda: "judged"), group.gather_on_first(group.rank)
+        asked = called[before.pop() :]
         state = {name: value.double().sum().item() for name, value in model.state_dict().items()}
-    seen = {"state": state, "first step": called[before[1] : before[2]]}
+    seen = {"state": state, "first step": called[before[1] : before[2]], "judged": judged, "asked": asked}
     (folder / f"rank{group.rank}.json").write_text(json.dumps(seen))
 
 

@@ -19,7 +19,8 @@ from msnas.data.dataset import DetectionDataset
 from msnas.detectors.fcos import FCOS
 from msnas.detectors.fcos_targets import losses
 from msnas.engine.devices import Hardware
-from msnas.engine.scoring import CostedSpace, Evaluator, Measured, refuse_fp16
+from msnas.engine.hardware_options import refuse_fp16
+from msnas.engine.scoring import CostedSpace, Evaluator, Measured
 from msnas.errors import TrainingError
 from msnas.families.nas_fcos.decoder_features import Batch, DecoderFeatures
 from msnas.families.nas_fcos.decoder_recipe import DecoderRecipe
@@ -61,20 +62,18 @@ class DecoderEvaluator(Evaluator):
         hardware: Hardware | None = None,
     ) -> None:
         super().__init__(space, seed=seed, hardware=hardware)
-        refuse_fp16(self.hardware)
+        refuse_fp16(self.hardware.precision)
         self.data, self.make_decoder, self.recipe = data, make_decoder, recipe
 
     def described(self, rung: int = 0) -> dict[str, Any]:
         """The recipe as the history keeps it, with everything else that a score depends on."""
-        hardware = self.hardware
         return {
             **asdict(self.recipe),
             "train_images": self.data.train.images,
             "views": self.data.train.views,
             "score_images": self.data.held_out.images,
-            "threads": hardware.threads,
-            "device": hardware.device.type,
-            "precision": hardware.precision,
+            "threads": self.hardware.threads,
+            **self.hardware.kind,
         }
 
     def measured(self, architecture: Any, replicate: int, rung: int) -> Measured:

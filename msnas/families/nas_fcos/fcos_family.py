@@ -17,6 +17,7 @@ from rich.filesize import decimal
 from evolution.driver import Finalist
 from evolution.strategy import Genome
 from msnas.config.blueprint import Blueprint
+from msnas.engine.hardware_options import refuse_fp16
 from msnas.errors import ConfigError
 from msnas.families.family import (
     ONE_BASELINE,
@@ -238,6 +239,7 @@ class FcosFamily(Family):
         return self.candidate.reward == "loss"
 
     def check_search(self, settings: SearchSettings) -> None:
+        refuse_fp16(settings.hardware.precision)
         why = "Decoders are scored in one process, on features in its memory"
         if settings.hardware.workers:
             raise ConfigError(f"{why}: hardware.workers must be 0, but got {settings.hardware.workers}.")

@@ -7,7 +7,7 @@ import torch
 from tiny_words import TINY, fitting
 
 from msnas.cli import main
-from msnas.files import read_json
+from msnas.files import read_json, write_json
 from msnas.setup.open_run import open_existing
 
 SEARCHED = ["space=msnas_7", "scale=tiny", "data=shapes", "budget=none"]
@@ -45,6 +45,15 @@ def test_rank_scores_as_the_search_and_trains_as_retraining(root):
 def test_networks_that_were_ranked_by_another_recipe_are_refused(root, capsys):
     assert main(["rank", "run=f", f"runs_root={root}", "n=2", "retrain.data.short_side=64"]) == 2
     assert "The ranking of run f was made with retrain.data.long_side=96, but got" in capsys.readouterr().err
+
+
+def test_a_ranking_goes_on_on_no_other_kind_of_device(root, capsys):
+    file = root / "f" / "rank" / "setting.json"
+    made_with = read_json(file)
+    write_json(file, {**made_with, "hardware": {"device": "cuda", "precision": "bf16"}})
+    assert main(["rank", "run=f", f"runs_root={root}", "n=2", *LARGER]) == 2
+    assert "was made with hardware.device=cuda, but got hardware.device=cpu" in capsys.readouterr().err
+    write_json(file, made_with)
 
 
 def test_an_estimate_is_of_the_recipe_of_retraining(root, capsys):

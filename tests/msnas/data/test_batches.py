@@ -39,6 +39,19 @@ def test_workers_change_no_number(data: DetectionDataset):
     ahead.close()
 
 
+def test_the_threads_that_load_images_pin_them_for_a_gpu(data: DetectionDataset, monkeypatch: pytest.MonkeyPatch):
+    pinned: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(
+        torch.Tensor, "pin_memory", lambda image: pinned.append(threading.current_thread().name) or image
+    )
+    batches = Batches(data, 4, seed=0, jitter=(0.5, 1.5), workers=2)
+    batches.batch(0)
+    batches.close()
+    assert len(pinned) >= 4
+    assert all(name.startswith("batches") for name in pinned)
+
+
 def test_an_epoch_sees_every_image_once(data: DetectionDataset):
     batches = Batches(data, 3, seed=0)
     assert batches.steps_per_epoch == 2

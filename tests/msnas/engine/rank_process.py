@@ -134,6 +134,8 @@ def main() -> None:
             "poisoned": poisoned(group),
             "gradients": gradients(group),
             "whole_batch": whole_batch(group),
+            "gathered": group.gather_on_first(f"rank {group.rank}"),
+            "decided": group.of_first(lambda: f"rank {group.rank}"),
         }
     (folder / f"rank{group.rank}.json").write_text(json.dumps(seen))
 

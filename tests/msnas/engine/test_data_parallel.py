@@ -91,3 +91,11 @@ def test_gradients_are_averaged_and_stay_none_where_no_rank_has_one(ranks):
 
 def test_a_process_that_loads_the_whole_batch_is_an_assertion(ranks):
     assert ranks[0]["whole_batch"].startswith("AssertionError: every process loads its own share")
+
+
+def test_what_the_first_process_decides_holds_for_all(ranks):
+    assert [rank["decided"] for rank in ranks] == ["rank 0"] * 2
+
+
+def test_what_is_gathered_on_the_first_process_comes_to_it_alone(ranks):
+    assert [rank["gathered"] for rank in ranks] == [["rank 0", "rank 1"], []]

@@ -156,6 +156,16 @@ def test_a_candidate_that_runs_out_of_memory_once_is_scored_alone(tiny, evaluato
     assert evaluator(tiny.genomes[0]).metrics == scored[0].metrics
 
 
+def test_a_supernet_that_does_not_fit_on_a_gpu_is_a_failed_evaluation_too(evaluator, tiny, monkeypatch):
+    def full(hardware, model):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Hardware, "place", full)
+    parts = (evaluator.supernet, evaluator.make_batches, evaluator.score_data)
+    fresh = CandidateEvaluator(*parts, space=evaluator.space, recipe=evaluator.recipe, seed=5)
+    assert fresh(tiny.genomes[0]).reason == "OutOfMemoryError: CUDA out of memory"
+
+
 def test_a_small_candidate_is_timed_whole(tiny, evaluator, monkeypatch):
     seen = []
     monkeypatch.setattr(detector_scoring, "detect", lambda model, images, **options: seen.append(len(images)))

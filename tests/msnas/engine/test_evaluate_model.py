@@ -60,21 +60,23 @@ def test_evaluation_twice_is_equal_and_leaves_the_mode_and_no_gradient(model, da
 
 def test_two_processes_share_the_images_and_find_what_one_finds(model, data, result, monkeypatch):
     parts = []
-    nothing = {index: [] for index in range(8)}
-    monkeypatch.setattr(Group, "gather", lambda self, found: parts.append(found) or [nothing, *parts])
-    for rank in range(2):
-        together = detect(model, data, batch=3, group=Group(rank=rank, size=2))
-    assert {len(part) for part in parts} == {3, 5}
-    assert together == detect(model, data, batch=3)
+
+    def gathered(group, found):
+        parts.append(found)
+        return parts if group.writes else []
+
+    monkeypatch.setattr(Group, "gather_on_first", gathered)
+    assert detect(model, data, batch=3, group=Group(rank=1, size=2)) == []
+    assert detect(model, data, batch=3, group=Group(rank=0, size=2)) == detect(model, data, batch=3)
+    assert [len(part) for part in parts[:2]] == [3, 5]
 
 
 def test_one_process_judges_and_the_others_have_its_numbers(model, data, result, monkeypatch):
-    told = [(result.numbers, result.per_class, 1.0)]
-    found = {number: [] for number in range(8)}
-    monkeypatch.setattr(Group, "gather", lambda self, value: told if value is None else [found, value])
+    monkeypatch.setattr(Group, "gather_on_first", lambda self, found: [])
+    monkeypatch.setattr(Group, "gather", lambda self, value: [result])
     monkeypatch.setattr(coco_eval, "evaluate", None)  # which nobody may call
     other = evaluate(model, data, batch=3, group=Group(rank=1, size=2))
-    assert (other.numbers, other.per_class) == (result.numbers, result.per_class)
+    assert (other.numbers, other.per_class, other.detections) == (result.numbers, result.per_class, [])
 
 
 def test_progress_is_told_up_to_the_last_image(model, data):

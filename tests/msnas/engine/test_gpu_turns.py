@@ -57,3 +57,22 @@ def test_out_of_memory_is_known_by_its_cause():
         raise TrainingError("No memory.") from torch.OutOfMemoryError("CUDA out of memory")
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(ValueError("thirteen"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+    ],
+)
+def test_out_of_memory_is_known_in_the_words_of_cublas_cudnn_and_the_driver(said):
+    assert is_out_of_memory(RuntimeError(said))
+    assert not is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"))
+
+
+def test_where_no_file_can_be_locked_work_goes_on_and_that_is_said(tmp_path, caplog):
+    with turn(GPU, folder=tmp_path / "gone"):
+        pass
+    assert "cannot wait for one another ([Errno 2] No such file" in caplog.text

@@ -165,6 +165,18 @@ def test_a_share_of_a_gpu_is_measured_with_the_evaluators_own_work(tmp_path, mon
     assert "1 workers a GPU, as measured" in caplog.text
 
 
+def test_an_evaluator_that_cannot_be_timed_has_a_gpu_alone_and_that_is_said(caplog):
+    with on_ray(light_evaluator.build, use_gpus=True) as evaluate_many:
+        assert scores(list(evaluate_many(JOBS[:2]))).items() <= EXPECTED.items()
+    assert "1 workers a GPU, as candidates cannot be timed; give hardware.workers_per_gpu=N" in caplog.text
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_the_cluster_is_asked_whether_it_has_gpus(gpus, monkeypatch):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": gpus})
+    assert ray_workers.has_gpus(None) == bool(gpus)
+
+
 def test_without_a_gpu_it_says_what_a_worker_takes(caplog):
     with on_ray(light_evaluator.build):
         assert "There is no GPU: a worker takes 1 of the CPU's threads." in caplog.text

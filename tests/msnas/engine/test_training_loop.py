@@ -246,10 +246,15 @@ def test_channels_last_changes_the_memory_layout_and_not_the_result():
     assert trained.losses == pytest.approx(plain.losses, rel=1e-4)
 
 
-def test_no_memory_left_is_told_with_what_to_change():
+def no_room_in_cublas():
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+@pytest.mark.parametrize("ask", [lambda: torch.empty(1 << 50), no_room_in_cublas])
+def test_no_memory_left_is_told_with_what_to_change(ask):
     class Huge(TinySupernet):
         def forward(self, images, targets=None, path=None):
-            return {"loss": torch.empty(1 << 50)}
+            return {"loss": ask()}
 
     with pytest.raises(TrainingError, match=r"batch of 4 images must fit into memory"):
         run(Huge())

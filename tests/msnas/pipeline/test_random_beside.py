@@ -40,6 +40,13 @@ def scored(path):
         return [evaluation.genome for evaluation in history.evaluations()]
 
 
+@pytest.mark.parametrize("place", ["search", "search/random_search"])
+def test_both_histories_belong_to_the_device_that_scored(searched, place):
+    with History.read(searched.folder / place / "history.sqlite") as history:
+        assert history.fingerprint["device"] == history.evaluations()[0].recipe["device"]
+        assert history.fingerprint["precision"] == history.evaluations()[0].recipe["precision"]
+
+
 def test_as_many_networks_are_drawn_as_were_searched(searched):
     searched_for, drawn = scored(searched.folder / "search"), scored(searched.folder / "search" / "random_search")
     assert len(set(drawn)) == len(set(searched_for)) == 6

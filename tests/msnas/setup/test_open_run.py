@@ -105,6 +105,14 @@ def test_a_process_that_sees_older_files_waits_for_those_of_the_one_that_writes(
         assert run.done("supernet") == {}
 
 
+def test_a_process_that_still_sees_a_file_that_is_gone_waits_until_it_is_gone_here(begun, told, monkeypatch):
+    result = begun.folder / "supernet" / "result.json"
+    result.write_text("{}")
+    monkeypatch.setattr(open_run.time, "sleep", lambda seconds: result.unlink())
+    with shared(lambda: begun, Processes(told)):
+        assert not result.exists()
+
+
 def test_files_are_left_as_they_are_until_all_processes_have_seen_them(begun: OpenRun):
     class Counting(Processes):
         asked = 0
