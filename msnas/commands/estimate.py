@@ -49,7 +49,8 @@ def how_measured(gpus: int) -> str:
     if gpus < 2:
         return measured
     return (
-        f"{measured} One GPU takes the steps of train and retrain here; under torchrun {gpus} of them share each step."
+        f"{measured} One GPU takes the steps of train and retrain here, a share of {gpus} at a time; under torchrun "
+        f"{gpus} of them share each step, which takes an {gpus}th at best."
     )
 
 

@@ -6,6 +6,7 @@ Nothing is written: no run is made, and the features of the few images that are 
 import math
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -53,7 +54,8 @@ class Forecast:
 class _Measured:
     """Seconds and bytes that the stages are made of; those of steps and images are of one each.
 
-    own_feature, own_feature_bytes: of retraining, where it reads images otherwise than the stages before.
+    starting: of a process beside this one. own_feature, own_feature_bytes: of retraining, where it reads images
+    otherwise than the stages before.
     """
 
     opening: float
@@ -67,6 +69,7 @@ class _Measured:
     network_image: float
     network_bytes: int
     memory: int
+    starting: float = 0.0
     own_feature: float = 0.0
     own_feature_bytes: int = 0
 
@@ -119,6 +122,7 @@ def _measure(setup: Setup, splits: Splits, opening: float, folder: Path, weights
         network_image=(evaluated.seconds + evaluated.score_seconds) / len(own.search_val),
         network_bytes=bytes_left(retraining, alone),
         memory=peak_memory(hardware),
+        starting=_starting(setup),
         own_feature=own_feature,
         own_feature_bytes=own_feature_bytes,
     )
@@ -140,6 +144,15 @@ def views_cached(setup: Setup, splits: Splits) -> int:
     return setup.family.cached_views * len(splits.train) + len(splits.val)
 
 
+def _starting(setup: Setup) -> float:
+    """Seconds until a process beside this one has its modules; 0 where none is started."""
+    if not setup.hardware.workers:
+        return 0.0
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import msnas.pipeline.standalone_training"], check=True)
+    return time.perf_counter() - began
+
+
 def _few(splits: Splits) -> Splits:
     """The first images of the data, as its splits."""
     train = splits.train.subset(range(min(IMAGES, len(splits.train))))
@@ -148,8 +161,14 @@ def _few(splits: Splits) -> Splits:
 
 
 def step_seconds(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware, *, supernet: bool = False) -> float:
-    """The mean seconds of a training step; a supernet's steps are of different paths, as in its training."""
+    """The mean seconds of a training step; a supernet's steps are of different paths, as in its training.
+
+    Where several GPUs may share a batch, one takes its share at a time, since the whole may not fit into its memory.
+    """
     schedule = setup.schedule.over(len(few.train), steps=WARM + STEPS)
+    gpus = setup.hardware.gpus()
+    shares = gpus if gpus and schedule.batch % gpus == 0 else 1
+    schedule = replace(schedule, batch=schedule.batch // shares)
     batches = batches_of(setup.data, few.train, batch=schedule.batch, seed=setup.seed)
     training = Training(
         schedule=schedule,
@@ -160,7 +179,7 @@ def step_seconds(setup: Setup, model: nn.Module, few: Splits, hardware: Hardware
     )
     seconds: list[float] = []
     train(model, batches, training, report=lambda line: seconds.append(line["seconds"]))
-    return statistics.fmean(seconds[WARM:])
+    return shares * statistics.fmean(seconds[WARM:])
 
 
 def _trial(setup: Setup, splits: Splits, few: Splits, folder: Path, weights: Path | None) -> SearchTrial:
@@ -252,8 +271,12 @@ def _search(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     work = f"{number} evaluations on {len(splits.search_val)} images"
     if workers > 1:
         work += f", {workers} at once"
+    if setup.hardware.engine == "ray":
+        work += ", one at a time: a cluster of N workers takes an Nth"
     trial = measured.search
     seconds = measured.opening + trial.before + number * trial.each / max(1, workers)
+    if workers:
+        seconds += measured.starting
     return Forecast("search", work, seconds, measured.memory * (1 + workers) + trial.memory, trial.disk)
 
 
@@ -275,7 +298,7 @@ def _retrain(setup: Setup, splits: Splits, measured: _Measured) -> Forecast:
     turns = math.ceil(number / at_once) / number  # of the time that they take one after another
     seconds = measured.opening + seeds * (steps * schedule.steps + images) * turns
     if at_once > 1:
-        seconds += measured.opening  # each process opens the data
+        seconds += measured.starting + measured.opening  # each process opens the data
     if options.init == BOTH:  # the start is chosen by two trainings more
         seconds += begun * schedule.steps * measured.network_step
     work = f"{networks} networks, {seeds} trainings each, {schedule.steps:,} steps of {schedule.batch} images"

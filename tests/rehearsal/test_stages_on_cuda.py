@@ -1,11 +1,15 @@
 """Every stage of the command line, of the three families and behind a frozen backbone, on the pretended GPU."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from pretended_cuda import pretended_cuda
 from safetensors.torch import save_file
 from tiny_words import TINY, fitting
@@ -22,6 +26,21 @@ FAMILIES = {  # the words of a family, and its stages
 }
 
 
+@contextmanager
+def the_gpu(name: str) -> Iterator[None]:
+    """One pretended card, with what the driver would say of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "device_count", lambda: 1)
+        patch.setattr(torch.cuda, "set_device", lambda device: None)
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
+        patch.setattr(torch.cuda, "get_device_name", lambda device: "pretended")
+        patch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=name))
+        patch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
+        patch.setattr(torch.cuda, "empty_cache", lambda: None)
+        with pretended_cuda():
+            yield
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def run(request, tmp_path_factory):
     """A run whose stages were made on the GPU, by the words that a user would type."""
@@ -32,17 +51,9 @@ def run(request, tmp_path_factory):
         of_family = [word.replace("WEIGHTS", str(root / "weights.safetensors")) for word in of_family]
     words = ["data=shapes", "scale=tiny", f"data.root={root / 'shapes'}", *of_family]
     words = [*fitting(TINY, words), *words, f"runs_root={root / 'runs'}", "run=r", "hardware.device=cuda"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.cuda, "device_count", lambda: 1)
-        patch.setattr(torch.cuda, "set_device", lambda device: None)
-        patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
-        patch.setattr(torch.cuda, "get_device_name", lambda device: "pretended")
-        patch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=root.name))
-        patch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**9))
-        patch.setattr(torch.cuda, "empty_cache", lambda: None)
-        with pretended_cuda():
-            for stage in stages:
-                assert main([stage, *words]) == 0
+    with the_gpu(root.name):
+        for stage in stages:
+            assert main([stage, *words]) == 0
     return root / "runs" / "r"
 
 
@@ -68,3 +79,20 @@ def test_the_winner_is_exported_from_the_gpu_and_predicts_on_the_cpu(run, tmp_pa
     assert main(["export", f"run={run.name}", f"runs_root={run.parent}", f"out={tmp_path / 'model'}"]) == 0
     [found] = msnas.load(tmp_path / "model")([torch.zeros(3, 64, 64)])
     assert set(found) >= {"boxes", "scores", "labels"}
+
+
+def test_a_trained_network_is_judged_and_predicts_on_the_gpu(run, tmp_path):
+    model = next((run / "retrain").glob("01-*"))
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "black.png")
+    data = ["data=shapes", *(word for word in TINY if word.startswith("data.")), "hardware.device=cuda"]
+    data.insert(1, f"data.root={run.parent.parent / 'shapes'}")
+    with the_gpu(run.name):
+        assert main(["eval", str(model), *data]) == 0
+        assert main(["predict", str(model), str(tmp_path / "black.png"), str(tmp_path / "o.json"), data[-1]]) == 0
+
+
+def test_paths_are_ranked_on_the_gpu(run):
+    if run.parent.parent.name.startswith("msnas"):
+        with the_gpu(run.name):
+            assert main(["rank", "run=r", f"runs_root={run.parent}", "n=2", "retrain.steps=1"]) == 0
+        assert (run / "rank" / "done.json").exists()

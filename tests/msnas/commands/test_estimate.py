@@ -1,6 +1,7 @@
 """`--estimate`: the stages ahead, measured on a few steps; nothing is begun, nothing is left."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tiny_words import TINY, fitting
@@ -8,6 +9,7 @@ from tiny_words import TINY, fitting
 from msnas.cli import main
 from msnas.commands.estimate import how_measured
 from msnas.config.compose import compose
+from msnas.engine.hardware_options import HardwareOptions
 from msnas.errors import ConfigError
 from msnas.families.family import SearchTrial
 from msnas.pipeline import forecast as forecasting
@@ -111,7 +113,36 @@ def test_a_named_network_stands_for_those_that_are_trained_alone(words):
 
 def test_several_gpus_are_told_what_they_change():
     assert "torchrun" not in how_measured(1)
-    assert how_measured(8).endswith("under torchrun 8 of them share each step.")
+    assert how_measured(8).endswith("under torchrun 8 of them share each step, which takes an 8th at best.")
+
+
+def test_of_a_batch_that_gpus_may_share_one_takes_a_share_at_a_time(words, monkeypatch):
+    setup = Setup(compose(words))
+    trained = []
+
+    def train(model, batches, training, report):
+        trained.append(batches.batch_size)
+        for _ in range(training.schedule.steps):
+            report({"seconds": 0.5})
+
+    monkeypatch.setattr(forecasting, "train", train)
+    monkeypatch.setattr(HardwareOptions, "gpus", lambda self: 4)
+    few = forecasting._few(setup.splits())
+    assert forecasting.step_seconds(setup, None, few, setup.hardware.for_training()) == 4 * 0.5
+    assert trained == [1]  # of 4
+
+
+def test_workers_take_the_time_of_starting_them(words):
+    setup = Setup(compose([*words, "hardware.workers=2"]))
+    started = replace(MEASURED, starting=5.0)
+    for stage in (forecasting._search, forecasting._retrain):
+        without, with_start = (stage(setup, setup.splits(), measured).seconds for measured in (MEASURED, started))
+        assert with_start - without == 5.0
+
+
+def test_a_cluster_is_told_by_one_of_its_workers(words):
+    setup = Setup(compose([*words, "hardware=ray"]))
+    assert "a cluster of N workers takes an Nth" in forecasting._search(setup, setup.splits(), MEASURED).work
 
 
 def test_a_stage_that_cannot_be_foreseen_refuses_the_flag(capsys):
