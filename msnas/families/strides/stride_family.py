@@ -68,20 +68,24 @@ class PathSpace(SearchSpace, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Options `encoder.*`. residual_init: what the last norm of every block starts at, the FPN's from scratch too."""
+    """Options `encoder.*`. residual_init: what the last norm of every block starts at, of paths and supernet."""
 
     residual_init: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class FpnBaseline:
-    """Options `baseline.*`. scaled: where the budget is a number of MACs, width and channels are scaled to it."""
+    """Options `baseline.*`. scaled: where the budget is a number of MACs, width and channels are scaled to it.
+
+    residual_init: what the last norm of every block starts at, from scratch.
+    """
 
     backbone: str
     width: float
     channels: int
     scaled: bool
     weights: str | None
+    residual_init: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +268,7 @@ class StrideFamily(OneSpaceFamily):
         encoder = FpnEncoder(
             self.baseline.backbone,
             **shape,
-            residual_init=self.encoder.residual_init,
+            residual_init=self.baseline.residual_init,
             weights=self.baseline.weights,
         )
         return self._detector(encoder, classes)

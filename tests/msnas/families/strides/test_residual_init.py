@@ -41,3 +41,8 @@ def test_paths_and_supernet_start_there(space, words, value):
 
 def test_the_fpn_starts_there_too_where_it_learns_from_scratch():
     assert scales(family_of("strides", "encoder.residual_init=0.5").baseline_detector(CLASSES)) == {0.5}
+
+
+def test_the_fpn_may_start_elsewhere():
+    family = family_of("strides", "encoder.residual_init=1", "baseline.residual_init=0")
+    assert scales(family.baseline_detector(CLASSES)) == {0.0}
