@@ -61,7 +61,9 @@ def _export_model(model: Path, setup: Setup) -> int:
     if out.resolve() != model.resolve():
         out.mkdir(parents=True, exist_ok=True)
         _copy(model, out)
-    data = replace(setup.data, white=setup.data.white or load(out).meta.get("white"))
+    detector = load(out)
+    sides = {"short_side": detector.config["short_side"], "long_side": detector.config["long_side"]}
+    data = replace(setup.data, **sides, white=setup.data.white or detector.meta.get("white"))
     for line in _as_onnx(out, data, setup.seed, setup.export):
         print(line)
     return 0

@@ -5,6 +5,7 @@ from tiny_detectors import make_detector
 
 import msnas
 from msnas.cli import main
+from msnas.commands import export
 from msnas.commands.export import _trained
 from msnas.errors import RunError
 from msnas.export.model_file import save
@@ -46,3 +47,15 @@ def test_a_network_of_a_spread_of_scores_is_no_winner_to_export(tmp_path):
     write_json(folder / "result.json", {"role": "spread"})
     with pytest.raises(RunError, match="no retrained winner of rank 2"):
         _trained(tmp_path / "r/retrain", 2)
+
+
+def test_a_model_in_8_bits_is_calibrated_and_judged_at_the_models_own_size(tmp_path, monkeypatch):
+    meta = {"classes": ["a", "b", "c"], "category_ids": [1, 2, 3]}
+    save(tmp_path / "m", make_detector(short_side=48, long_side=64), meta)
+    seen = []
+    monkeypatch.setattr(export, "export_int8", lambda model, data, *_, **__: seen.append(data))
+    monkeypatch.setattr(export, "_of_int8", str)
+    monkeypatch.setattr(export, "require_extra", lambda: None)
+    words = ["onnx=true", "export.precision=int8", "data=shapes", f"data.root={tmp_path / 'shapes'}"]
+    assert main(["export", str(tmp_path / "m"), *words]) == 0
+    assert [(data.short_side, data.long_side) for data in seen] == [(48, 64)]
